@@ -1,0 +1,65 @@
+# The commands of this repository. `make demo` and `make test` need nothing but python3, apt and root.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+DEMO_ARGS ?=
+# The libvirt of Debian 12, Ubuntu 24.04 and Debian 13: one libvirt-python is locked for each.
+LIBVIRT ?= 9.0.0 10.0.0 11.3.0
+
+venv := .venv/bin
+uv := .install/tools/bin/uv
+compile := $(uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
+
+# Quick suites first, so that a plain mistake is heard of within seconds; a new directory of tests runs at the end.
+with_tests := $(patsubst %/,%,$(sort $(dir $(wildcard tests/*/*.py))))
+ordered := $(filter $(with_tests),$(addprefix tests/,unit api contract crash clients system))
+suites := $(ordered) $(filter-out $(ordered),$(with_tests))
+typed := $(suites) $(if $(wildcard bench/*.py),bench) $(wildcard tools/*.py) tools/install
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check install install-with-tests bench docs lock clean
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: install ## the whole cloud on this machine, used as a user would, and taken away again
+	$(venv)/python -m cumulet.demo $(DEMO_ARGS)
+
+test: install-with-tests check ## all the tests (PYTEST_ARGS='-k metadata' for some)
+	$(venv)/python -m pytest $(suites) $(PYTEST_ARGS)
+
+check: install-with-tests ## ruff, mypy and the rules of the repository
+	$(venv)/ruff check .
+	$(venv)/ruff format --check .
+	$(venv)/mypy
+	set -e; for part in $(typed); do $(venv)/mypy $$part; done
+	$(venv)/python -m pytest -q --no-header tests/unit/test_imports_go_one_way.py
+
+install: ## what the cloud needs to run
+	@command -v $(PYTHON) >/dev/null || { echo "install: there is no $(PYTHON) here: apt-get install python3" >&2; exit 2; }
+	@$(PYTHON) tools/install
+
+install-with-tests: ## and what the tests need
+	@command -v $(PYTHON) >/dev/null || { echo "install: there is no $(PYTHON) here: apt-get install python3" >&2; exit 2; }
+	@$(PYTHON) tools/install --with-tests
+
+bench: install-with-tests ## what is fast, side by side with others, in a table and as JSON
+	$(venv)/python -m bench $(BENCH_ARGS)
+
+docs: install-with-tests ## the pages that are generated from the code
+	$(venv)/python -m cumulet.cli.docs
+
+lock: ## make the lock files anew (UPGRADE=--upgrade for newer versions)
+	@test -x $(uv) || $(PYTHON) tools/install
+	$(compile) --group bootstrap --output-file requirements-bootstrap.lock
+	$(compile) pyproject.toml --group test --output-file requirements-test.lock
+	$(compile) pyproject.toml --group demo --constraints requirements-test.lock --output-file requirements.lock
+	for version in $(LIBVIRT); do \
+		echo "libvirt-python==$$version" | $(compile) --no-deps - || exit 1; \
+	done > .install/libvirt.lock
+	mv .install/libvirt.lock requirements-libvirt.lock
+
+clean: ## take away all that was made here, except what apt installed
+	rm -rf .venv .install .mypy_cache .ruff_cache .pytest_cache .hypothesis dist bench/results
+	find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} +

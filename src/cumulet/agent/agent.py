@@ -1,0 +1,123 @@
+"""An agent: a driver on the bus, and the directory of the documents that it has been given.
+
+The document `{epoch, spec}` is on disk before the driver is called. That one file gives refusal of stale orders,
+recovery of every guest after a host's reboot with no control plane, and no database on the hosts. A thing that was
+removed leaves `{epoch}` behind for a day, so that an order that comes late is still known to be late.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from cumulet.agent.documents import Document, Documents
+from cumulet.bus.contract import Bus
+from cumulet.bus.remote import Answer, Order
+from cumulet.drivers import specs
+from cumulet.drivers.contract import Driver
+from cumulet.lib import crash
+from cumulet.lib.errors import Failure, Impossible, Superseded
+from cumulet.lib.log import Log
+
+log = Log("agent")
+Question = Callable[[str], bytes]
+
+
+class Agent:
+    """Serves `topic` with `driver`; `questions` are the driver's read-only ones, by name."""
+
+    def __init__(
+        self,
+        topic: str,
+        driver: Driver,
+        directory: Path,
+        *,
+        questions: dict[str, Question] | None = None,
+        durable: bool = True,
+    ) -> None:
+        self.topic = topic
+        self.driver = driver
+        self.documents = Documents(directory, durable=durable)
+        self._questions = questions or {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    def serve(self, bus: Bus) -> None:
+        """Answer on the bus from now on."""
+        bus.serve(self.topic, self.answer)
+
+    def answer(self, message: bytes) -> bytes:
+        """Do one order or answer one question; every way not to succeed becomes an answer too."""
+        try:
+            answer = Answer(result=self._do(msgspec.json.decode(message, type=Order)))
+        except Superseded as e:
+            answer = Answer(error="superseded", message=str(e))
+        except Impossible as e:
+            answer = Answer(error="impossible", code=e.code, message=e.message)
+        except Failure as e:
+            answer = Answer(error="failure", message=_with_cause(e))
+        except Exception as e:  # noqa: BLE001 - an agent outlives any order
+            log.exception("order failed", topic=self.topic)
+            answer = Answer(error="failure", message=f"{type(e).__name__}: {e}")
+        return msgspec.json.encode(answer)
+
+    def _do(self, order: Order) -> msgspec.Raw:
+        match order.verb:
+            case "ensure":
+                self._ensure(order)
+            case "remove":
+                self._remove(order)
+            case "observe":
+                return msgspec.Raw(msgspec.json.encode(self.driver.observe()))
+            case "look":
+                return msgspec.Raw(msgspec.json.encode(self.driver.look(order.id)))
+            case "ask":
+                return msgspec.Raw(msgspec.json.encode(self._ask(order)))
+        return msgspec.Raw(b"null")
+
+    def _ensure(self, order: Order) -> None:
+        with self._lock(order.id):
+            self.documents.put(order.id, Document(epoch=order.epoch, spec=order.spec))
+            crash.point("driver.before")
+            self.driver.ensure(specs.decode(bytes(order.spec)))
+            crash.point("driver.after")
+
+    def _remove(self, order: Order) -> None:
+        with self._lock(order.id):
+            self.documents.put(order.id, Document(epoch=order.epoch))
+            crash.point("driver.before")
+            self.driver.remove(order.id)
+            crash.point("driver.after")
+
+    def _ask(self, order: Order) -> bytes:
+        question = self._questions.get(order.question)
+        if question is None:
+            raise Failure(f"{self.topic} has no question {order.question!r}; it has {', '.join(self._questions)}")
+        return question(order.id)
+
+    def recover(self) -> list[str]:
+        """Ensure every document again (after a start of the agent, or of its host); gives the ids that failed."""
+        return [id for id in self.documents.living() if not self._recover_one(id)]
+
+    def _recover_one(self, id: str) -> bool:
+        with self._lock(id):
+            document = self.documents.get(id)
+            if document is None or not document.living():
+                return True
+            try:
+                self.driver.ensure(specs.decode(bytes(document.spec)))
+            except (Failure, Impossible) as e:
+                log.warning("not recovered yet", id=id, error=_with_cause(e))
+                return False
+        return True
+
+    def _lock(self, id: str) -> threading.Lock:
+        with self._guard:
+            return self._locks.setdefault(id, threading.Lock())
+
+
+def _with_cause(e: BaseException) -> str:
+    return f"{e} ({_with_cause(e.__cause__)})" if e.__cause__ else str(e)

@@ -1,0 +1,79 @@
+"""What an agent has been told, one file a thing: written aside, flushed to disk, renamed."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import msgspec
+
+from cumulet.lib.errors import Failure, Superseded
+
+KEPT_SECONDS = 24 * 3600.0
+
+
+class Document(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The newest order's number and its spec; no spec: the thing was removed."""
+
+    epoch: int
+    spec: msgspec.Raw = msgspec.Raw(b"null")
+
+    def living(self) -> bool:
+        return bytes(self.spec) != b"null"
+
+
+class Documents:
+    """A directory of them, by id."""
+
+    def __init__(self, directory: Path, *, durable: bool = True) -> None:
+        self._directory = directory
+        self._durable = durable
+        directory.mkdir(parents=True, exist_ok=True)
+        self._forget_old()
+
+    def get(self, id: str) -> Document | None:
+        try:
+            return msgspec.json.decode(self._path(id).read_bytes(), type=Document)
+        except FileNotFoundError:
+            return None
+
+    def put(self, id: str, document: Document) -> None:
+        """Keep the document; raises `Superseded` when there is a newer one, `Failure` when it cannot be written."""
+        old = self.get(id)
+        if old is not None and old.epoch > document.epoch:
+            raise Superseded(f"order {document.epoch} for {id}: order {old.epoch} has come before it")
+        if old is not None and old.epoch == document.epoch and bytes(old.spec) == bytes(document.spec):
+            return
+        try:
+            self._write(self._path(id), msgspec.json.encode(document))
+        except OSError as e:
+            raise Failure(f"writing the document of {id} to {self._directory}") from e
+
+    def living(self) -> list[str]:
+        """The ids of the things that should be there."""
+        names = sorted(path.stem for path in self._directory.glob("*.json"))
+        return [name for name in names if (document := self.get(name)) is not None and document.living()]
+
+    def clear(self) -> None:
+        """Forget all of it (the reset of a test cloud)."""
+        for path in self._directory.glob("*.json"):
+            path.unlink(missing_ok=True)
+
+    def _path(self, id: str) -> Path:
+        return self._directory / f"{id}.json"
+
+    def _write(self, path: Path, text: bytes) -> None:
+        aside = path.with_suffix(".aside")
+        with aside.open("wb") as file:
+            file.write(text)
+            if self._durable:
+                file.flush()
+                os.fsync(file.fileno())
+        aside.rename(path)
+
+    def _forget_old(self) -> None:
+        for path in self._directory.glob("*.json"):
+            document = self.get(path.stem)
+            if document is not None and not document.living() and path.stat().st_mtime < time.time() - KEPT_SECONDS:
+                path.unlink(missing_ok=True)

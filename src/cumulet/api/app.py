@@ -1,0 +1,100 @@
+"""The AWS endpoint as a bare ASGI app: reads a request within its limits, answers it in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from cumulet.api import ec2, sts
+from cumulet.api.context import Ask
+from cumulet.api.dispatch import Response, answer, refused
+from cumulet.lib import ids
+from cumulet.lib.config import Config
+from cumulet.lib.errors import Refusal
+from cumulet.model import Database
+from cumulet.wire.request import Request
+
+MAX_BODY = 1 << 20
+MAX_HEADERS = 32 << 10
+BODY_SECONDS = 20.0
+THREADS = 16
+
+SERVICES = (ec2, sts)
+"""Importing a service is what registers its actions."""
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Admin = Callable[[str, str, dict[str, str], bytes], tuple[int, bytes] | None]
+"""(method, path, headers, body) to (status, JSON), or None where the path is not its own."""
+
+
+class App:
+    """Serves every AWS service at one URL, and `/_cumulet/…` by `admin`."""
+
+    def __init__(self, database: Database, config: Config, ask: Ask, admin: Admin) -> None:
+        self._database = database
+        self._config = config
+        self._ask = ask
+        self._admin = admin
+        self._pool = ThreadPoolExecutor(THREADS, "api")
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        try:
+            body = await _body(scope, receive)
+        except Refusal as e:
+            await _send(send, refused("ec2", e, ids.request_id()), close=True)
+            return
+        if body is None:
+            return
+        loop = asyncio.get_running_loop()
+        await _send(send, await loop.run_in_executor(self._pool, self._answer, scope, body))
+
+    def _answer(self, scope: dict[str, Any], body: bytes) -> Response:
+        path = scope["raw_path"].decode("latin-1")
+        if path.startswith("/_cumulet/"):
+            return self._administer(scope, path, body)
+        request = Request.of(scope["method"], path, scope["query_string"], scope["headers"], body)
+        return answer(self._database, self._config, self._ask, request)
+
+    def _administer(self, scope: dict[str, Any], path: str, body: bytes) -> Response:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        status, text = self._admin(scope["method"], path, headers, body) or (404, b'{"error": "there is no such path"}')
+        return Response(status, text, ids.request_id(), "application/json")
+
+
+async def _body(scope: dict[str, Any], receive: Receive) -> bytes | None:
+    """The whole body; None when the client went away. Raises `Refusal` past a limit."""
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
+        raise Refusal("RequestHeaderSectionTooLarge", f"The headers are larger than {MAX_HEADERS} bytes.", 400)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > MAX_BODY:
+                    raise Refusal("RequestEntityTooLarge", f"The request is larger than {MAX_BODY} bytes.", 413)
+                if not message.get("more_body"):
+                    return b"".join(parts)
+    except TimeoutError:
+        raise Refusal("RequestTimeout", f"The request was not complete after {BODY_SECONDS:g} s.", 400) from None
+
+
+async def _send(send: Send, response: Response, *, close: bool = False) -> None:
+    headers = [
+        (b"content-type", response.content_type.encode()),
+        (b"content-length", str(len(response.body)).encode()),
+        (b"x-amzn-requestid", response.request_id.encode()),
+    ]
+    if close:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

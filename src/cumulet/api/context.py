@@ -1,0 +1,53 @@
+"""What a handler may use: who asks, the database, the configuration. It never calls a driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from cumulet.identity.principal import Principal
+from cumulet.lib.config import Config
+from cumulet.lib.errors import Refusal
+from cumulet.model import Database, Tx
+
+Ask = Callable[[str, str, str, str], bytes]
+"""(role, host, question, id) to the answer: a host's read-only facts, such as a guest's console. Raises `Failure`."""
+
+
+class Context:
+    """One request. In a dry run, what `write` would have committed is undone and refused with DryRunOperation."""
+
+    def __init__(
+        self,
+        database: Database,
+        config: Config,
+        ask: Ask,
+        principal: Principal,
+        request_id: str,
+        *,
+        dry_run: bool = False,
+    ) -> None:
+        self.config = config
+        self.ask = ask
+        self.principal = principal
+        self.account: str = principal.account
+        self.request_id = request_id
+        self.dry_run = dry_run
+        self._database = database
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        with self._database.read() as tx:
+            yield tx
+
+    @contextmanager
+    def write(self) -> Iterator[Tx]:
+        """The one transaction of this request: intent, and whom to wake."""
+        with self._database.write() as tx:
+            yield tx
+            self.refuse_dry_run()
+
+    def refuse_dry_run(self) -> None:
+        """A dry run has gone well so far: AWS answers that with an error."""
+        if self.dry_run:
+            raise Refusal("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)

@@ -1,0 +1,171 @@
+"""One request from bytes to bytes: believed, parsed, checked against what the action honours, called, rendered."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy.exc import OperationalError
+
+from cumulet.api import filters, pages
+from cumulet.api.actions import ACTIONS, Action, Item, Listing, Result, Tree
+from cumulet.api.context import Ask, Context
+from cumulet.identity.principal import authenticate
+from cumulet.lib import ids
+from cumulet.lib.config import Config
+from cumulet.lib.errors import Refusal
+from cumulet.lib.log import Log
+from cumulet.model import Database
+from cumulet.wire.models import Model, load, services
+from cumulet.wire.names import python_name
+from cumulet.wire.parse import action_of, parse
+from cumulet.wire.render import render, render_error
+from cumulet.wire.request import Request, read_form
+from cumulet.wire.service import service_of
+from cumulet.wire.signature import read
+
+log = Log("api")
+LISTING = ("Filters", "MaxResults", "NextToken")
+
+
+class Response(NamedTuple):
+    status: int
+    body: bytes
+    request_id: str
+    content_type: str = "text/xml;charset=UTF-8"
+
+
+def answer(database: Database, config: Config, ask: Ask, request: Request) -> Response:
+    """The answer to one request; whatever is wrong with it, a well-formed AWS error."""
+    request_id = ids.request_id()
+    service = "ec2"
+    try:
+        form = read_form(request)
+        claim = read(request, form)
+        service = service_of(request, claim, form)
+        if service not in services():
+            raise Refusal("InvalidAction", f"The service {service} is not one that this cloud has.")
+        model = load(service)
+        principal = authenticate(database, request, claim, service)
+        name = action_of(model, form)
+        found = ACTIONS.get((service, name))
+        if found is None:
+            raise Refusal("UnsupportedOperation", f"The action {name} is one of AWS's that this cloud does not have.")
+        parameters = parse(model, name, form)
+        dry_run = bool(parameters.pop("DryRun", False))
+        context = Context(database, config, ask, principal, request_id, dry_run=dry_run)
+        result = call(found, model, context, parameters)
+        return Response(200, render(model, name, result, request_id), request_id)
+    except Refusal as e:
+        return refused(service, e, request_id)
+    except OperationalError as e:
+        log.error("the database does not answer", request=request_id, error=e)
+        busy = Refusal("Unavailable", "The database does not answer at the moment; the request was not done.", 503)
+        return refused(service, busy, request_id)
+    except Exception:  # noqa: BLE001 - a mistake of ours must not show its inside to a client
+        log.exception("a request failed", request=request_id)
+        ours = Refusal(
+            "InternalError", f"An internal error has occurred; its trace is in the log as {request_id}.", 500
+        )
+        return refused(service, ours, request_id)
+
+
+def refused(service: str, refusal: Refusal, request_id: str) -> Response:
+    metadata = load(service if service in services() else "ec2").metadata
+    body = render_error(
+        metadata.protocol,
+        refusal.code,
+        refusal.message,
+        request_id,
+        status=refusal.status,
+        namespace=metadata.xml_namespace,
+    )
+    return Response(refusal.status, body, request_id)
+
+
+def call(found: Action, model: Model, context: Context, parameters: dict[str, Any]) -> Result:
+    """Call the action with the parameters that it honours; refuses the others by name."""
+    plan = _plan(found.service, found.name)
+    listing = {name: parameters.pop(name) for name in (*LISTING, plan.ids) if name in parameters and found.listing}
+    _refuse_others(parameters, plan.tree, plan.accepts, "")
+    arguments = {plan.names[name]: value for name, value in parameters.items() if name in plan.names}
+    result = found.function(context, **arguments)
+    context.refuse_dry_run()
+    return _listed(found.listing, result, listing, plan.ids) if found.listing else result
+
+
+class _Plan(NamedTuple):
+    tree: dict[str, Tree]
+    names: dict[str, str]
+    accepts: frozenset[str]
+    ids: str
+
+
+@cache
+def _plan(service: str, name: str) -> _Plan:
+    found, model = ACTIONS[service, name], load(service)
+    members = {python_name(member): member for member in model.input(name).members}
+    honoured = found.honoured()
+    unknown = [parameter for parameter in honoured if parameter not in members]
+    if unknown:
+        raise TypeError(f"{name} has no parameter {', '.join(unknown)}; AWS's are {', '.join(members)}")
+    tree = {members[parameter]: inner for parameter, inner in honoured.items()}
+    names = {members[parameter]: parameter for parameter in honoured}
+    selector = members[found.listing.ids] if found.listing and found.listing.ids else ""
+    return _Plan(tree, names, frozenset(found.accepts), selector)
+
+
+def _refuse_others(given: dict[str, Any], honoured: dict[str, Tree], accepts: frozenset[str], path: str) -> None:
+    for name, value in given.items():
+        where = f"{path}{name}"
+        if where in accepts:
+            continue
+        if name not in honoured:
+            raise Refusal("UnsupportedOperation", f"The parameter {where} is not supported by this cloud.")
+        inner = honoured[name]
+        if inner is not None:
+            for one in value if isinstance(value, list) else [value]:
+                _refuse_others(one, inner, accepts, f"{where}.")
+
+
+def _listed(how: Listing, items: list[Item], given: dict[str, Any], ids_name: str) -> Result:
+    wanted = given.get(ids_name) or []
+    most = given.get("MaxResults")
+    if wanted and most is not None:
+        raise Refusal(
+            "InvalidParameterCombination",
+            f"The parameter {ids_name} cannot be used with the parameter maxResults in the same call.",
+        )
+    if wanted:
+        items = _selected(how, items, wanted)
+    items = filters.select(items, given.get("Filters") or [], how.filters)
+    shown, token = pages.page(items, most, given.get("NextToken"), how.id)
+    result = how.answer(shown) if how.answer else {how.result: shown}
+    return result | ({"NextToken": token} if token else {})
+
+
+def _selected(how: Listing, items: list[Item], wanted: list[str]) -> list[Item]:
+    if how.malformed:
+        for id in wanted:
+            if not id.startswith(how.prefix):
+                raise Refusal(how.malformed, f'Invalid id: "{id}" (expecting "{how.prefix}...")')
+    known = {item[how.id] for item in items}
+    lacking = sorted(set(wanted) - known)
+    if lacking:
+        raise Refusal(how.missing, _missing_text(how, lacking))
+    chosen = set(wanted)
+    return [item for item in items if item[how.id] in chosen]
+
+
+def _missing_text(how: Listing, lacking: list[str]) -> str:
+    shown = "'" + ", ".join(lacking) + "'"
+    kind = how.missing.partition(".")[0].removeprefix("Invalid").removesuffix("ID")
+    noun = {
+        "Instance": "instance ID",
+        "Group": "security group",
+        "AMI": "image id",
+        "Vpc": "vpc ID",
+        "Subnet": "subnet ID",
+    }
+    name = noun.get(kind, kind)
+    return f"The {name}{'s' if len(lacking) > 1 else ''} {shown} do{'' if len(lacking) > 1 else 'es'} not exist"

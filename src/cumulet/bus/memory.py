@@ -1,0 +1,36 @@
+"""The bus within one process: a question is a function call, a hint another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cumulet.bus.contract import Serve
+from cumulet.lib.errors import Unreachable
+
+
+class MemoryBus:
+    """Bytes go in and out as on a real bus, so that nothing depends on sharing an object."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, Serve] = {}
+        self._listeners: list[Callable[[str, str], None]] = []
+
+    def call(self, topic: str, message: bytes, timeout: float = 30.0) -> bytes:
+        answer = self._topics.get(topic)
+        if answer is None:
+            raise Unreachable(f"nobody serves {topic}")
+        return answer(message)
+
+    def serve(self, topic: str, answer: Serve) -> None:
+        self._topics[topic] = answer
+
+    def leave(self, topic: str) -> None:
+        """Stop answering a topic."""
+        self._topics.pop(topic, None)
+
+    def hint(self, kind: str, id: str) -> None:
+        for listen in self._listeners:
+            listen(kind, id)
+
+    def on_hint(self, listen: Callable[[str, str], None]) -> None:
+        self._listeners.append(listen)

@@ -1,0 +1,244 @@
+"""What must be true of an instance: its guest runs on a host, or is off, or everything of it is gone."""
+
+from __future__ import annotations
+
+from cumulet.control import placement
+from cumulet.drivers.specs import DiskSpec, InstanceSpec, NicSpec
+from cumulet.engine.engine import Remote, Run
+from cumulet.lib.errors import Impossible, Later
+from cumulet.lib.log import Log
+from cumulet.lib.seen import Seen
+from cumulet.model import Tx, address, group, instance, interface, volume, work
+from cumulet.model.database import Row
+
+log = Log("instance")
+AWAIT_SECONDS = 2.0
+"""Others wake the instance when they are done; this is for a wake that was lost."""
+OFF_SECONDS = 0.5
+
+
+def reconcile(run: Run, id: str) -> None:
+    with run.read() as tx:
+        row = instance.find(tx, id)
+    if row is None:
+        with run.write() as tx:
+            work.forget(tx, "instance", id)
+    elif row.desired == "running":
+        launch(run, row)
+    elif row.desired == "stopped":
+        halt(run, row)
+    else:
+        tear_down(run, row)
+
+
+def launch(run: Run, row: Row) -> None:
+    """Placed, its disks there, its taps made, started paused, its taps plugged, resumed."""
+    if not row.claimed:
+        row = placement.place(run, row)
+    compute = run.driver("compute", row.host)
+    seen = compute.look(row.id)
+    if seen is not None and _is_over(seen, row):
+        end_by_itself(run, row, seen)
+        return
+    if seen is not None and seen.state != "off" and seen.generation < row.generation:
+        shut_down(run, row, compute, seen.generation)
+    disks = _disks(run, row)
+    nics = _taps(run, row, seen)
+    spec = _spec(row, disks, nics)
+    compute.ensure(spec)
+    _await_step(run, row, 2 * row.generation + 1)
+    compute.ensure(spec)
+    _say_running(run, row)
+
+
+def _is_over(seen: Seen, row: Row) -> bool:
+    """The guest of this very start has ended, and not because its host did."""
+    return seen.generation == row.generation and seen.state == "off" and seen.ended in ("shutdown", "crashed")
+
+
+def shut_down(run: Run, row: Row, compute: Remote, generation: int) -> None:
+    """Have the guest of an earlier start, or of this one, go off; ends in `Later` until it is."""
+    spec = InstanceSpec(id=row.id, generation=generation, power="off", force_after=row.force_after or 0.0)
+    compute.ensure(spec)
+    seen = compute.look(row.id)
+    if seen is not None and seen.state != "off":
+        raise Later(OFF_SECONDS, f"the guest has until {row.force_after or 0:.0f} to shut down")
+
+
+def _disks(run: Run, row: Row) -> list[DiskSpec]:
+    with run.read() as tx:
+        volumes = volume.of_instance(tx, row.id)
+    waiting = [found.id for found in volumes if found.state != "ready"]
+    if waiting:
+        raise Later(AWAIT_SECONDS, f"waiting for {', '.join(waiting)}")
+    return [DiskSpec(volume=found.id, device=found.device) for found in volumes]
+
+
+def _taps(run: Run, row: Row, seen: Seen | None) -> list[NicSpec]:
+    """The network interfaces, each with a tap that is made for this start."""
+    staged = 2 * row.generation
+    with run.read() as tx:
+        found = interface.of_instance(tx, row.id)
+    gone = seen is None or seen.state == "off"
+    stale = gone and (run.tries > 0 or any(nic.reached > staged for nic in found))
+    if any(nic.wanted < staged for nic in found) or (stale and any(nic.reached for nic in found)):
+        with run.write() as tx:
+            _ask(tx, row.id, staged)
+    _await(run, row, staged)
+    return [NicSpec(interface=nic.id, mac=nic.mac) for nic in found]
+
+
+def _ask(tx: Tx, id: str, step: int) -> None:
+    """Have the instance's interfaces brought to this step, from the beginning."""
+    table = interface.interface
+    tx.change(table.update().where(table.c.instance == id).values(wanted=step, reached=0))
+    for nic in interface.of_instance(tx, id):
+        work.wake(tx, "interface", nic.id)
+
+
+def _await_step(run: Run, row: Row, step: int) -> None:
+    with run.read() as tx:
+        behind = [nic for nic in interface.of_instance(tx, row.id) if nic.wanted < step]
+    if behind:
+        with run.write() as tx:
+            interface.want(tx, row.id, step)
+    _await(run, row, step)
+
+
+def _await(run: Run, row: Row, step: int) -> None:
+    with run.read() as tx:
+        waiting = [nic.id for nic in interface.of_instance(tx, row.id) if nic.reached < step]
+    if waiting:
+        raise Later(AWAIT_SECONDS, f"waiting for {', '.join(waiting)}")
+
+
+def _spec(row: Row, disks: list[DiskSpec], nics: list[NicSpec]) -> InstanceSpec:
+    return InstanceSpec(
+        id=row.id,
+        generation=row.generation,
+        power="on",
+        vcpus=row.vcpus,
+        memory_mib=row.memory_mib,
+        boot=row.boot,
+        kernel_image=row.image_file if row.boot == "kernel" else None,
+        disks=disks,
+        nics=nics,
+    )
+
+
+def _say_running(run: Run, row: Row) -> None:
+    expected = {"desired": "running", "state": "pending", "generation": row.generation}
+    with run.write() as tx:
+        if instance.move(tx, row.id, expected, state="running", reason_code="", reason="", transition_reason=""):
+            log.info("running", instance=row.id, host=row.host, seconds=tx.now - (row.launched or row.created))
+
+
+def end_by_itself(run: Run, row: Row, seen: Seen) -> None:
+    """The guest has gone without being asked: what its shutdown behaviour says comes true."""
+    crashed = seen.ended == "crashed"
+    terminate = row.shutdown_behavior == "terminate" and not crashed
+    code = "Server.InternalError" if crashed else "Client.InstanceInitiatedShutdown"
+    reason = "The guest's process ended" if crashed else "Instance initiated shutdown"
+    with run.write() as tx:
+        instance.move(
+            tx,
+            row.id,
+            {"desired": "running", "generation": row.generation},
+            desired="terminated" if terminate else "stopped",
+            state="shutting-down" if terminate else "stopping",
+            force_after=0.0,
+            reason_code=code,
+            reason=f"{code}: {reason}",
+        )
+        work.wake(tx, "instance", row.id)
+
+
+def halt(run: Run, row: Row) -> None:
+    """The guest is off; its taps and its public address, if that came with it, are given back."""
+    if row.host is not None:
+        compute = run.driver("compute", row.host)
+        seen = compute.look(row.id)
+        if seen is not None and seen.state != "off":
+            shut_down(run, row, compute, seen.generation)
+        _unplug(run, row)
+    with run.write() as tx:
+        for nic in interface.of_instance(tx, row.id):
+            address.release_automatic(tx, nic.id)
+        expected = {"desired": "stopped", "state": ["stopping", "stopped", "pending", "running"]}
+        instance.move(tx, row.id, expected, state="stopped", claimed=False)
+
+
+def _unplug(run: Run, row: Row) -> None:
+    with run.read() as tx:
+        plugged = [nic.id for nic in interface.of_instance(tx, row.id) if nic.host is not None]
+    if plugged:
+        with run.write() as tx:
+            _ask(tx, row.id, 0)
+        raise Later(AWAIT_SECONDS, f"waiting for {', '.join(plugged)}")
+
+
+def tear_down(run: Run, row: Row) -> None:
+    """Nothing of it is left but the row, which is shown for a while."""
+    if row.state == "terminated":
+        return
+    if row.host is not None:
+        run.driver("compute", row.host).remove(row.id)
+    with run.write() as tx:
+        left = _let_go(tx, row.id)
+    if left:
+        raise Later(AWAIT_SECONDS, f"waiting for {', '.join(left)}")
+    with run.write() as tx:
+        values = {"state": "terminated", "claimed": False, "host": None, "ended": tx.now}
+        instance.move(tx, row.id, {"desired": "terminated", "state": "shutting-down"}, **values)
+    log.info("terminated", instance=row.id)
+
+
+def _let_go(tx: Tx, id: str) -> list[str]:
+    """Have its interfaces and volumes go, or be free where they outlive it; gives those still there."""
+    left = [*_let_interfaces_go(tx, id)]
+    table = volume.volume
+    for disk in volume.of_instance(tx, id):
+        if disk.delete_on_termination:
+            left.append(disk.id)
+            if disk.desired != "absent":
+                tx.change(table.update().where(table.c.id == disk.id).values(desired="absent"))
+                work.wake(tx, "volume", disk.id)
+        else:
+            tx.change(table.update().where(table.c.id == disk.id).values(instance=None, device="", attached=None))
+    return left
+
+
+def _let_interfaces_go(tx: Tx, id: str) -> list[str]:
+    table = interface.interface
+    found = interface.of_instance(tx, id)
+    for nic in found:
+        if nic.desired != "absent":
+            tx.change(table.update().where(table.c.id == nic.id).values(desired="absent", wanted=0))
+            work.wake(tx, "interface", nic.id)
+            group.wake_of_interface(tx, nic.id)
+    return [nic.id for nic in found]
+
+
+def give_up(run: Run, id: str, reason: Impossible) -> None:
+    """It cannot run: terminated with the reason, or stopped as it was where it has run before."""
+    with run.write() as tx:
+        refuse(tx, id, reason.code, reason.message)
+
+
+def refuse(tx: Tx, id: str, code: str, message: str) -> None:
+    """Write down why the instance cannot be started, and what becomes of it."""
+    row = instance.find(tx, id)
+    if row is None or row.desired != "running":
+        return
+    first = row.launched == row.created
+    instance.move(
+        tx,
+        id,
+        {"desired": "running", "generation": row.generation},
+        desired="terminated" if first else "stopped",
+        state="shutting-down" if first else "stopping",
+        force_after=0.0,
+        reason_code=code,
+        reason=f"{code}: {message}",
+    )
+    work.wake(tx, "instance", id)

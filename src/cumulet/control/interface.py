@@ -1,0 +1,124 @@
+"""What must be true of a network interface: its tap, rules, DHCP and metadata are on its guest's host, or nowhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cumulet.control.instance import refuse
+from cumulet.drivers.specs import InterfaceSpec, MetadataSpec
+from cumulet.engine.engine import Run
+from cumulet.lib.errors import Impossible
+from cumulet.model import Tx, address, group, instance, interface, subnet, tag, vpc, work
+from cumulet.model.database import Row
+
+
+def reconcile(run: Run, id: str) -> None:
+    with run.read() as tx:
+        row = interface.find(tx, id)
+        spec = _spec(tx, row, run.settings.region) if row is not None and row.wanted > 0 and row.host else None
+    if row is None:
+        with run.write() as tx:
+            work.forget(tx, "interface", id)
+    elif spec is not None:
+        run.driver("network", row.host).ensure(spec)
+        _say_reached(run, row)
+    else:
+        _leave_host(run, row)
+
+
+def _say_reached(run: Run, row: Row) -> None:
+    if row.reached == row.wanted:
+        return
+    table = interface.interface
+    with run.write() as tx:
+        mine = table.update().where(table.c.id == row.id, table.c.wanted == row.wanted)
+        if tx.change(mine.values(reached=row.wanted)):
+            work.wake(tx, "instance", row.instance)
+
+
+def _leave_host(run: Run, row: Row) -> None:
+    """Nothing of it is on a host; where it should be absent, its row and its addresses go too."""
+    if row.host is not None:
+        run.driver("network", row.host).remove(row.id)
+    table = interface.interface
+    with run.write() as tx:
+        mine = table.update().where(table.c.id == row.id, table.c.wanted == 0)
+        if not tx.change(mine.values(host=None, reached=0)):
+            return
+        group.wake_of_interface(tx, row.id)
+        if row.desired == "absent":
+            _delete(tx, row.id)
+        work.wake(tx, "instance", row.instance)
+
+
+def _delete(tx: Tx, id: str) -> None:
+    address.release_automatic(tx, id)
+    address.disassociate(tx, id)
+    interface.set_groups(tx, id, [])
+    tag.remove(tx, id)
+    tx.change(interface.interface.delete().where(interface.interface.c.id == id))
+    work.forget(tx, "interface", id)
+
+
+def _spec(tx: Tx, row: Row, region: str) -> InterfaceSpec:
+    guest = instance.find(tx, row.instance)
+    net = subnet.find(tx, row.account, row.subnet)
+    router = vpc.find(tx, row.account, row.vpc)
+    assert guest is not None and net is not None and router is not None
+    public = address.of_interface(tx, row.id)
+    hostname = "ip-" + row.ip.replace(".", "-")
+    groups = interface.groups(tx, row.id)
+    return InterfaceSpec(
+        id=row.id,
+        vpc=row.vpc,
+        vpc_cidr=router.cidr,
+        subnet_cidr=net.cidr,
+        mac=row.mac,
+        ip=row.ip,
+        groups=groups,
+        public_ip=public.public_ip if public is not None else None,
+        hostname=hostname,
+        source_dest_check=row.source_dest_check,
+        metadata=_metadata(tx, guest, row, groups, region),
+    )
+
+
+def _metadata(tx: Tx, guest: Row, row: Row, groups: list[str], region: str) -> MetadataSpec:
+    options: dict[str, Any] = guest.metadata_options
+    names = [found.name for id in groups if (found := group.find(tx, id)) is not None]
+    suffix = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
+    return MetadataSpec(
+        instance_id=guest.id,
+        account_id=guest.account,
+        owner_id=guest.account,
+        image_id=guest.image,
+        instance_type=guest.type,
+        reservation_id=guest.reservation,
+        launch_index=guest.launch_index,
+        hostname=f"ip-{row.ip.replace('.', '-')}.{suffix}",
+        region=region,
+        zone=guest.zone,
+        key_name=guest.key_name,
+        public_key=guest.public_key,
+        user_data=guest.user_data,
+        security_groups=names,
+        security_group_ids=groups,
+        tags=tag.of(tx, guest.id),
+        tags_enabled=options.get("InstanceMetadataTags") == "enabled",
+        launched_at=guest.launched or guest.created,
+        architecture=guest.architecture,
+        block_devices={"ami": guest.root_device, "root": guest.root_device},
+        http_endpoint=options.get("HttpEndpoint", "enabled") == "enabled",
+        http_tokens=options.get("HttpTokens", "optional"),
+        hop_limit=options.get("HttpPutResponseHopLimit", 1),
+        subnet_id=row.subnet,
+        vpc_id=row.vpc,
+    )
+
+
+def give_up(run: Run, id: str, reason: Impossible) -> None:
+    """An interface that cannot be: its instance cannot run."""
+    with run.write() as tx:
+        row = interface.find(tx, id)
+        if row is not None:
+            refuse(tx, row.instance, reason.code, reason.message)

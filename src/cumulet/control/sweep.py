@@ -1,0 +1,109 @@
+"""The sweep: hosts tell what they have, and it is compared with the rows. Lost things are made again, leaked go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from cumulet.engine.engine import Run
+from cumulet.lib.errors import Impossible, Later, Unreachable
+from cumulet.lib.log import Log
+from cumulet.lib.seen import Seen
+from cumulet.model import Tx, group, image, instance, interface, tag, volume, work
+
+log = Log("sweep")
+EVERY = {"compute": 3.0, "network": 30.0, "volume": 60.0, "image": 60.0, "cloud": 30.0}
+"""Seconds from sweep to sweep, by role. `cloud` is what needs no host."""
+
+
+def reconcile(run: Run, id: str) -> None:
+    """`id` is ROLE.HOST, or `cloud`."""
+    role, _, host = id.partition(".")
+    if role == "cloud":
+        _forget_terminated(run)
+    else:
+        try:
+            seen = run.driver(role, host).observe()
+        except Unreachable:
+            raise Later(EVERY[role], f"{id} does not answer") from None
+        _compare(run, role, host, {thing.id: thing for thing in seen})
+    raise Later(EVERY[role])
+
+
+def _compare(run: Run, role: str, host: str, seen: dict[str, Seen]) -> None:
+    with run.read() as tx:
+        expected = _expected(tx, role, host)
+        leaked = [id for id in seen if id not in expected and not _exists(tx, id)]
+    lost = [id for id, state in expected.items() if not _holds(state, seen.get(id))]
+    if lost:
+        with run.write() as tx:
+            for id in lost:
+                log.warning("lost, made again", id=id, host=host)
+                work.wake(tx, _kind(id), id)
+    for id in leaked:
+        log.warning("leaked, removed", id=id, host=host)
+        run.last_word(role, host).remove(id)
+
+
+def _expected(tx: Tx, role: str, host: str) -> dict[str, str]:
+    """Id to what should be seen of it on this host, for what has been made there and is at rest."""
+    if role == "compute":
+        states = {"running": "running", "stopped": "off"}
+        return {row.id: states[row.state] for row in instance.on_host(tx, host) if row.state in states}
+    if role == "network":
+        nics = interface.interface
+        found = tx.connection.scalars(sa.select(nics.c.id).where(nics.c.host == host, nics.c.reached > 0))
+        groups = tx.connection.scalars(sa.select(group.group_host.c.group_id).where(group.group_host.c.host == host))
+        return dict.fromkeys([*found, *groups], "there")
+    table: Any = volume.volume if role == "volume" else image.image_file
+    made = "ready" if role == "volume" else "available"
+    return dict.fromkeys(
+        tx.connection.scalars(sa.select(table.c.id).where(table.c.host == host, table.c.state == made)), "there"
+    )
+
+
+def _holds(expected: str, seen: Seen | None) -> bool:
+    if expected == "off":
+        return seen is None or seen.state == "off"
+    return seen is not None and seen.state == expected
+
+
+_TABLES: dict[str, sa.Table] = {
+    "i": instance.instance,
+    "eni": interface.interface,
+    "sg": group.group,
+    "vol": volume.volume,
+    "imf": image.image_file,
+}
+_KINDS = {"i": "instance", "eni": "interface", "sg": "group", "vol": "volume", "imf": "image_file"}
+
+
+def _kind(id: str) -> str:
+    return _KINDS[id.rpartition("-")[0]]
+
+
+def _exists(tx: Tx, id: str) -> bool:
+    """Whether a row stands for it, so that its own reconciler sees to it."""
+    table = _TABLES.get(id.rpartition("-")[0])
+    if table is None:
+        return False
+    query = sa.select(table.c.id).where(table.c.id == id)
+    if table is instance.instance:
+        query = query.where(table.c.state != "terminated")
+    return tx.first(query) is not None
+
+
+def _forget_terminated(run: Run) -> None:
+    with run.read() as tx:
+        old = instance.outlived(tx, run.settings.terminated_seconds)
+    for id in old:
+        with run.write() as tx:
+            tx.change(instance.instance.delete().where(instance.instance.c.id == id))
+            tag.remove(tx, id)
+            work.forget(tx, "instance", id)
+
+
+def give_up(run: Run, id: str, reason: Impossible) -> None:
+    """Nothing that a sweep meets is final."""
+    raise Later(EVERY["cloud"], str(reason))

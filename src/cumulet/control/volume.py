@@ -1,0 +1,53 @@
+"""What must be true of a volume: its disk is on its host, or gone."""
+
+from __future__ import annotations
+
+from cumulet.control.instance import refuse
+from cumulet.drivers.specs import VolumeSpec
+from cumulet.engine.engine import Run
+from cumulet.lib.errors import Impossible
+from cumulet.model import tag, volume, work
+from cumulet.model.database import Row
+
+
+def reconcile(run: Run, id: str) -> None:
+    with run.read() as tx:
+        row = volume.find(tx, id)
+    if row is None:
+        with run.write() as tx:
+            work.forget(tx, "volume", id)
+    elif row.desired == "absent":
+        _remove(run, row)
+    elif row.host is not None:
+        _make(run, row)
+
+
+def _make(run: Run, row: Row) -> None:
+    spec = VolumeSpec(id=row.id, size_gib=row.size_gib, image_file=row.image_file)
+    run.driver("volume", row.host).ensure(spec)
+    if row.state == "ready":
+        return
+    table = volume.volume
+    with run.write() as tx:
+        tx.change(table.update().where(table.c.id == row.id, table.c.state == "creating").values(state="ready"))
+        if row.instance is not None:
+            work.wake(tx, "instance", row.instance)
+
+
+def _remove(run: Run, row: Row) -> None:
+    if row.host is not None:
+        run.driver("volume", row.host).remove(row.id)
+    with run.write() as tx:
+        tx.change(volume.volume.delete().where(volume.volume.c.id == row.id))
+        tag.remove(tx, row.id)
+        work.forget(tx, "volume", row.id)
+        if row.instance is not None:
+            work.wake(tx, "instance", row.instance)
+
+
+def give_up(run: Run, id: str, reason: Impossible) -> None:
+    """A disk that cannot be: its instance cannot run."""
+    with run.write() as tx:
+        row = volume.find(tx, id)
+        if row is not None and row.instance is not None:
+            refuse(tx, row.instance, reason.code, reason.message)

@@ -1,0 +1,144 @@
+"""A guest as libvirt's XML: q35, virtio throughout, a tap that is there already, a serial console in a file.
+
+https://libvirt.org/formatdomain.html is the reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from xml.sax.saxutils import escape, quoteattr
+
+from cumulet.drivers.hypervisor.facts import NAMESPACE, PREFIX, Facts
+from cumulet.drivers.specs import DiskSpec, InstanceSpec, NicSpec, domain_uuid, image_files, tap_name, volume_file
+
+_KERNEL_ARGUMENTS = "console=tty0 console=ttyS0 quiet no_timer_check net.ifnames=0"
+
+
+@dataclass(frozen=True)
+class Directories:
+    """Where the volumes, the images and the consoles' files are."""
+
+    volumes: Path
+    images: Path
+    consoles: Path
+
+
+@dataclass(frozen=True)
+class Emulation:
+    """How guests are run."""
+
+    accelerator: Literal["tcg", "kvm"] = "tcg"
+    code_buffer_mib: int = 128
+    """What QEMU may use for translated code; its own default is 1 GiB a guest."""
+    spare_ports: int = 8
+    """PCI Express ports that are free for hot plug."""
+
+
+def console_file(directories: Directories, id: str) -> Path:
+    """Where a guest's serial console is written."""
+    return directories.consoles / f"{id}.log"
+
+
+def domain_xml(spec: InstanceSpec, facts: Facts, directories: Directories, emulation: Emulation) -> str:
+    """The whole domain, to be defined anew for each start."""
+    disks = [_disk(disk, position, directories) for position, disk in enumerate(spec.disks)]
+    nics = [_nic(nic) for nic in spec.nics]
+    ports = ["<controller type='pci' index='0' model='pcie-root'/>"]
+    ports += ["<controller type='pci' model='pcie-root-port'/>"] * (len(disks) + len(nics) + 3 + emulation.spare_ports)
+    return f"""
+<domain type='{"kvm" if emulation.accelerator == "kvm" else "qemu"}'>
+  <name>{escape(spec.id)}</name>
+  <uuid>{domain_uuid(spec.id)}</uuid>
+  <metadata>{facts.xml().replace("<guest ", f"<{PREFIX}:guest xmlns:{PREFIX}='{NAMESPACE}' ")}</metadata>
+  <memory unit='MiB'>{spec.memory_mib}</memory>
+  <vcpu>{spec.vcpus}</vcpu>
+  {_sysinfo(spec)}
+  {_boot(spec, directories)}
+  {_processor(emulation)}
+  <clock offset='utc'/>
+  <on_poweroff>destroy</on_poweroff>
+  <on_reboot>restart</on_reboot>
+  <on_crash>destroy</on_crash>
+  <devices>
+    <controller type='usb' model='none'/>
+    {"".join(ports)}
+    {"".join(disks)}
+    {"".join(nics)}
+    <serial type='file'>
+      <source path={quoteattr(str(console_file(directories, spec.id)))} append='on'/>
+      <target type='isa-serial' port='0'/>
+    </serial>
+    <graphics type='vnc'><listen type='socket'/></graphics>
+    <video><model type='vga'/></video>
+    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+    <memballoon model='virtio' freePageReporting='on'/>
+  </devices>
+</domain>"""
+
+
+def _sysinfo(spec: InstanceSpec) -> str:
+    """SMBIOS as on EC2: cloud-init knows EC2 by a UUID and a serial number that begin with `ec2`."""
+    uuid = domain_uuid(spec.id)
+    return f"""
+  <sysinfo type='smbios'>
+    <bios><entry name='vendor'>Amazon EC2</entry></bios>
+    <system>
+      <entry name='manufacturer'>Amazon EC2</entry>
+      <entry name='product'>Cumulet</entry>
+      <entry name='serial'>{uuid}</entry>
+      <entry name='uuid'>{uuid}</entry>
+    </system>
+    <baseBoard>
+      <entry name='manufacturer'>Amazon EC2</entry>
+      <entry name='asset'>{escape(spec.id)}</entry>
+    </baseBoard>
+    <chassis><entry name='asset'>Amazon EC2</entry></chassis>
+  </sysinfo>"""
+
+
+def _boot(spec: InstanceSpec, directories: Directories) -> str:
+    machine = "<type arch='x86_64' machine='q35'>hvm</type><smbios mode='sysinfo'/>"
+    if spec.boot == "kernel":
+        files = image_files(directories.images, spec.kernel_image or "")
+        return f"""
+  <os>{machine}
+    <kernel>{escape(str(files["kernel"]))}</kernel>
+    <initrd>{escape(str(files["initrd"]))}</initrd>
+    <cmdline>{_KERNEL_ARGUMENTS}</cmdline>
+  </os>"""
+    if spec.boot == "uefi":
+        no_secure_boot = "<firmware><feature enabled='no' name='secure-boot'/></firmware>"
+        return f"<os firmware='efi'>{machine}{no_secure_boot}<boot dev='hd'/></os>"
+    return f"<os>{machine}<boot dev='hd'/><bios useserial='no'/></os>"
+
+
+def _processor(emulation: Emulation) -> str:
+    if emulation.accelerator == "kvm":
+        return "<features><acpi/><apic/></features><cpu mode='host-passthrough' check='none' migratable='on'/>"
+    buffer = f"<tcg><tb-cache unit='MiB'>{emulation.code_buffer_mib}</tb-cache></tcg>"
+    # All that QEMU can emulate, as today's distributions ask for x86-64-v2 and v3.
+    return f"<features><acpi/><apic/>{buffer}</features><cpu mode='maximum' check='none'/>"
+
+
+def _disk(disk: DiskSpec, position: int, directories: Directories) -> str:
+    file = volume_file(directories.volumes, disk.volume)
+    target = disk.device.removeprefix("/dev/") if position else "vda"
+    return f"""
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' cache='writeback' discard='unmap' detect_zeroes='unmap'/>
+      <source file={quoteattr(str(file))}/>
+      <target dev={quoteattr(target)} bus='virtio'/>
+      <serial>{escape(disk.volume.replace("-", ""))}</serial>
+    </disk>"""
+
+
+def _nic(nic: NicSpec) -> str:
+    return f"""
+    <interface type='ethernet'>
+      <mac address={quoteattr(nic.mac)}/>
+      <target dev={quoteattr(tap_name(nic.interface))} managed='no'/>
+      <model type='virtio'/>
+      <mtu size='{nic.mtu}'/>
+    </interface>"""

@@ -1,0 +1,264 @@
+"""Guests by libvirt and QEMU. A guest is a persistent domain, named by its id, with our facts in its metadata."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import libvirt
+
+from cumulet.drivers.contract import Seen
+from cumulet.drivers.hypervisor import console, facts
+from cumulet.drivers.hypervisor.connection import Connection
+from cumulet.drivers.hypervisor.domain_xml import Directories, Emulation, console_file, domain_xml
+from cumulet.drivers.hypervisor.facts import Facts, Mark
+from cumulet.drivers.specs import InstanceSpec, Spec, domain_uuid, tap_name
+from cumulet.lib.clock import Clock
+from cumulet.lib.errors import Failure
+
+_PRESS_AGAIN = 5.0
+"""Seconds until the power button is pressed once more: a guest that was booting has not felt the first time."""
+_OFF = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED)
+_PAUSED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED)
+_UNDEFINE = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
+
+
+class LibvirtHypervisor:
+    """The driver of `InstanceSpec`. No verb waits for a guest: a guest that is to shut down is still there when
+    `ensure` returns, and a later `ensure` goes on. `on_change(id)` is called in a thread of its own when something
+    has happened to a guest; it may ask this driver."""
+
+    def __init__(
+        self,
+        uri: str,
+        directories: Directories,
+        emulation: Emulation | None = None,
+        on_change: Callable[[str], None] = lambda _: None,
+        *,
+        clock: Clock | None = None,
+        boot_id_file: Path = Path("/proc/sys/kernel/random/boot_id"),
+    ) -> None:
+        self.directories = directories
+        self.emulation = emulation or Emulation()
+        self._on_change = on_change
+        self._clock = clock or Clock()
+        self._boot_id_file = boot_id_file
+        self._pressed: dict[str, float] = {}
+        self._guard = threading.Lock()
+        self._locks: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+        self._connection = Connection(uri, self._changed, lambda: [seen.id for seen in self.observe()])
+
+    def ensure(self, spec: Spec) -> None:
+        """Take one step towards `spec`: start, plug, press the power button, or stop by force."""
+        assert isinstance(spec, InstanceSpec)
+        with self._only_one(spec.id), self._saying(f"making guest {spec.id} be {spec.power}"):
+            found = self._find(spec.id)
+            if found is None:
+                found = self._define(spec, spec.generation)
+            domain, known = found
+            if not _is_off(domain):
+                self._tend(spec, domain, known)
+            elif spec.power == "on" and self._may_start(spec, self._recorded(domain, known)):
+                self._start(spec)
+
+    def remove(self, id: str) -> None:
+        """Stop it by force and forget it, its firmware's variables and its console."""
+        with self._only_one(id), self._saying(f"removing guest {id}"):
+            found = self._find(id)
+            if found is not None:
+                domain, known = found
+                self._destroy(domain, known)
+                domain.undefineFlags(_UNDEFINE)
+            console.remove(console_file(self.directories, id))
+            self._pressed.pop(id, None)
+
+    def observe(self) -> list[Seen]:
+        """All the guests whose metadata is ours."""
+        with self._saying("listing the guests"):
+            domains = [(domain, _facts(domain)) for domain in self._connection.get().listAllDomains()]
+            return [self._seen(domain, known) for domain, known in domains if known is not None]
+
+    def look(self, id: str) -> Seen | None:
+        """One guest; what is learnt about its end is written down."""
+        with self._only_one(id), self._saying(f"looking at guest {id}"):
+            found = self._find(id)
+            if found is None:
+                return None
+            domain, known = found
+            return self._seen(domain, self._recorded(domain, known) if _is_off(domain) else known)
+
+    def console(self, id: str) -> bytes:
+        """The last 64 KiB of what the guest has written to its serial console."""
+        return console.read(console_file(self.directories, id))
+
+    def vnc_socket(self, id: str) -> Path | None:
+        """The Unix socket of the guest's screen; None where it does not run."""
+        with self._saying(f"asking for the screen of guest {id}"):
+            found = self._find(id)
+            if found is None or _is_off(found[0]):
+                return None
+            listen = ElementTree.fromstring(found[0].XMLDesc()).find("devices/graphics/listen[@type='socket']")
+            return Path(listen.get("socket", "")) if listen is not None else None
+
+    def close(self) -> None:
+        """Hang up; guests go on."""
+        self._connection.close()
+
+    def _may_start(self, spec: InstanceSpec, known: Facts) -> bool:
+        return spec.generation > known.generation or known.boot != self._boot() or known.mark in ("new", "ours")
+
+    def _tend(self, spec: InstanceSpec, domain: Any, known: Facts) -> None:
+        """What is to do with a guest that is there."""
+        if spec.power == "off" or spec.generation > known.generation:
+            self._shut_down(spec, domain, known)
+            if spec.power == "on" and _is_off(domain):
+                self._start(spec)
+            return
+        console.rotate(console_file(self.directories, spec.id))
+        if known.mark == "new":
+            self._record(domain, known.marked("up"))
+        self._plug(spec, domain)
+
+    def _shut_down(self, spec: InstanceSpec, domain: Any, known: Facts) -> None:
+        if known.mark != "ours":
+            known = self._record(domain, known.marked("ours"))
+        if self._clock.now() >= spec.force_after or domain.state()[0] in _PAUSED:
+            self._destroy(domain, known)
+        elif time.monotonic() - self._pressed.get(spec.id, -_PRESS_AGAIN) >= _PRESS_AGAIN:
+            self._pressed[spec.id] = time.monotonic()
+            with _unless_gone():
+                domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+
+    def _destroy(self, domain: Any, known: Facts) -> None:
+        if not _is_off(domain):
+            if known.mark != "ours":
+                self._record(domain, known.marked("ours"))
+            with _unless_gone():
+                domain.destroy()
+
+    def _define(self, spec: InstanceSpec, generation: int) -> tuple[Any, Facts]:
+        known = Facts(spec.id, generation, self._boot())
+        xml = domain_xml(spec, known, self.directories, self.emulation)
+        return self._connection.get().defineXML(xml), known
+
+    def _start(self, spec: InstanceSpec) -> None:
+        """Start it, paused until its interfaces' taps have been moved to where they belong."""
+        missing = [tap for tap in _taps(spec) if not _is_here(tap)]
+        if missing:
+            raise Failure(f"starting guest {spec.id}: its tap {missing[0]} is not there yet")
+        console.prepare(console_file(self.directories, spec.id))
+        self._pressed.pop(spec.id, None)
+        domain, known = self._define(spec, spec.generation)
+        domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if spec.nics else 0)
+        self._record(domain, known.marked("up"))
+        self._plug(spec, domain)
+
+    def _plug(self, spec: InstanceSpec, domain: Any) -> None:
+        if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED and not any(map(_is_here, _taps(spec))):
+            domain.resume()
+
+    def _seen(self, domain: Any, known: Facts) -> Seen:
+        state = domain.state()[0]
+        if state in _OFF:
+            ended = self._end(domain, known).ended(self._boot())
+            return Seen(id=known.id, state="off", generation=known.generation, ended=ended)
+        return Seen(id=known.id, state="paused" if state in _PAUSED else "running", generation=known.generation)
+
+    def _end(self, domain: Any, known: Facts) -> Facts:
+        """The facts about a domain that is off, with what libvirt knows about its end."""
+        if known.mark != "up" or known.boot != self._boot():
+            return known
+        mark: Mark = "shutdown" if domain.state()[1] == libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN else "crashed"
+        return known.marked(mark)
+
+    def _recorded(self, domain: Any, known: Facts) -> Facts:
+        end = self._end(domain, known)
+        return end if end == known else self._record(domain, end)
+
+    def _record(self, domain: Any, known: Facts) -> Facts:
+        flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+        if not _is_off(domain):
+            flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+        kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+        domain.setMetadata(kind, known.xml(), facts.PREFIX, facts.NAMESPACE, flags)
+        return known
+
+    def _find(self, id: str) -> tuple[Any, Facts] | None:
+        try:
+            domain = self._connection.get().lookupByUUIDString(domain_uuid(id))
+        except libvirt.libvirtError as e:
+            if e.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return None
+            raise
+        known = _facts(domain)
+        return None if known is None else (domain, known)
+
+    def _boot(self) -> str:
+        return self._boot_id_file.read_text().strip()
+
+    def _changed(self, id: str) -> None:
+        with contextlib.suppress(Failure):
+            self.look(id)
+        self._on_change(id)
+
+    @contextlib.contextmanager
+    def _only_one(self, id: str) -> Iterator[None]:
+        """One thread at a time for a guest: an event may be looked at while the guest is started."""
+        with self._guard:
+            lock = self._locks.setdefault(id, threading.Lock())
+        with lock:
+            yield
+
+    @contextlib.contextmanager
+    def _saying(self, act: str) -> Iterator[None]:
+        try:
+            yield
+        except libvirt.libvirtError as e:
+            raise Failure(f"{act} on {self._connection.uri}: {e}") from e
+
+
+def _facts(domain: Any) -> Facts | None:
+    try:
+        return facts.parse(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, facts.NAMESPACE))
+    except libvirt.libvirtError as e:
+        if e.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_DOMAIN):
+            return None
+        raise
+
+
+def _is_off(domain: Any) -> bool:
+    return domain.state()[0] in _OFF
+
+
+@contextlib.contextmanager
+def _unless_gone() -> Iterator[None]:
+    """What is ordered of a guest that has just ended by itself has nothing left to do."""
+    try:
+        yield
+    except libvirt.libvirtError as e:
+        if e.get_error_code() not in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
+            raise
+
+
+def _taps(spec: InstanceSpec) -> list[str]:
+    return [tap_name(nic.interface) for nic in spec.nics]
+
+
+def _is_here(tap: str) -> bool:
+    """Whether a link is in this process's network namespace, which is libvirtd's."""
+    try:
+        socket.if_nametoindex(tap)
+    except OSError:
+        return False
+    return True

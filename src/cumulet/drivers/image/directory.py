@@ -1,0 +1,157 @@
+"""Image files in a directory: each in a folder of its own, inspected before it is there, with its facts as JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cumulet.drivers.contract import Seen
+from cumulet.drivers.image.inspect import Limits, inspect_disk, inspect_kernel
+from cumulet.drivers.specs import ImageFileSpec, Spec, image_files
+from cumulet.lib.errors import Failure, Impossible
+
+_CHUNK = 1024 * 1024
+_ZEROES = memoryview(bytes(_CHUNK))
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about an image file."""
+
+    format: str
+    """qcow2, raw or kernel."""
+    virtual_size: int
+    """Bytes of the disk that a guest sees; 0 with format kernel."""
+    size: int
+    """Bytes of the files."""
+    sha256: str
+    """Of the disk, or of kernel and initrd one after the other."""
+    boot: str
+    """bios, uefi (a guess) or kernel."""
+    architecture: str = "x86_64"
+
+
+class DirectoryImages:
+    """The driver of `ImageFileSpec`. What must not be used is `Impossible` with a code `Client.InvalidImage.…`."""
+
+    def __init__(self, directory: Path, limits: Limits | None = None) -> None:
+        self.directory = directory
+        self.limits = limits or Limits()
+
+    def ensure(self, spec: Spec) -> None:
+        """Take `source` in: copied aside, inspected there, and then renamed. Does nothing where the image is in."""
+        assert isinstance(spec, ImageFileSpec)
+        if self.look(spec.id):
+            return
+        source, aside = Path(spec.source), self._aside(spec.id)
+        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            with self._room(spec):
+                aside.mkdir(parents=True)
+                take_in = self._take_kernel if spec.format == "kernel" or source.is_dir() else self._take_disk
+                facts = take_in(spec, source, image_files(self.directory, aside.name))
+                (aside / "facts").write_bytes(msgspec.json.encode(facts))
+                _sync(aside / "facts")
+                shutil.rmtree(self.directory / spec.id, ignore_errors=True)  # one that has lost its files
+                aside.rename(self.directory / spec.id)
+                _sync(self.directory)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def remove(self, id: str) -> None:
+        """Remove the image's folder. Guests that run from it go on; they cannot be started again."""
+        for folder in (self._aside(id), self.directory / id):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(folder)
+
+    def observe(self) -> list[Seen]:
+        """The images that are whole."""
+        ids = (facts.parent.name for facts in sorted(self.directory.glob("[!.]*/facts")))
+        return [seen for id in ids if (seen := self.look(id))]
+
+    def look(self, id: str) -> Seen | None:
+        """One image."""
+        files = image_files(self.directory, id)
+        whole = files["disk"].exists() or (files["kernel"].exists() and files["initrd"].exists())
+        return Seen(id=id) if whole and files["facts"].exists() else None
+
+    def facts(self, id: str) -> dict[str, Any]:
+        """What is known about an image, as the fields of `Facts`; raises `Failure` where it is not there."""
+        try:
+            known = msgspec.json.decode(image_files(self.directory, id)["facts"].read_bytes(), type=Facts)
+        except FileNotFoundError as e:
+            raise Failure(f"image file {id} is not in {self.directory}") from e
+        return msgspec.structs.asdict(known)
+
+    def _aside(self, id: str) -> Path:
+        return self.directory / f".{id}.new"
+
+    def _take_disk(self, spec: ImageFileSpec, source: Path, into: dict[str, Path]) -> Facts:
+        digest = hashlib.sha256()
+        size = _copy(source, into["disk"], digest)
+        found = inspect_disk(into["disk"], spec.format, self.limits)
+        return Facts(
+            format=found.format,
+            virtual_size=found.virtual_size,
+            size=size,
+            sha256=digest.hexdigest(),
+            boot=found.boot,
+        )
+
+    def _take_kernel(self, spec: ImageFileSpec, source: Path, into: dict[str, Path]) -> Facts:
+        if spec.format not in ("kernel", None) or not source.is_dir():
+            raise Impossible("Client.InvalidImage.Format", "only a directory with kernel and initrd has format kernel")
+        digest = hashlib.sha256()
+        size = sum(_copy(source / name, into[name], digest) for name in ("kernel", "initrd"))
+        inspect_kernel(into["kernel"], into["initrd"])
+        return Facts(format="kernel", virtual_size=0, size=size, sha256=digest.hexdigest(), boot="kernel")
+
+    @contextlib.contextmanager
+    def _room(self, spec: ImageFileSpec) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as e:
+            raise Failure(f"taking in image {spec.id}: {e.filename} is missing") from e
+        except OSError as e:
+            if e.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise Failure(f"taking in image {spec.id} from {spec.source}: {e.strerror}") from e
+            shutil.rmtree(self._aside(spec.id), ignore_errors=True)
+            free, needed = shutil.disk_usage(self.directory).free, _size(Path(spec.source))
+            text = f"the disk is full: it needs up to {needed} bytes, {free} are free"
+            raise Failure(f"taking in image {spec.id} to {self.directory}: {text}") from e
+
+
+def _copy(source: Path, target: Path, digest: Any) -> int:
+    """Copy a file with holes where it has zeroes, feed `digest`, and give its length."""
+    with source.open("rb") as reading, target.open("wb") as writing:
+        while chunk := reading.read(_CHUNK):
+            digest.update(chunk)
+            if chunk == _ZEROES[: len(chunk)]:
+                writing.seek(len(chunk), os.SEEK_CUR)
+            else:
+                writing.write(chunk)
+        length = writing.tell()
+        writing.truncate(length)
+        writing.flush()
+        os.fsync(writing.fileno())
+    return length
+
+
+def _size(source: Path) -> int:
+    files = [source] if source.is_file() else [file for file in source.glob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

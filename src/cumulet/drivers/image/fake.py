@@ -1,0 +1,38 @@
+"""An image store without bytes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from cumulet.drivers.contract import Seen
+from cumulet.drivers.fake_world import FakeWorld
+from cumulet.drivers.specs import ImageFileSpec, Spec
+from cumulet.lib.errors import Failure
+
+
+class FakeImages:
+    """An image file is its facts."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        self._world = world
+
+    def ensure(self, spec: Spec) -> None:
+        assert isinstance(spec, ImageFileSpec)
+        facts = {"format": spec.format or "qcow2", "virtual_size": 2**30, "size": 2**20, "boot": "kernel"}
+        self._world.put("image", spec.id, facts | {"architecture": "x86_64", "sha256": ""})
+
+    def remove(self, id: str) -> None:
+        self._world.remove("image", id)
+
+    def observe(self) -> list[Seen]:
+        return [Seen(id=name) for name in self._world.names("image")]
+
+    def look(self, id: str) -> Seen | None:
+        return Seen(id=id) if self._world.get("image", id) is not None else None
+
+    def facts(self, id: str) -> bytes:
+        """What the image is, as JSON; raises `Failure` if it is not there."""
+        found = self._world.get("image", id)
+        if found is None:
+            raise Failure(f"there is no image file {id}")
+        return msgspec.json.encode(found)

@@ -1,0 +1,192 @@
+"""What an image file is, found out before anything trusts it: qemu-img in a sandbox of limits, and reasons to refuse.
+
+A disk image is a program for its reader: a qcow2 header can name any file of the host as its backing or data file.
+So headers are read here first, and qemu-img only ever opens a file that names no other one.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import struct
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+from cumulet.lib.command import run
+from cumulet.lib.errors import Failure, Impossible
+
+_TIB = 1024**4
+_QCOW2 = struct.Struct(">4sIQIIQI")
+"""magic, version, offset and length of the backing file's path, cluster bits, size, encryption"""
+_DATA_FILE = 1 << 2
+_CORRUPT = 1 << 1
+_MARKS = (
+    ("qcow2", 0, b"QFI\xfb\0\0\0\2"),
+    ("qcow2", 0, b"QFI\xfb\0\0\0\3"),
+    ("qcow", 0, b"QFI\xfb"),
+    ("luks", 0, b"LUKS\xba\xbe"),
+    ("vmdk", 0, b"KDMV"),
+    ("vmdk", 0, b"COWD"),
+    ("vmdk", 0, b"# Disk DescriptorFile"),
+    ("vhdx", 0, b"vhdxfile"),
+    ("vpc", 0, b"conectix"),
+    ("vdi", 64, b"\x7f\x10\xda\xbe"),
+    ("qed", 0, b"QED\0"),
+    ("parallels", 0, b"WithoutFreeSpace"),
+    ("parallels", 0, b"WithouFreSpacExt"),
+    ("gzip", 0, b"\x1f\x8b"),
+    ("xz", 0, b"\xfd7zXZ\0"),
+    ("zstd", 0, b"\x28\xb5\x2f\xfd"),
+    ("bzip2", 0, b"BZh"),
+    ("zip", 0, b"PK\3\4"),
+)
+"""Formats by the bytes at an offset. QEMU is not asked to guess: guessing opens what some formats name."""
+_EFI_SYSTEM = bytes.fromhex("28732ac11ff8d211ba4b00a0c93ec93b")
+_BIOS_BOOT = bytes.fromhex("4861682149646f6e744e656564454649")
+_FIRST_SECTORS = 68
+_INITRDS = (
+    b"0707",
+    b"\x1f\x8b",
+    b"\xfd7zXZ",
+    b"\x28\xb5\x2f\xfd",
+    b"\x02\x21\x4c\x18",
+    b"BZh",
+    b"\x5d\x00",
+    b"\x89LZO",
+)
+"""How an initrd begins: cpio, gzip, xz, zstd, lz4, bzip2, lzma, lzo."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What inspecting one image may take, and what an image may be."""
+
+    memory_mib: int = 1024
+    cpu_seconds: int = 30
+    seconds: float = 120.0
+    virtual_size: int = 2 * _TIB
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a disk image is."""
+
+    format: str
+    virtual_size: int
+    boot: str
+    """bios or uefi: a guess by the partition table."""
+
+
+def inspect_disk(file: Path, declared: str | None, limits: Limits) -> Found:
+    """What the disk image in `file` is; raises `Impossible` with the reason where it must not be used."""
+    format = _format(file, declared)
+    if format == "qcow2":
+        _check_header(file)
+    size = _described(file, format, limits)["virtual-size"]
+    if not 512 <= size <= limits.virtual_size:
+        text = f"the image's virtual size is {size} bytes; from 512 to {limits.virtual_size} are accepted"
+        raise _refused("Size", text)
+    if format == "qcow2":
+        _check_consistency(file, limits)
+    return Found(format, size, _boot(_first_sectors(file, format, limits)))
+
+
+def inspect_kernel(kernel: Path, initrd: Path) -> None:
+    """Raises `Impossible` unless the two are a Linux kernel for x86 and an initial RAM disk.
+
+    The kernel's mark is that of Documentation/arch/x86/boot.rst in Linux's source.
+    """
+    with kernel.open("rb") as opened:
+        if opened.read(0x206)[0x202:] != b"HdrS":
+            raise _refused("Format", "`kernel` is no Linux kernel for x86 (bzImage)")
+    with initrd.open("rb") as opened:
+        if not opened.read(8).startswith(_INITRDS):
+            raise _refused("Format", "`initrd` is no cpio archive, nor one compressed as Linux knows")
+
+
+def _refused(code: str, reason: str) -> Impossible:
+    return Impossible(f"Client.InvalidImage.{code}", reason)
+
+
+def _format(file: Path, declared: str | None) -> str:
+    """The image's format by its own first bytes, which must be the one that was declared."""
+    with file.open("rb") as opened:
+        start = opened.read(512)
+    if len(start) < 512:
+        raise _refused("Format", f"the image has {len(start)} bytes; the smallest disk has 512")
+    format = next((name for name, offset, mark in _MARKS if start[offset : offset + len(mark)] == mark), "raw")
+    if format == "luks":
+        raise _refused("Encrypted", "the image is encrypted (LUKS)")
+    if format not in ("qcow2", "raw"):
+        raise _refused("Format", f"the image has the format {format}; qcow2 and raw are accepted")
+    if declared and declared != format:
+        raise _refused("Format", f"the image has the format {format}, not {declared} as was said")
+    if format == "raw" and declared is None and start[510:] != b"\x55\xaa":
+        raise _refused("Format", "the image is neither qcow2 nor a disk with a boot record; say raw if it is one")
+    return format
+
+
+def _check_header(file: Path) -> None:
+    """Refuse by its header what no other program should open."""
+    with file.open("rb") as opened:
+        start = opened.read(512)
+    _, version, backing, _, _, _, encryption = _QCOW2.unpack(start[: _QCOW2.size])
+    features = struct.unpack(">Q", start[72:80])[0] if version >= 3 else 0
+    if backing:
+        raise _refused("BackingFile", "the image has a backing file; flatten it with: qemu-img convert")
+    if features & _DATA_FILE:
+        raise _refused("DataFile", "the image keeps its contents in another file; convert it with: qemu-img convert")
+    if encryption:
+        raise _refused("Encrypted", "the image is encrypted")
+    if features & _CORRUPT:
+        raise _refused("Corrupt", "the image is marked as corrupt; try: qemu-img check -r all")
+
+
+def _described(file: Path, format: str, limits: Limits) -> dict[str, Any]:
+    done = _sandboxed(["qemu-img", "info", "--output=json", "-f", format, str(file)], limits)
+    if done.returncode != 0:
+        raise _refused("Corrupt", f"qemu-img cannot read the image: {done.stderr.strip()}")
+    described: dict[str, Any] = json.loads(done.stdout)
+    return described
+
+
+def _check_consistency(file: Path, limits: Limits) -> None:
+    done = _sandboxed(["qemu-img", "check", "-q", "-f", "qcow2", str(file)], limits)
+    if done.returncode not in (0, 3):  # 3: clusters are lost, which harms nobody
+        raise _refused("Corrupt", f"the image is corrupt: {(done.stderr or done.stdout).strip()[:500]}")
+
+
+def _first_sectors(file: Path, format: str, limits: Limits) -> bytes:
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "sectors"
+        arguments = ["qemu-img", "dd", "-f", format, "-O", "raw", "bs=512", f"count={_FIRST_SECTORS}"]
+        done = _sandboxed([*arguments, f"if={file}", f"of={copy}"], limits)
+        if done.returncode != 0:
+            raise _refused("Corrupt", f"the image's first sectors cannot be read: {done.stderr.strip()}")
+        return copy.read_bytes()
+
+
+def _boot(sectors: bytes) -> str:
+    """uefi where a GUID partition table has an EFI system partition and none for a BIOS's boot loader."""
+    if sectors[512:520] != b"EFI PART":
+        return "bios"
+    table = sectors[1024:]
+    kinds = {table[start : start + 16] for start in range(0, len(table), 128)}
+    return "uefi" if _EFI_SYSTEM in kinds and _BIOS_BOOT not in kinds else "bios"
+
+
+def _sandboxed(command: list[str], limits: Limits) -> CompletedProcess[str]:
+    """Run a command with limits on memory, processor and time, and without a network."""
+    memory = limits.memory_mib * 1024 * 1024
+    bounds = ["prlimit", f"--as={memory}", f"--cpu={limits.cpu_seconds}", "--core=0", "--nofile=64", "--"]
+    done = run([*bounds, "unshare", "--net", "--", *command], timeout=limits.seconds, check=False)
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise _refused("Limits", f"inspecting the image took more than {limits.cpu_seconds} s of processor time")
+    if done.returncode < 0 or "annot allocate memory" in done.stderr:
+        raise _refused("Limits", f"inspecting the image took more than {limits.memory_mib} MiB of memory or crashed")
+    if done.returncode in (126, 127):
+        raise Failure(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done

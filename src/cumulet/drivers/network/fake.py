@@ -1,0 +1,48 @@
+"""A network without packets: taps and groups are files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cumulet.drivers.contract import Seen
+from cumulet.drivers.fake_world import FakeWorld
+from cumulet.drivers.specs import GroupSpec, InterfaceSpec, Spec, tap_name
+
+
+class FakeNetwork:
+    """A tap is made in the host's place, and moved to its VPC once a guest holds it; made anew when that has gone."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        self._world = world
+
+    def ensure(self, spec: Spec) -> None:
+        if isinstance(spec, GroupSpec):
+            rules = len(spec.ingress) + len(spec.egress)
+            self._world.put("group", spec.id, {"rules": rules, "members": spec.members, "vpc": spec.vpc})
+            return
+        assert isinstance(spec, InterfaceSpec)
+        name = tap_name(spec.id)
+        tap = self._world.get("tap", name) or {}
+        facts = {"id": spec.id, "ip": spec.ip, "public_ip": spec.public_ip, "groups": spec.groups, "vpc": spec.vpc}
+        self._world.put("tap", name, facts | self._placed(tap))
+
+    def remove(self, id: str) -> None:
+        if id.startswith("sg-"):
+            self._world.remove("group", id)
+        else:
+            self._world.remove("tap", tap_name(id))
+
+    def observe(self) -> list[Seen]:
+        taps = [tap["id"] for name in self._world.names("tap") if (tap := self._world.get("tap", name))]
+        return [Seen(id=id) for id in [*taps, *self._world.names("group")]]
+
+    def look(self, id: str) -> Seen | None:
+        found = self._world.get("group", id) if id.startswith("sg-") else self._world.get("tap", tap_name(id))
+        return Seen(id=id) if found is not None else None
+
+    def _placed(self, tap: dict[str, Any]) -> dict[str, Any]:
+        holder = tap.get("holder", "")
+        domain = self._world.get("domain", holder) if holder else None
+        if domain is not None and domain["state"] != "off" and domain["boot"] == self._world.boot():
+            return {"holder": holder, "place": "vpc"}
+        return {"holder": "", "place": "host"}

@@ -1,0 +1,188 @@
+"""What should be true of a thing, as plain data: the orders of the control plane and the documents of the agents.
+
+A spec is whole: an agent can make the thing again from it alone, with no control plane in reach. Every outside
+name is derived from an id by the functions at the end.
+"""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    pass
+
+
+class ImageFileSpec(_Struct, tag="image_file"):
+    """An imported image in the store: `source` becomes the files that `image_files` names."""
+
+    id: str
+    source: str
+    """Path of the file to take in, or of a directory with `kernel` and `initrd` for a direct kernel boot."""
+    format: Literal["qcow2", "raw", "kernel"] | None = None
+    """What the owner says it is; None: find out."""
+
+
+class VolumeSpec(_Struct, tag="volume"):
+    """A disk of `size_gib`; on top of the image file `image_file` where it has one."""
+
+    id: str
+    size_gib: int
+    image_file: str | None = None
+
+
+class DiskSpec(_Struct):
+    """A volume in a guest; the first one is the root disk."""
+
+    volume: str
+    device: str = "/dev/vda"
+
+
+class NicSpec(_Struct):
+    """A network interface in a guest; its tap is `tap_name(interface)`, made by the network driver."""
+
+    interface: str
+    mac: str
+    mtu: int = 1500
+
+
+class InstanceSpec(_Struct, tag="instance"):
+    """A guest.
+
+    `generation` counts the starts: a guest that runs with an older one is shut down and started anew (so that a
+    reboot is one more). A guest that ended by itself is not started again under the same generation, unless the
+    host has been rebooted since. Shutting down is by ACPI first and by force once the time is `force_after`.
+    A guest is paused for as long as the tap of one of its interfaces is in the host's own network namespace.
+    """
+
+    id: str
+    generation: int
+    power: Literal["on", "off"]
+    force_after: float = 0.0
+    """Seconds since 1970; 0: by force at once."""
+    vcpus: int = 1
+    memory_mib: int = 512
+    boot: Literal["bios", "uefi", "kernel"] = "bios"
+    kernel_image: str | None = None
+    """The image file that holds `kernel` and `initrd`, with boot=kernel."""
+    disks: list[DiskSpec] = []
+    nics: list[NicSpec] = []
+
+
+class RuleSpec(_Struct):
+    """One direction's permission; the other side is a range (`cidr`) or the members of a `group`."""
+
+    protocol: str
+    """tcp, udp, icmp, a protocol number, or -1 for all."""
+    from_port: int = -1
+    """First port, or ICMP type; -1: any."""
+    to_port: int = -1
+    """Last port, or ICMP code; -1: any."""
+    cidr: str | None = None
+    group: str | None = None
+
+
+class GroupSpec(_Struct, tag="group"):
+    """A security group in its VPC's namespace on one host: its rules, and its members' addresses as a set."""
+
+    id: str
+    vpc: str
+    ingress: list[RuleSpec] = []
+    egress: list[RuleSpec] = []
+    members: list[str] = []
+    """Private IPv4 addresses of all the interfaces in the group, on every host."""
+
+
+class MetadataSpec(_Struct):
+    """What 169.254.169.254 answers to this guest. Names of the fields: AWS's metadata categories."""
+
+    instance_id: str
+    account_id: str
+    image_id: str = ""
+    instance_type: str = ""
+    reservation_id: str = ""
+    launch_index: int = 0
+    hostname: str = ""
+    region: str = ""
+    zone: str = ""
+    key_name: str = ""
+    public_key: str = ""
+    user_data: str = ""
+    """Base64 as the API has it; empty: none."""
+    security_groups: list[str] = []
+    """Names."""
+    security_group_ids: list[str] = []
+    tags: dict[str, str] = {}
+    """Served only while `tags_enabled`."""
+    tags_enabled: bool = False
+    launched_at: float = 0.0
+    architecture: str = "x86_64"
+    block_devices: dict[str, str] = {}
+    """Name in `block-device-mapping/` to device: ami, root, ebs1, …"""
+    http_endpoint: bool = True
+    http_tokens: Literal["optional", "required"] = "optional"
+    hop_limit: int = 1
+    owner_id: str = ""
+    subnet_id: str = ""
+    vpc_id: str = ""
+    life_cycle: str = "on-demand"
+
+
+class InterfaceSpec(_Struct, tag="interface"):
+    """A guest's network interface on its host: tap, anti-spoofing, groups, DHCP, NAT and metadata."""
+
+    id: str
+    vpc: str
+    vpc_cidr: str
+    subnet_cidr: str
+    """Its first address is the gateway, as in AWS."""
+    mac: str
+    ip: str
+    groups: list[str]
+    """Ids; a group that is not here yet lets nothing through."""
+    public_ip: str | None = None
+    hostname: str = ""
+    mtu: int = 1500
+    source_dest_check: bool = True
+    metadata: MetadataSpec | None = None
+
+
+Spec = ImageFileSpec | VolumeSpec | InstanceSpec | GroupSpec | InterfaceSpec
+
+
+def encode(spec: Any) -> bytes:
+    """A spec, or a struct that holds one, as JSON."""
+    return msgspec.json.encode(spec)
+
+
+def decode(document: bytes) -> Spec:
+    """The spec that `encode` wrote; raises `msgspec.ValidationError` for anything else."""
+    return msgspec.json.decode(document, type=Spec)
+
+
+_DOMAIN_NAMESPACE = uuid.UUID("f3a1c3f2-5f0c-4b8e-9d58-0c6a0ec2f0de")
+
+
+def domain_uuid(instance: str) -> str:
+    """The domain's UUID; it begins with `ec2`, by which cloud-init knows EC2."""
+    return "ec2" + str(uuid.uuid5(_DOMAIN_NAMESPACE, instance))[3:]
+
+
+def tap_name(interface: str) -> str:
+    """The tap of an interface: at most 15 characters (Linux's IFNAMSIZ)."""
+    return "tk" + interface.removeprefix("eni-")[-12:]
+
+
+def volume_file(directory: Path, volume: str) -> Path:
+    """Where the directory driver keeps a volume."""
+    return directory / f"{volume}.qcow2"
+
+
+def image_files(directory: Path, image_file: str) -> dict[str, Path]:
+    """Where the image driver keeps an image file: `disk`, or `kernel` and `initrd`; and `facts`, its JSON description."""
+    root = directory / image_file
+    return {name: root / name for name in ("disk", "kernel", "initrd", "facts")}

@@ -1,0 +1,44 @@
+"""Outside commands: an argument list, a time-out, and a failure that says what was run and what it said."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cumulet.lib.errors import Failure
+
+
+def run(
+    arguments: Sequence[str | Path],
+    *,
+    stdin: str | bytes | None = None,
+    timeout: float = 30.0,
+    check: bool = True,
+    preexec: Callable[[], None] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and give what it said.
+
+    Raises `Failure` with the command, its exit status and its output when it fails (unless `check` is false),
+    takes longer than `timeout` seconds, or is not installed.
+    """
+    command = [str(argument) for argument in arguments]
+    text = stdin.decode() if isinstance(stdin, bytes) else stdin
+    try:
+        done = subprocess.run(
+            command,
+            input=text,
+            stdin=subprocess.DEVNULL if text is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            preexec_fn=preexec,
+        )
+    except FileNotFoundError as e:
+        raise Failure(f"running {command[0]}: it is not installed") from e
+    except subprocess.TimeoutExpired as e:
+        raise Failure(f"{' '.join(command)}: no end after {timeout:g} s") from e
+    if check and done.returncode != 0:
+        raise Failure(f"{' '.join(command)}: exit status {done.returncode}: {(done.stderr or done.stdout).strip()}")
+    return done

@@ -1,0 +1,142 @@
+"""The configuration: every key with its default and its meaning, from a TOML file, the environment and the command.
+
+A key comes from the command line, else from `CUMULET_KEY` in the environment, else from the file, else its default.
+A mistake is named with its key, its value and what would be right.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from cumulet.lib.errors import Failure
+
+Meaning = msgspec.Meta
+
+
+def _key(default: Any, meaning: str) -> Any:
+    MEANINGS.append(meaning)
+    if isinstance(default, (list, dict)):
+        return msgspec.field(default_factory=default.copy)
+    return default
+
+
+MEANINGS: list[str] = []
+
+
+class InstanceType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An instance type that the operator adds: `[instance_types."x1.huge"]` in the file."""
+
+    vcpus: int
+    memory_mib: int
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of one process; `MEANINGS` has a line for each, in this order."""
+
+    state_dir: Path = _key(Path("/var/lib/cumulet"), "directory of everything that is kept")
+    listen: str = _key("127.0.0.1:8773", "address and port of the AWS endpoint")
+    database_url: str = _key("", "SQLAlchemy URL; empty: SQLite in the state directory")
+    region: str = _key("us-east-1", "name of the region; any name will do")
+    zones: list[str] = _key([], "availability zones; empty: the region's name with a and b")
+    host_name: str = _key("", "name of this host; empty: as the system says")
+    drivers: Literal["real", "fake"] = _key("real", "real guests, or fakes for tests of clients")
+    test: bool = _key(False, "allow POST /_cumulet/reset, with fake drivers only; keep nothing through a power cut")
+    libvirt_uri: str = _key("qemu:///system", "which libvirt runs the guests")
+    emulation: Literal["auto", "kvm", "tcg"] = _key("auto", "auto: KVM where a guest has been seen to run under it")
+    public_interface: str = _key("", "where public addresses are; empty: the interface of the default route")
+    public_pool: list[str] = _key(["198.51.100.0/24"], "ranges of public addresses, CIDR or FIRST-LAST")
+    vpc_cidr: str = _key("172.31.0.0/16", "range of each account's default VPC")
+    transit_cidr: str = _key("100.64.0.0/16", "range of the links between this host and its VPCs; never seen outside")
+    dns_servers: list[str] = _key([], "where guests' questions go; empty: the host's own servers")
+    vcpu_overcommit: float = _key(4.0, "virtual CPUs promised for each of the host's")
+    memory_overcommit: float = _key(1.0, "guests' memory promised for each byte of the host's")
+    disk_overcommit: float = _key(4.0, "guests' disks promised for each byte of the host's")
+    quota_instances: int = _key(1000, "instances of an account")
+    quota_addresses: int = _key(100, "public addresses (Elastic IPs) of an account")
+    quota_groups: int = _key(500, "security groups of a VPC")
+    quota_rules: int = _key(200, "rules of a security group, each direction")
+    stop_grace_seconds: float = _key(60.0, "from asking a guest to shut down to switching it off")
+    terminated_seconds: float = _key(3600.0, "how long a terminated instance stays visible")
+    image_max_gib: int = _key(2048, "largest virtual size of an imported image")
+    account: str = _key("admin", "name of the account made at the first start")
+    threads: int = _key(8, "reconcilers at a time")
+    log_level: Literal["debug", "info", "warning", "error"] = _key("info", "what is worth a line in the log")
+    instance_types: dict[str, InstanceType] = _key({}, "more instance types: vcpus and memory_mib by name")
+
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.state_dir}/cumulet.db"
+
+    def zone_names(self) -> list[str]:
+        return self.zones or [f"{self.region}a", f"{self.region}b"]
+
+    def host(self) -> str:
+        return self.host_name or socket.gethostname()
+
+    def address(self) -> tuple[str, int]:
+        """Where to listen: host and port; port 0 lets the system choose."""
+        host, _, port = self.listen.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise Failure(f"the setting listen is {self.listen!r}; it is ADDRESS:PORT, such as 127.0.0.1:8773")
+        return host.strip("[]"), int(port)
+
+
+def load(
+    path: Path | None, overrides: Mapping[str, Any], environ: Mapping[str, str] = os.environ
+) -> tuple[Config, dict[str, str]]:
+    """The configuration, and for each key where it comes from: `command`, `environment`, the file's name or `default`.
+
+    Raises `Failure` that names the key, the value and what would be right.
+    """
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(Config.__struct_fields__, "default")
+    for origin, found in (
+        (str(path), _from_file(path)),
+        ("environment", _from_environment(environ)),
+        ("command", {key: value for key, value in overrides.items() if value is not None}),
+    ):
+        values.update(found)
+        origins.update(dict.fromkeys(found, origin))
+    for key in values:
+        if key not in Config.__struct_fields__:
+            raise Failure(f"there is no setting {key!r} (in {origins[key]}); `cumulet config` lists them all")
+    return _converted(values), origins
+
+
+def _converted(values: dict[str, Any]) -> Config:
+    try:
+        return msgspec.convert(values, Config, strict=False)
+    except msgspec.ValidationError as e:
+        reason, _, where = str(e).partition(" - at `$.")
+        key = where.rstrip("`").split("[")[0].split(".")[0]
+        raise Failure(f"the setting {key} is {values.get(key)!r}: {reason}") from e
+
+
+def _from_file(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as e:
+        raise Failure(f"the configuration {path} cannot be read: {e.strerror}") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise Failure(f"the configuration {path} is not TOML: {e}") from e
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key in Config.__struct_fields__:
+        text = environ.get(f"CUMULET_{key.upper()}")
+        if text is not None:
+            found[key] = [part for part in text.split(",") if part] if isinstance(_default(key), list) else text
+    return found
+
+
+def _default(key: str) -> Any:
+    return getattr(Config(), key)

@@ -1,0 +1,56 @@
+"""The ways not to succeed.
+
+CumuletError
+├── Refusal       the request cannot be granted: a 4xx answer with AWS's code
+├── Later         not yet: run again after so many seconds, or sooner when woken
+├── Impossible    it can never be done: the user is told by a state reason
+├── Superseded    somebody with a newer lease is at work: stop, change nothing
+└── Failure       it did not work this time: said what and where, tried again
+    └── Unreachable   nobody answered: the agent is away or too slow
+"""
+
+from __future__ import annotations
+
+
+class CumuletError(Exception):
+    """Anything that this program says about itself."""
+
+
+class Refusal(CumuletError):
+    """The request cannot be granted; `code` and `message` are AWS's wording, `status` is the HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+class Later(CumuletError):
+    """Not yet; run again after `seconds`, or sooner when woken."""
+
+    def __init__(self, seconds: float, why: str = "") -> None:
+        super().__init__(why or f"again in {seconds} s")
+        self.seconds = seconds
+        self.why = why
+
+
+class Impossible(CumuletError):
+    """It can never be done: the desired state becomes terminated, with `code` and `message` as its StateReason."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class Superseded(CumuletError):
+    """A newer lease has spoken about this resource: this runner stops and changes nothing."""
+
+
+class Failure(CumuletError):
+    """It did not work this time; the text names the thing and the act, the cause follows by itself."""
+
+
+class Unreachable(Failure):
+    """Nobody answered in time."""

@@ -1,0 +1,68 @@
+"""Ids as AWS makes them: a prefix of the kind and 17 hex digits; MAC addresses and keys beside them."""
+
+from __future__ import annotations
+
+import secrets
+import string
+
+PREFIX = {
+    "instance": "i",
+    "reservation": "r",
+    "image": "ami",
+    "image_file": "imf",
+    "volume": "vol",
+    "vpc": "vpc",
+    "subnet": "subnet",
+    "interface": "eni",
+    "attachment": "eni-attach",
+    "group": "sg",
+    "rule": "sgr",
+    "key_pair": "key",
+    "allocation": "eipalloc",
+    "association": "eipassoc",
+    "dhcp_options": "dopt",
+}
+KINDS = {prefix: kind for kind, prefix in PREFIX.items()}
+
+
+def new(kind: str) -> str:
+    """A new id of `kind`, such as `i-0123456789abcdef0`."""
+    return f"{PREFIX[kind]}-0{secrets.token_hex(8)}"
+
+
+def kind_of(id: str) -> str | None:
+    """The kind that an id's prefix names, or None."""
+    return KINDS.get(id.rpartition("-")[0])
+
+
+def account_id() -> str:
+    """Twelve digits, the first of them not 0."""
+    return str(secrets.randbelow(9 * 10**11) + 10**11)
+
+
+def canonical_id() -> str:
+    """The 64 hex digits by which S3 knows an account."""
+    return secrets.token_hex(32)
+
+
+def access_key() -> tuple[str, str]:
+    """An access key id (`AKIA` and 16 capitals or digits 2-7) and its secret (40 characters)."""
+    letters = string.ascii_uppercase + "234567"
+    key = "AKIA" + "".join(secrets.choice(letters) for _ in range(16))
+    return key, "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(40))
+
+
+def mac() -> str:
+    """A locally administered unicast MAC address, beginning with 02 as AWS's do."""
+    return ":".join(["02", *(f"{byte:02x}" for byte in secrets.token_bytes(5))])
+
+
+def request_id() -> str:
+    """A request's id: a random UUID (version 4)."""
+    digits = secrets.token_hex(16)
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+def token(length: int = 32) -> str:
+    """A random secret of `length` hex digits."""
+    return secrets.token_hex(length // 2)

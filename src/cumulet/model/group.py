@@ -1,0 +1,148 @@
+"""Security groups, their rules, and on which hosts they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from cumulet.model.database import Row, Tx
+from cumulet.model.interface import interface, interface_group
+from cumulet.model.schema import flag, id_column, metadata, moment, text, whole
+from cumulet.model.work import wake
+
+group = sa.Table(
+    "security_group",
+    metadata,
+    id_column(key=True),
+    id_column("account", index=True),
+    id_column("vpc"),
+    text("name"),
+    text("description"),
+    text("desired", 10, default="present"),
+    moment("created"),
+    sa.UniqueConstraint("vpc", "name"),
+)
+rule = sa.Table(
+    "security_group_rule",
+    metadata,
+    id_column(key=True),
+    id_column("group_id", index=True),
+    id_column("account"),
+    flag("egress"),
+    text("protocol", 10),
+    whole("from_port", None),
+    whole("to_port", None),
+    text("cidr", 20, default=None),
+    text("cidr_ipv6", 50, default=None),
+    id_column("source_group", null=True, index=True),
+    text("description", default=None),
+    moment("created"),
+)
+group_host = sa.Table(
+    "security_group_host",
+    metadata,
+    id_column("group_id", key=True),
+    text("host", 64, key=True),
+)
+"""Written before the first order to the host, removed after the last."""
+
+
+def find(tx: Tx, id: str) -> Row | None:
+    return tx.first(sa.select(group).where(group.c.id == id))
+
+
+def present(tx: Tx, account: str, id: str) -> Row | None:
+    """An account's group that is there; it stays as it is until the end of the transaction."""
+    mine = sa.and_(group.c.id == id, group.c.account == account, group.c.desired == "present")
+    return tx.first(sa.select(group).where(mine).with_for_update())
+
+
+def named(tx: Tx, account: str, vpc: str, name: str) -> Row | None:
+    mine = sa.and_(group.c.account == account, group.c.vpc == vpc, group.c.desired == "present")
+    return tx.first(sa.select(group).where(mine, group.c.name == name))
+
+
+def count_in_vpc(tx: Tx, vpc: str) -> int:
+    mine = sa.and_(group.c.vpc == vpc, group.c.desired == "present")
+    return int(tx.value(sa.select(sa.func.count()).select_from(group).where(mine)))
+
+
+def of_account(tx: Tx, account: str) -> list[Row]:
+    query = sa.select(group).where(group.c.account == account, group.c.desired == "present")
+    return tx.all(query.order_by(group.c.created, group.c.id))
+
+
+def rules(tx: Tx, id: str) -> list[Row]:
+    return tx.all(sa.select(rule).where(rule.c.group_id == id).order_by(rule.c.created, rule.c.id))
+
+
+def rules_of_account(tx: Tx, account: str) -> list[Row]:
+    query = sa.select(rule).join(group, group.c.id == rule.c.group_id).where(group.c.account == account)
+    return tx.all(query.where(group.c.desired == "present").order_by(rule.c.created, rule.c.id))
+
+
+def is_used(tx: Tx, id: str) -> bool:
+    """Whether an interface is in the group, or another group's rule names it."""
+    member = sa.select(interface_group.c.interface).where(interface_group.c.group_id == id).limit(1)
+    return tx.first(member) is not None or any(other != id for other in referring(tx, id))
+
+
+def drop_rules(tx: Tx, id: str, rules: Iterable[str]) -> None:
+    """These rules of the group are no more; the groups concerned are woken."""
+    wake_with_references(tx, id)
+    tx.change(rule.delete().where(rule.c.group_id == id, rule.c.id.in_(list(rules))))
+
+
+def delete(tx: Tx, id: str) -> None:
+    """The group should be gone; its name is free at once and its rules name no other group any more."""
+    wake_with_references(tx, id)
+    tx.change(rule.delete().where(rule.c.group_id == id))
+    mine = sa.and_(group.c.id == id, group.c.desired == "present")
+    tx.change(group.update().where(mine).values(desired="absent", name=id))
+
+
+def referring(tx: Tx, id: str) -> list[str]:
+    """The groups whose rules name this group, itself included when it does."""
+    return list(tx.connection.scalars(sa.select(rule.c.group_id).where(rule.c.source_group == id).distinct()))
+
+
+def member_addresses(tx: Tx, id: str) -> list[str]:
+    """Private addresses of the interfaces in the group that are on a host."""
+    query = (
+        sa.select(interface.c.ip)
+        .join(interface_group, interface_group.c.interface == interface.c.id)
+        .where(interface_group.c.group_id == id, interface.c.host.is_not(None))
+    )
+    return sorted(tx.connection.scalars(query))
+
+
+def wanted_hosts(tx: Tx, id: str) -> set[str]:
+    """The hosts that need the group: they have a member of it, or of a group whose rules name it."""
+    concerned = [id, *referring(tx, id)]
+    query = (
+        sa.select(interface.c.host)
+        .join(interface_group, interface_group.c.interface == interface.c.id)
+        .where(interface_group.c.group_id.in_(concerned), interface.c.host.is_not(None))
+        .distinct()
+    )
+    return set(tx.connection.scalars(query))
+
+
+def hosts(tx: Tx, id: str) -> set[str]:
+    """The hosts that may have the group now."""
+    return set(tx.connection.scalars(sa.select(group_host.c.host).where(group_host.c.group_id == id)))
+
+
+def wake_with_references(tx: Tx, id: str) -> None:
+    """Have the group looked at, and the groups that its rules name: their members' set may be needed elsewhere now."""
+    query = sa.select(rule.c.source_group).where(rule.c.group_id == id, rule.c.source_group.is_not(None))
+    for other in {id, *tx.connection.scalars(query)}:
+        wake(tx, "group", other)
+
+
+def wake_of_interface(tx: Tx, interface_id: str) -> None:
+    """An interface came, went or changed its groups."""
+    query = sa.select(interface_group.c.group_id).where(interface_group.c.interface == interface_id)
+    for id in tx.connection.scalars(query).all():
+        wake_with_references(tx, id)

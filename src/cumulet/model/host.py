@@ -1,0 +1,66 @@
+"""Hosts: what they can carry; services: which roles run where, and when they were last heard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from cumulet.model.database import Row, Tx
+from cumulet.model.schema import flag, json, metadata, moment, text, whole
+
+LIVE_SECONDS = 15
+"""A service not heard for longer counts as dead, as `nova-manage service list` had it."""
+
+host = sa.Table(
+    "host",
+    metadata,
+    text("name", 64, key=True),
+    json("zones"),
+    whole("vcpus"),
+    whole("memory_mib"),
+    whole("disk_gib"),
+    json("facts"),
+)
+service = sa.Table(
+    "service",
+    metadata,
+    text("role", 20, key=True),
+    text("host", 64, key=True),
+    text("zone", 64),
+    flag("enabled", True),
+    whole("contract", 1),
+    moment("heard"),
+)
+
+
+def heard(tx: Tx, role: str, name: str, zone: str, contract: int = 1) -> None:
+    """The service has been heard now."""
+    mine = sa.and_(service.c.role == role, service.c.host == name)
+    values = {"heard": tx.now, "zone": zone, "contract": contract}
+    if not tx.change(service.update().where(mine).values(**values)):
+        tx.insert(service, {"role": role, "host": name, **values})
+
+
+def describe(tx: Tx, name: str, values: dict[str, Any]) -> None:
+    """Write down what a host can carry: zones, vcpus, memory_mib, disk_gib, facts."""
+    if not tx.change(host.update().where(host.c.name == name).values(**values)):
+        tx.insert(host, {"name": name, **values})
+
+
+def services(tx: Tx) -> list[Row]:
+    return tx.all(sa.select(service).order_by(service.c.role, service.c.host))
+
+
+def find(tx: Tx, name: str) -> Row | None:
+    return tx.first(sa.select(host).where(host.c.name == name))
+
+
+def all(tx: Tx) -> list[Row]:
+    return tx.all(sa.select(host).order_by(host.c.name))
+
+
+def usable(tx: Tx) -> list[Row]:
+    """The hosts whose compute service is enabled and alive."""
+    alive = sa.and_(service.c.role == "compute", service.c.enabled, service.c.heard > tx.now - LIVE_SECONDS)
+    return tx.all(sa.select(host).join(service, service.c.host == host.c.name).where(alive).order_by(host.c.name))

@@ -1,0 +1,148 @@
+"""Images, which users name, and image files, which hosts keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from cumulet.lib import ids
+from cumulet.model.database import Row, Tx
+from cumulet.model.schema import body, flag, id_column, json, metadata, moment, text, whole
+from cumulet.model.work import wake
+
+image = sa.Table(
+    "image",
+    metadata,
+    id_column(key=True),
+    id_column("account", index=True),
+    id_column("image_file", index=True),
+    text("name", 128),
+    text("description"),
+    text("location"),
+    text("architecture", 20, default="x86_64"),
+    text("boot", 10, default="bios"),
+    flag("public"),
+    flag("deregistered"),
+    text("root_device", 20, default="/dev/sda1"),
+    whole("root_gib", 1),
+    json("attributes"),
+    moment("created"),
+)
+image_file = sa.Table(
+    "image_file",
+    metadata,
+    id_column(key=True),
+    id_column("account", index=True),
+    text("location"),
+    text("source", 1024),
+    text("declared", 10, default=None),
+    text("desired", 10, default="present"),
+    text("state", 12, default="pending"),
+    text("host", 64, default=None),
+    text("reason_code", 64),
+    body("reason"),
+    json("facts"),
+    flag("public"),
+    moment("created"),
+)
+"""`facts`: format, virtual_size (bytes), size (bytes), sha256, boot, architecture, as the image driver found them."""
+
+
+image_permission = sa.Table(
+    "image_permission",
+    metadata,
+    id_column("image", key=True),
+    sa.Column("account", sa.String(40), primary_key=True, index=True),
+)
+"""An account that may use an image of another's that is not public."""
+
+
+def visible(tx: Tx, account: str) -> list[Row]:
+    """The images that an account may use: its own, the public ones and those that were opened to it."""
+    query = _with_file().where(_usable_by(account), sa.not_(image.c.deregistered))
+    return tx.all(query.order_by(image.c.created, image.c.id))
+
+
+def find(tx: Tx, id: str) -> Row | None:
+    """An image by its id, deregistered or not."""
+    return tx.first(_with_file().where(image.c.id == id))
+
+
+def usable(tx: Tx, account: str, id: str) -> Row | None:
+    """An image by its id, deregistered or not, if the account may use it."""
+    return tx.first(_with_file().where(image.c.id == id, _usable_by(account)))
+
+
+def _with_file() -> sa.Select[Any]:
+    """Images, each with its file's `state`, `reason_code`, `reason` and `facts`; `provided` by the cloud's operator."""
+    files = image_file.c
+    columns = files.state, files.reason_code, files.reason, files.facts, files.public.label("provided")
+    return sa.select(image, *columns).outerjoin(image_file, files.id == image.c.image_file)
+
+
+def _usable_by(account: str) -> sa.ColumnElement[bool]:
+    opened = sa.select(image_permission.c.image).where(image_permission.c.account == account)
+    return sa.or_(image.c.account == account, image.c.public, image.c.id.in_(opened))
+
+
+def named(tx: Tx, account: str, name: str) -> Row | None:
+    """The account's own image of that name, unless it has been deregistered."""
+    mine = sa.and_(image.c.account == account, image.c.name == name, sa.not_(image.c.deregistered))
+    return tx.first(sa.select(image).where(mine))
+
+
+def permissions(tx: Tx, account: str) -> dict[str, list[str]]:
+    """Image id to the accounts that it has been opened to, for all of an account's own images."""
+    query = sa.select(image_permission).join(image, image.c.id == image_permission.c.image)
+    found: dict[str, list[str]] = {}
+    for row in tx.all(query.where(image.c.account == account).order_by(image_permission.c.account)):
+        found.setdefault(row.image, []).append(row.account)
+    return found
+
+
+def open_to(tx: Tx, id: str, accounts: Iterable[str]) -> None:
+    """These accounts may use the image."""
+    wanted = list(dict.fromkeys(accounts))
+    close_to(tx, id, wanted)
+    tx.insert(image_permission, *({"image": id, "account": account} for account in wanted))
+
+
+def close_to(tx: Tx, id: str, accounts: Iterable[str]) -> None:
+    """These accounts may not use the image any more."""
+    mine = image_permission.c.image == id
+    tx.change(image_permission.delete().where(mine, image_permission.c.account.in_(list(accounts))))
+
+
+def file(tx: Tx, id: str) -> Row | None:
+    return tx.first(sa.select(image_file).where(image_file.c.id == id))
+
+
+def file_at(tx: Tx, account: str, location: str) -> Row | None:
+    """The imported file that an account may register under this location."""
+    mine = sa.or_(image_file.c.account == account, image_file.c.public)
+    query = sa.select(image_file).where(mine, image_file.c.location == location, image_file.c.desired == "present")
+    return tx.first(query.order_by(image_file.c.created.desc()))
+
+
+def take_in(tx: Tx, values: dict[str, object]) -> tuple[str, str]:
+    """A new image and its file, to be taken in from `values["source"]`; gives (image id, image file id).
+
+    `values`: account, name, location, source, and where they differ from the defaults declared (format),
+    public, description, architecture.
+    """
+    file_id, image_id = ids.new("image_file"), ids.new("image")
+    shared = {"account": values["account"], "location": values["location"], "public": values.get("public", False)}
+    tx.insert(
+        image_file,
+        {**shared, "id": file_id, "source": values["source"], "declared": values.get("declared"), "created": tx.now},
+    )
+    named = {"name": values["name"], "description": values.get("description", "")}
+    architecture = values.get("architecture", "x86_64")
+    tx.insert(
+        image,
+        {**shared, **named, "id": image_id, "image_file": file_id, "architecture": architecture, "created": tx.now},
+    )
+    wake(tx, "image_file", file_id)
+    return image_id, file_id

@@ -1,0 +1,139 @@
+"""Instances: what should run, what runs, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from cumulet.model.account import account
+from cumulet.model.database import Row, Tx
+from cumulet.model.interface import interface
+from cumulet.model.schema import body, flag, id_column, json, metadata, moment, text, whole
+from cumulet.model.volume import volume
+from cumulet.model.work import work
+
+instance = sa.Table(
+    "instance",
+    metadata,
+    id_column(key=True),
+    id_column("account", index=True),
+    id_column("reservation", index=True),
+    whole("launch_index"),
+    id_column("image"),
+    id_column("image_file"),
+    text("boot", 10, default="bios"),
+    text("architecture", 20, default="x86_64"),
+    text("type", 32),
+    whole("vcpus"),
+    whole("memory_mib"),
+    text("zone", 64),
+    text("host", 64, default=None, index=True),
+    flag("claimed"),
+    id_column("vpc"),
+    id_column("subnet"),
+    text("desired", 12, default="running"),
+    text("state", 16, default="pending"),
+    whole("generation", 1),
+    moment("force_after"),
+    text("reason_code", 64),
+    body("reason"),
+    text("transition_reason"),
+    text("key_name"),
+    body("public_key"),
+    body("user_data"),
+    text("root_device", 20, default="/dev/sda1"),
+    flag("disable_api_termination"),
+    flag("disable_api_stop"),
+    text("shutdown_behavior", 10, default="stop"),
+    json("metadata_options"),
+    json("attributes"),
+    text("client_token", 64),
+    moment("created"),
+    moment("launched"),
+    moment("ended", index=True),
+)
+"""`desired` is running, stopped or terminated; `state` is AWS's name of it; `generation` counts the starts;
+`launched` is when it was last started; `ended` when it was terminated. `host` is kept while anything is there,
+`claimed` says that its capacity there is promised."""
+
+CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+"""AWS's instance state codes (EC2 API: InstanceState)."""
+
+
+def find(tx: Tx, id: str) -> Row | None:
+    return tx.first(sa.select(instance).where(instance.c.id == id))
+
+
+def of_account(tx: Tx, account: str) -> list[Row]:
+    """An account's instances in the order of their launch, terminated ones while they are visible."""
+    query = sa.select(instance).where(instance.c.account == account)
+    return tx.all(query.order_by(instance.c.created, instance.c.reservation, instance.c.launch_index))
+
+
+def of_ids(tx: Tx, account: str, ids: Iterable[str]) -> list[Row]:
+    """Those of these instances that are the account's."""
+    query = sa.select(instance).where(instance.c.account == account, instance.c.id.in_(list(ids)))
+    return tx.all(query.order_by(instance.c.created, instance.c.reservation, instance.c.launch_index))
+
+
+def of_reservation(tx: Tx, account: str, reservation: str) -> list[Row]:
+    """The instances of one launch, in their order."""
+    query = sa.select(instance).where(instance.c.reservation == reservation, instance.c.account == account)
+    return tx.all(query.order_by(instance.c.launch_index))
+
+
+def troubles(tx: Tx, ids: list[str]) -> dict[str, Row]:
+    """Of these instances, those that wait: id to the work row (`error`, `tries`) of what they wait for.
+
+    That is the instance's own, or that of a disk or an interface of it which has failed and is tried again.
+    """
+    found = {row.id: row for row in tx.all(sa.select(work).where(work.c.kind == "instance", *_troubled(ids)))}
+    for kind, part in (("volume", volume), ("interface", interface)):
+        parts = sa.select(part.c.instance, work.c.error, work.c.tries).join(work, work.c.id == part.c.id)
+        query = parts.where(work.c.kind == kind, work.c.tries > 0, work.c.error != "", part.c.instance.in_(ids))
+        found |= {row.instance: row for row in tx.all(query)}
+    return found
+
+
+def _troubled(ids: list[str]) -> tuple[sa.ColumnElement[bool], ...]:
+    return work.c.id.in_(ids), work.c.error != ""
+
+
+def move(tx: Tx, id: str, expected: dict[str, Any], **values: Any) -> bool:
+    """Change the row if it still is as `expected` says (a value, or a list of values, by column); whether it was."""
+    conditions = [
+        instance.c[name].in_(value) if isinstance(value, list) else instance.c[name] == value
+        for name, value in expected.items()
+    ]
+    return tx.change(instance.update().where(instance.c.id == id, *conditions).values(**values)) == 1
+
+
+def used(tx: Tx) -> dict[str, tuple[int, int]]:
+    """Host to the vCPUs and MiB of memory that it has promised."""
+    sums = sa.select(instance.c.host, sa.func.sum(instance.c.vcpus), sa.func.sum(instance.c.memory_mib))
+    query = sums.where(instance.c.claimed).group_by(instance.c.host)
+    found: list[Any] = list(tx.all(query))
+    return {host: (int(vcpus), int(memory)) for host, vcpus, memory in found}
+
+
+def count_living(tx: Tx, account: str) -> int:
+    """The account's instances that are not terminated."""
+    mine = sa.and_(instance.c.account == account, instance.c.desired != "terminated")
+    return int(tx.value(sa.select(sa.func.count()).select_from(instance).where(mine)))
+
+
+def lock_account(tx: Tx, id: str) -> None:
+    """Nobody else counts and launches instances of this account until the end of the transaction."""
+    tx.value(sa.select(account.c.id).where(account.c.id == id).with_for_update())
+
+
+def outlived(tx: Tx, seconds: float) -> list[str]:
+    """The instances that were terminated longer ago than this."""
+    query = sa.select(instance.c.id).where(instance.c.state == "terminated", instance.c.ended < tx.now - seconds)
+    return list(tx.connection.scalars(query))
+
+
+def on_host(tx: Tx, host: str) -> list[Row]:
+    return tx.all(sa.select(instance).where(instance.c.host == host))

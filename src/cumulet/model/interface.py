@@ -1,0 +1,156 @@
+"""Network interfaces: an address in a subnet, its groups, and the guest that it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from cumulet.lib import ids
+from cumulet.lib.errors import Refusal
+from cumulet.model import subnet as subnets
+from cumulet.model.database import Row, Tx
+from cumulet.model.schema import flag, id_column, metadata, moment, text, whole
+from cumulet.model.work import wake
+
+interface = sa.Table(
+    "interface",
+    metadata,
+    id_column(key=True),
+    id_column("account", index=True),
+    id_column("vpc", index=True),
+    id_column("subnet"),
+    text("zone", 64),
+    id_column("instance", index=True),
+    text("desired", 10, default="present"),
+    text("host", 64, default=None),
+    whole("wanted"),
+    whole("reached"),
+    text("ip", 15),
+    text("mac", 17),
+    whole("device_index"),
+    id_column("attachment"),
+    moment("attached"),
+    flag("delete_on_termination", True),
+    flag("source_dest_check", True),
+    flag("wants_public_ip"),
+    text("description"),
+    moment("created"),
+    sa.UniqueConstraint("subnet", "ip"),
+)
+"""`wanted` and `reached` are steps of the instance's start number g (its generation): 2g, the tap is made; 2g + 1,
+it is in its VPC, the guest holding it; 0, it is on no host."""
+
+interface_group = sa.Table(
+    "interface_group",
+    metadata,
+    id_column("interface", key=True),
+    sa.Column("group_id", sa.String(40), primary_key=True, index=True),
+)
+
+
+def create(tx: Tx, values: dict[str, object], subnet: Row, ip: str | None, groups: Iterable[str]) -> str:
+    """A new interface at `ip`, or at any free address of `subnet`; gives its id.
+
+    Raises `Refusal` InvalidIPAddress.InUse or InsufficientFreeAddressesInSubnet.
+    """
+    row = {**values, "id": ids.new("interface"), "mac": ids.mac(), "attachment": ids.new("attachment")}
+    row |= {"account": subnet.account, "vpc": subnet.vpc, "subnet": subnet.id, "zone": subnet.zone, "created": tx.now}
+    _insert_at_free_address(tx, row, subnet, ip)
+    set_groups(tx, str(row["id"]), groups)
+    return str(row["id"])
+
+
+def _insert_at_free_address(tx: Tx, row: dict[str, object], subnet: Row, ip: str | None) -> None:
+    for address in [ip] if ip else subnets.candidates(subnet.cidr):
+        if _insert(tx, row | {"ip": address}):
+            return
+    if ip:
+        raise Refusal("InvalidIPAddress.InUse", f"The specified address {ip} is already in use.")
+    last = subnets.free_address(tx, subnet, taken(tx, subnet.id))
+    if last is None or not _insert(tx, row | {"ip": last}):
+        raise Refusal(
+            "InsufficientFreeAddressesInSubnet",
+            f"There are not enough free addresses in subnet '{subnet.id}' to satisfy the requested number of instances",
+        )
+
+
+def _insert(tx: Tx, row: dict[str, object]) -> bool:
+    try:
+        with tx.attempt():
+            tx.insert(interface, row)
+    except IntegrityError:
+        return False
+    return True
+
+
+def taken(tx: Tx, subnet: str) -> set[str]:
+    """The addresses in use in a subnet."""
+    return set(tx.connection.scalars(sa.select(interface.c.ip).where(interface.c.subnet == subnet)))
+
+
+def set_groups(tx: Tx, id: str, groups: Iterable[str]) -> None:
+    tx.change(interface_group.delete().where(interface_group.c.interface == id))
+    tx.insert(interface_group, *({"interface": id, "group_id": group} for group in dict.fromkeys(groups)))
+
+
+def groups(tx: Tx, id: str) -> list[str]:
+    """The ids of the interface's groups, in a stable order."""
+    query = sa.select(interface_group.c.group_id).where(interface_group.c.interface == id)
+    return list(tx.connection.scalars(query.order_by(interface_group.c.group_id)))
+
+
+def find(tx: Tx, id: str) -> Row | None:
+    return tx.first(sa.select(interface).where(interface.c.id == id))
+
+
+def of_instance(tx: Tx, instance: str) -> list[Row]:
+    query = sa.select(interface).where(interface.c.instance == instance)
+    return tx.all(query.order_by(interface.c.device_index))
+
+
+def of_account(tx: Tx, account: str) -> list[Row]:
+    query = sa.select(interface).where(interface.c.account == account)
+    return tx.all(query.order_by(interface.c.created, interface.c.id))
+
+
+def groups_of_account(tx: Tx, account: str) -> dict[str, list[str]]:
+    """Interface id to the ids of its groups, for all interfaces of an account."""
+    query = (
+        sa.select(interface_group)
+        .join(interface, interface.c.id == interface_group.c.interface)
+        .where(interface.c.account == account)
+        .order_by(interface_group.c.group_id)
+    )
+    found: dict[str, list[str]] = {}
+    for row in tx.all(query):
+        found.setdefault(row.interface, []).append(row.group_id)
+    return found
+
+
+def free_count(tx: Tx, subnet: Row) -> int:
+    """How many addresses of a subnet can still be given out."""
+    prefix = int(str(subnet.cidr).partition("/")[2])
+    size: int = 2 ** (32 - prefix)
+    return size - len(subnets.RESERVED) - len(taken(tx, subnet.id))
+
+
+def used_counts(tx: Tx, account: str) -> dict[str, int]:
+    """Subnet id to the number of its addresses in use, for all subnets of an account that have any."""
+    query = sa.select(interface.c.subnet, sa.func.count()).where(interface.c.account == account)
+    return {row[0]: int(row[1]) for row in tx.all(query.group_by(interface.c.subnet))}
+
+
+def change(tx: Tx, id: str, **values: object) -> None:
+    """Change what does not decide where the interface is, and have it looked at."""
+    tx.change(interface.update().where(interface.c.id == id).values(**values))
+    wake(tx, "interface", id)
+
+
+def want(tx: Tx, instance: str, step: int) -> None:
+    """Have an instance's interfaces brought to this step."""
+    mine = sa.and_(interface.c.instance == instance, interface.c.wanted < step)
+    tx.change(interface.update().where(mine).values(wanted=step))
+    for row in of_instance(tx, instance):
+        wake(tx, "interface", row.id)

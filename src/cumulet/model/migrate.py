@@ -1,0 +1,55 @@
+"""The schema's versions: from whatever a user has to what this program needs, by Alembic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from cumulet.lib.errors import Failure
+from cumulet.model import tables
+from cumulet.model.database import Database
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def upgrade(database: Database, *, quick: bool = False) -> tuple[str, str]:
+    """Bring the tables to the newest version; gives the version before and after (empty: none).
+
+    `quick` makes the tables of an empty database without their history (a test's cloud). Raises `Failure` for a
+    database that a newer program has made.
+    """
+    before = version(database)
+    if quick and not before:
+        tables.metadata.create_all(database.engine)
+        return "", ""
+    from alembic import command, script
+
+    config = _config()
+    known = script.ScriptDirectory.from_config(config)
+    newest = known.get_current_head() or ""
+    if before and before not in {found.revision for found in known.walk_revisions()}:
+        raise Failure(f"the database has schema {before}, this program knows up to {newest}: use the newer program")
+    if before != newest:
+        with database.engine.connect() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+    return before, newest
+
+
+def version(database: Database) -> str:
+    """The schema's version; empty where there is none."""
+    with database.engine.connect() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return ""
+        return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() or "")
+
+
+def _config() -> Any:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    return config

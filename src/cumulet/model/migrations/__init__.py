@@ -1,0 +1,1 @@
+"""The steps between the schema's versions."""

@@ -1,0 +1,40 @@
+"""All the tables, in one catalogue: importing this module is what fills it."""
+
+from __future__ import annotations
+
+from cumulet.model import (
+    account,
+    address,
+    client_token,
+    group,
+    host,
+    image,
+    instance,
+    interface,
+    key_pair,
+    subnet,
+    tag,
+    volume,
+    vpc,
+    work,
+)
+from cumulet.model.schema import metadata
+
+MODULES = (
+    account,
+    address,
+    client_token,
+    group,
+    host,
+    image,
+    instance,
+    interface,
+    key_pair,
+    subnet,
+    tag,
+    volume,
+    vpc,
+    work,
+)
+
+__all__ = ["MODULES", "metadata"]

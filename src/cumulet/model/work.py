@@ -1,0 +1,112 @@
+"""The one table of the engine: what is due, who has the lease, how often it was woken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from cumulet.model.database import Row, Tx
+from cumulet.model.schema import metadata, moment, text, whole
+
+work = sa.Table(
+    "work",
+    metadata,
+    text("kind", 20, key=True),
+    text("id", 40, key=True),
+    moment("due", index=True),
+    moment("lease"),
+    whole("epoch"),
+    whole("wakes"),
+    whole("tries"),
+    sa.Column("error", sa.Text, nullable=False, default=""),
+)
+_FRESH = {"lease": None, "epoch": 0, "tries": 0, "error": ""}
+
+
+def wake(tx: Tx, kind: str, id: str) -> None:
+    """Have (kind, id) looked at now; whoever looks at it already will look once more."""
+    row = {"kind": kind, "id": id, "due": tx.now, "wakes": 1, **_FRESH}
+    if not tx.change(
+        work.update().where(work.c.kind == kind, work.c.id == id).values(due=tx.now, wakes=work.c.wakes + 1)
+    ):
+        tx.insert(work, row)
+    tx.hints[kind, id] = None
+
+
+def wake_new(tx: Tx, kind: str, ids: list[str]) -> None:
+    """Have many things looked at that nobody has looked at yet: their rows were made in this transaction."""
+    tx.insert(work, *({"kind": kind, "id": id, "due": tx.now, "wakes": 1, **_FRESH} for id in ids))
+    tx.hints.update(dict.fromkeys((kind, id) for id in ids))
+
+
+def lease(tx: Tx, seconds: float, limit: int, kinds: list[str]) -> list[Row]:
+    """Take what is due and nobody holds, the longest due first; each with a new epoch."""
+    free = sa.or_(work.c.lease.is_(None), work.c.lease < tx.now)
+    query = (
+        sa.select(work.c.kind, work.c.id)
+        .where(work.c.due <= tx.now, free, work.c.kind.in_(kinds))
+        .order_by(work.c.due)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = (lease_one(tx, found.kind, found.id, seconds) for found in tx.all(query))
+    return [row for row in taken if row is not None]
+
+
+def lease_one(tx: Tx, kind: str, id: str, seconds: float) -> Row | None:
+    """Take one, due or not, unless somebody holds it; gives its row with the new epoch."""
+    free = sa.or_(work.c.lease.is_(None), work.c.lease < tx.now)
+    taken = tx.change(
+        work.update()
+        .where(work.c.kind == kind, work.c.id == id, free)
+        .values(lease=tx.now + seconds, epoch=work.c.epoch + 1)
+    )
+    return find(tx, kind, id) if taken else None
+
+
+def find(tx: Tx, kind: str, id: str) -> Row | None:
+    return tx.first(sa.select(work).where(work.c.kind == kind, work.c.id == id))
+
+
+def holds(tx: Tx, kind: str, id: str, epoch: int) -> bool:
+    """Whether `epoch` is still the newest; locks the row until the end of the transaction."""
+    mine = sa.and_(work.c.kind == kind, work.c.id == id, work.c.epoch == epoch)
+    return tx.change(work.update().where(mine).values(epoch=epoch)) == 1
+
+
+def rest(tx: Tx, kind: str, id: str, epoch: int, wakes: int) -> None:
+    """Let go: at rest if nobody woke it meanwhile, else due again at once."""
+    mine = sa.and_(work.c.kind == kind, work.c.id == id, work.c.epoch == epoch)
+    if not tx.change(work.update().where(mine, work.c.wakes == wakes).values(due=None, lease=None, tries=0, error="")):
+        tx.change(work.update().where(mine).values(due=tx.now, lease=None))
+
+
+def put_off(
+    tx: Tx, kind: str, id: str, epoch: int, wakes: int, seconds: float, error: str = "", tries: int = 0
+) -> None:
+    """Let go, due again after `seconds`, or at once if somebody woke it meanwhile."""
+    mine = sa.and_(work.c.kind == kind, work.c.id == id, work.c.epoch == epoch)
+    values: dict[str, Any] = {"lease": None, "error": error[:2000]}
+    if not tx.change(
+        work.update().where(mine, work.c.wakes == wakes).values(due=tx.now + seconds, tries=tries, **values)
+    ):
+        tx.change(work.update().where(mine).values(due=tx.now, **values))
+
+
+def forget(tx: Tx, kind: str, id: str) -> None:
+    """The resource is gone for good: so is its work."""
+    tx.change(work.delete().where(work.c.kind == kind, work.c.id == id))
+
+
+def next_due(tx: Tx) -> float | None:
+    """When the next thing is due that nobody holds."""
+    due: float | None = tx.value(sa.select(sa.func.min(work.c.due)).where(work.c.lease.is_(None)))
+    return due
+
+
+def is_due(tx: Tx, kinds: list[str]) -> bool:
+    """Whether there is anything that `lease` would take."""
+    free = sa.or_(work.c.lease.is_(None), work.c.lease < tx.now)
+    query = sa.select(sa.literal(1)).where(work.c.due <= tx.now, free, work.c.kind.in_(kinds)).limit(1)
+    return tx.first(query) is not None

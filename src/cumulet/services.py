@@ -1,0 +1,168 @@
+"""Which role starts what: the only file that knows all the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from cumulet.agent.agent import Agent, Question
+from cumulet.agent.heartbeat import Beat, Heartbeat
+from cumulet.agent.recovery import Recovery
+from cumulet.bus.memory import MemoryBus
+from cumulet.bus.remote import Remote
+from cumulet.control import GIVE_UP, RECONCILERS
+from cumulet.drivers.contract import Driver
+from cumulet.engine.engine import Engine
+from cumulet.lib.clock import Clock
+from cumulet.lib.config import Config
+from cumulet.lib.log import Log
+from cumulet.model import Database, Tx, account, bootstrap, host, image, migrate, work
+
+log = Log("services")
+ROLES = ("image", "volume", "network", "compute")
+"""In the order in which their things need each other."""
+
+
+OnChange = Callable[[str], None]
+
+
+class Part(NamedTuple):
+    """A role's driver, and its read-only questions."""
+
+    driver: Driver
+    questions: dict[str, Question]
+
+
+class Host:
+    """The agents of one host, in this process."""
+
+    def __init__(self, config: Config, bus: MemoryBus, parts: dict[str, Part], *, durable: bool = True) -> None:
+        self.agents = {
+            role: Agent(
+                f"{role}.{config.host()}",
+                parts[role].driver,
+                config.state_dir / "agents" / role,
+                questions=parts[role].questions,
+                durable=durable,
+            )
+            for role in ROLES
+        }
+        for agent in self.agents.values():
+            agent.serve(bus)
+        roles = ["api", "scheduler", *ROLES]
+        self.heartbeat = Heartbeat(bus, config.host(), roles, config.zone_names(), config.state_dir)
+        self._recovery = Recovery(list(self.agents.values()))
+
+    def start(self) -> None:
+        self._recovery.start()
+        self.heartbeat.start()
+
+    def stop(self) -> None:
+        self.heartbeat.stop()
+        self._recovery.stop()
+
+
+class Cloud:
+    """One process with every role: the database, the engine, and this host's agents.
+
+    `parts` gives each role's driver; by default those that the configuration names.
+    """
+
+    def __init__(self, config: Config, *, clock: Clock | None = None, parts: dict[str, Part] | None = None) -> None:
+        config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        durable = not config.test
+        self.config = config
+        self.bus = MemoryBus()
+        self.database = Database(config.database(), clock=clock, durable=durable)
+        self.database.hint = self.bus.hint
+        self.engine = Engine(
+            self.database,
+            self.bus,
+            RECONCILERS,
+            GIVE_UP,
+            settings=config,
+            clock=clock,
+            threads=config.threads,
+        )
+        self.parts = parts or drivers(config, self._wake_instance)
+        self.host = Host(config, self.bus, self.parts, durable=durable)
+        self.bus.serve("scheduler", self._hear)
+
+    def prepare(self) -> None:
+        """The tables and the first account are there; with fake drivers an image too."""
+        migrate.upgrade(self.database, quick=self.config.test)
+        with self.database.write() as tx:
+            if account.named(tx, self.config.account) is None:
+                first = bootstrap.create_account(tx, self.config, self.config.account)
+                self._first_image(tx, first.id)
+
+    def _first_image(self, tx: Tx, owner: str) -> None:
+        if self.config.drivers == "fake":
+            values = {"name": "cumulet-tiny", "location": "cumulet/tiny", "source": "/", "declared": "kernel"}
+            image.take_in(tx, {**values, "account": owner, "public": True})
+
+    def start(self) -> None:
+        """The agents recover and are heard, and the engine runs."""
+        self.host.start()
+        self.engine.start()
+
+    def stop(self) -> None:
+        """Nothing more is begun; guests go on."""
+        self.engine.stop()
+        self.host.stop()
+        self.database.close()
+
+    def ask(self, role: str, host_name: str, question: str, id: str) -> bytes:
+        """A read-only question to an agent; raises `Failure`."""
+        return Remote(self.bus, f"{role}.{host_name}", timeout=10.0).ask(question, id)
+
+    def _wake_instance(self, id: str) -> None:
+        """A guest has changed by itself."""
+        with self.database.write() as tx:
+            if work.find(tx, "instance", id) is not None:
+                work.wake(tx, "instance", id)
+
+    def _hear(self, message: bytes) -> bytes:
+        beat = msgspec.json.decode(message, type=Beat)
+        with self.database.write() as tx:
+            hear(tx, beat)
+        return b"null"
+
+
+def hear(tx: Tx, beat: Beat) -> None:
+    """Write down a heartbeat, and see to it that what the host has is swept."""
+    values = {"zones": beat.zones, "vcpus": beat.vcpus, "memory_mib": beat.memory_mib, "disk_gib": beat.disk_gib}
+    host.describe(tx, beat.host, {**values, "facts": beat.facts})
+    for role in beat.roles:
+        host.heard(tx, role, beat.host, beat.zones[0] if beat.zones else "", beat.contract)
+    swept = [f"{role}.{beat.host}" for role in beat.roles if role in ROLES]
+    for id in [*swept, "cloud"]:
+        if work.find(tx, "sweep", id) is None:
+            work.wake(tx, "sweep", id)
+
+
+def drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
+    """The drivers that the configuration names."""
+    if config.drivers == "fake":
+        return fake_drivers(config.state_dir / "world", on_change)
+    return real_drivers(config, on_change)
+
+
+def fake_drivers(directory: Path, on_change: OnChange, clock: Clock | None = None) -> dict[str, Part]:
+    from cumulet.drivers.fake_world import FakeWorld
+    from cumulet.drivers.hypervisor.fake import FakeHypervisor
+    from cumulet.drivers.image.fake import FakeImages
+    from cumulet.drivers.network.fake import FakeNetwork
+    from cumulet.drivers.volume.fake import FakeVolumes
+
+    world = FakeWorld(directory)
+    hypervisor, images = FakeHypervisor(world, on_change, clock=clock), FakeImages(world)
+    return {
+        "compute": Part(hypervisor, {"console": hypervisor.console}),
+        "network": Part(FakeNetwork(world), {}),
+        "volume": Part(FakeVolumes(world), {}),
+        "image": Part(images, {"facts": images.facts}),
+    }
