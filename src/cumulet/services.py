@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
-
 import msgspec
 
-from cumulet.agent.agent import Agent, Question
+from cumulet.agent.agent import Agent
 from cumulet.agent.heartbeat import Beat, Heartbeat
 from cumulet.agent.recovery import Recovery
 from cumulet.bus.memory import MemoryBus
 from cumulet.bus.remote import Remote
 from cumulet.control import GIVE_UP, RECONCILERS
-from cumulet.drivers.contract import Driver
 from cumulet.engine.engine import Engine
 from cumulet.lib.clock import Clock
 from cumulet.lib.config import Config
 from cumulet.lib.log import Log
 from cumulet.model import Database, Tx, account, bootstrap, host, image, migrate, work
+from cumulet.parts import Part, drivers
 
 log = Log("services")
+CHANGED = "changed"
+"""The hint of an agent: this guest is not as it was."""
 ROLES = ("image", "volume", "network", "compute")
 """In the order in which their things need each other."""
-
-
-OnChange = Callable[[str], None]
-
-
-class Part(NamedTuple):
-    """A role's driver, and its read-only questions."""
-
-    driver: Driver
-    questions: dict[str, Question]
 
 
 class Host:
@@ -87,9 +75,10 @@ class Cloud:
             clock=clock,
             threads=config.threads,
         )
-        self.parts = parts or drivers(config, self._wake_instance)
+        self.parts = parts or drivers(config, lambda id: self.bus.hint(CHANGED, id))
         self.host = Host(config, self.bus, self.parts, durable=durable)
         self.bus.serve("scheduler", self._hear)
+        self.bus.on_hint(self._hear_hint)
 
     def prepare(self) -> None:
         """The tables and the first account are there; with fake drivers an image too."""
@@ -119,11 +108,12 @@ class Cloud:
         """A read-only question to an agent; raises `Failure`."""
         return Remote(self.bus, f"{role}.{host_name}", timeout=10.0).ask(question, id)
 
-    def _wake_instance(self, id: str) -> None:
-        """A guest has changed by itself."""
-        with self.database.write() as tx:
-            if work.find(tx, "instance", id) is not None:
-                work.wake(tx, "instance", id)
+    def _hear_hint(self, kind: str, id: str) -> None:
+        """An agent says that a guest has changed by itself."""
+        if kind == CHANGED:
+            with self.database.write() as tx:
+                if work.find(tx, "instance", id) is not None:
+                    work.wake(tx, "instance", id)
 
     def _hear(self, message: bytes) -> bytes:
         beat = msgspec.json.decode(message, type=Beat)
@@ -142,27 +132,3 @@ def hear(tx: Tx, beat: Beat) -> None:
     for id in [*swept, "cloud"]:
         if work.find(tx, "sweep", id) is None:
             work.wake(tx, "sweep", id)
-
-
-def drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
-    """The drivers that the configuration names."""
-    if config.drivers == "fake":
-        return fake_drivers(config.state_dir / "world", on_change)
-    return real_drivers(config, on_change)
-
-
-def fake_drivers(directory: Path, on_change: OnChange, clock: Clock | None = None) -> dict[str, Part]:
-    from cumulet.drivers.fake_world import FakeWorld
-    from cumulet.drivers.hypervisor.fake import FakeHypervisor
-    from cumulet.drivers.image.fake import FakeImages
-    from cumulet.drivers.network.fake import FakeNetwork
-    from cumulet.drivers.volume.fake import FakeVolumes
-
-    world = FakeWorld(directory)
-    hypervisor, images = FakeHypervisor(world, on_change, clock=clock), FakeImages(world)
-    return {
-        "compute": Part(hypervisor, {"console": hypervisor.console}),
-        "network": Part(FakeNetwork(world), {}),
-        "volume": Part(FakeVolumes(world), {}),
-        "image": Part(images, {"facts": images.facts}),
-    }

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from cumulet.bus.contract import Serve
 from cumulet.lib.errors import Unreachable
+from cumulet.lib.log import Log
+
+log = Log("bus")
 
 
 class MemoryBus:
@@ -30,7 +33,10 @@ class MemoryBus:
 
     def hint(self, kind: str, id: str) -> None:
         for listen in self._listeners:
-            listen(kind, id)
+            try:
+                listen(kind, id)
+            except Exception:  # noqa: BLE001 - a hint may vanish; whoever gives it does not suffer for that
+                log.exception("a hint was lost", kind=kind, id=id)
 
     def on_hint(self, listen: Callable[[str, str], None]) -> None:
         self._listeners.append(listen)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
+from cumulet.lib import ids
 from cumulet.model.database import Row, Tx
 from cumulet.model.interface import interface, interface_group
 from cumulet.model.schema import flag, id_column, metadata, moment, text, whole
@@ -88,10 +89,23 @@ def is_used(tx: Tx, id: str) -> bool:
     return tx.first(member) is not None or any(other != id for other in referring(tx, id))
 
 
-def drop_rules(tx: Tx, id: str, rules: Iterable[str]) -> None:
+def add_rules(tx: Tx, row: Row, egress: bool, values: Iterable[Mapping[str, object]]) -> list[Row]:
+    """Write down rules of the group `row`; gives them with their ids, in this order."""
+    shared = {"group_id": row.id, "account": row.account, "egress": egress, "created": tx.now}
+    made = [{**one, **shared, "id": ids.new("rule")} for one in values]
+    tx.insert(rule, *made)
+    written = {one.id: one for one in rules(tx, row.id)}
+    return [written[one["id"]] for one in made]
+
+
+def change_rule(tx: Tx, id: str, values: Mapping[str, object]) -> None:
+    tx.change(rule.update().where(rule.c.id == id).values(**values))
+
+
+def drop_rules(tx: Tx, id: str, gone: Iterable[str]) -> None:
     """These rules of the group are no more; the groups concerned are woken."""
     wake_with_references(tx, id)
-    tx.change(rule.delete().where(rule.c.group_id == id, rule.c.id.in_(list(rules))))
+    tx.change(rule.delete().where(rule.c.group_id == id, rule.c.id.in_(list(gone))))
 
 
 def delete(tx: Tx, id: str) -> None:

@@ -138,8 +138,8 @@ def free_count(tx: Tx, subnet: Row) -> int:
 
 def used_counts(tx: Tx, account: str) -> dict[str, int]:
     """Subnet id to the number of its addresses in use, for all subnets of an account that have any."""
-    query = sa.select(interface.c.subnet, sa.func.count()).where(interface.c.account == account)
-    return {row[0]: int(row[1]) for row in tx.all(query.group_by(interface.c.subnet))}
+    query = sa.select(interface.c.subnet, sa.func.count().label("used")).where(interface.c.account == account)
+    return {row.subnet: int(row.used) for row in tx.all(query.group_by(interface.c.subnet))}
 
 
 def change(tx: Tx, id: str, **values: object) -> None:

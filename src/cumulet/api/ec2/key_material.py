@@ -46,7 +46,7 @@ def generate(type: str) -> Key:
 
 
 def read(material: bytes) -> Key:
-    """The public key in `material`: OpenSSH's line, RFC 4716, PEM, or DER in Base64; raises `Refusal` InvalidKey.Format."""
+    """The public key in `material` (OpenSSH, RFC 4716, PEM, or DER in Base64); raises `Refusal` InvalidKey.Format."""
     found = _public(material) if len(material) <= LONGEST else None
     if isinstance(found, ed25519.Ed25519PublicKey):
         line = _line(found)

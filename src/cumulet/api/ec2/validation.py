@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from cumulet.api.context import Context
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, group, interface
+from cumulet.model import Tx, group, interface, vpc
 from cumulet.model.database import Row
 
 GROUPS_PER_INTERFACE = 16
@@ -56,10 +56,10 @@ def described(value: str, what: str) -> str:
     return value
 
 
-def group_in_vpc(tx: Tx, account: str, vpc: str, id: str) -> Row:
+def group_in_vpc(tx: Tx, account: str, vpc_id: str, id: str) -> Row:
     """The account's group with this id, which must be of this VPC; raises `Refusal` InvalidGroup.NotFound."""
     row = found_group(tx, account, id)
-    if row.vpc != vpc:
+    if row.vpc != vpc_id:
         raise Refusal("InvalidGroup.NotFound", "You have specified two resources that belong to different networks.")
     return row
 
@@ -71,15 +71,15 @@ def found_group(tx: Tx, account: str, id: str) -> Row:
     return found(group.present(tx, account, id), "InvalidGroup.NotFound", f"The security group '{id}' does not exist")
 
 
-def named_group(tx: Tx, account: str, vpc: str, name: str) -> Row:
+def named_group(tx: Tx, account: str, vpc_id: str, name: str) -> Row:
     """The VPC's group of this name; raises `Refusal` InvalidGroup.NotFound."""
-    text = f"The security group '{name}' does not exist in default VPC '{vpc}'"
-    return found(group.named(tx, account, vpc, name), "InvalidGroup.NotFound", text)
+    text = f"The security group '{name}' does not exist in default VPC '{vpc_id}'"
+    return found(group.named(tx, account, vpc_id, name), "InvalidGroup.NotFound", text)
 
 
-def groups_of_interface(tx: Tx, account: str, vpc: str, groups: Iterable[str]) -> list[str]:
+def groups_of_interface(tx: Tx, account: str, vpc_id: str, groups: Iterable[str]) -> list[str]:
     """The ids of groups that an interface in this VPC may have together, each once; raises `Refusal`."""
-    ids = [group_in_vpc(tx, account, vpc, id).id for id in dict.fromkeys(groups)]
+    ids = [group_in_vpc(tx, account, vpc_id, id).id for id in dict.fromkeys(groups)]
     if len(ids) > GROUPS_PER_INTERFACE:
         raise Refusal(
             "SecurityGroupsPerInterfaceLimitExceeded",
@@ -121,3 +121,8 @@ def zone_id(region: str, zones: list[str], zone: str) -> str:
     first, *words = region.split("-")
     short = first + "".join(word if word.isdigit() else _WORDS.get(word, word[:1]) for word in words)
     return f"{short}-az{zones.index(zone) + 1}"
+
+
+def default_vpc(tx: Tx, account: str) -> Row:
+    """The account's default VPC; raises `Refusal` VPCIdNotSpecified if it has none."""
+    return found(vpc.default(tx, account), "VPCIdNotSpecified", "No default VPC for this user")

@@ -1,0 +1,69 @@
+"""The one region of this cloud, and its availability zones."""
+
+from __future__ import annotations
+
+from cumulet.api.actions import Item, describes
+from cumulet.api.context import Context
+from cumulet.api.ec2.validation import zone_id
+from cumulet.lib.errors import Refusal
+from cumulet.model import host
+
+
+@describes(
+    "Regions",
+    id="RegionName",
+    filters={"endpoint": "Endpoint", "opt-in-status": "OptInStatus", "region-name": "RegionName"},
+    accepts={"AllRegions": "there is one region, and nobody has to opt in"},
+)
+def describe_regions(ctx: Context, region_names: list[str] | None = None) -> list[Item]:
+    """The region, under the name that the operator gave it."""
+    region = ctx.config.region
+    for name in region_names or []:
+        if name != region:
+            raise Refusal("InvalidParameterValue", f"Invalid region: [{name}]; this cloud is {region}.")
+    return [{"RegionName": region, "Endpoint": ctx.config.listen, "OptInStatus": "opt-in-not-required"}]
+
+
+@describes(
+    "AvailabilityZones",
+    id="ZoneName",
+    filters={
+        "group-name": "GroupName",
+        "message": "Messages.Message",
+        "opt-in-status": "OptInStatus",
+        "region-name": "RegionName",
+        "state": "State",
+        "zone-id": "ZoneId",
+        "zone-name": "ZoneName",
+        "zone-type": "ZoneType",
+    },
+    accepts={"AllAvailabilityZones": "nobody has to opt in, so all are shown anyway"},
+)
+def describe_availability_zones(
+    ctx: Context, zone_names: list[str] | None = None, zone_ids: list[str] | None = None
+) -> list[Item]:
+    """The zones; one is impaired while no host that is alive serves it."""
+    with ctx.read() as tx:
+        served = {zone for row in host.usable(tx) for zone in row.zones}
+    items = [_zone(ctx, name, name in served) for name in ctx.config.zone_names()]
+    for member, wanted in (("ZoneName", zone_names), ("ZoneId", zone_ids)):
+        unknown = set(wanted or []) - {item[member] for item in items}
+        if unknown:
+            raise Refusal("InvalidParameterValue", f"Invalid availability zone: [{', '.join(sorted(unknown))}]")
+        items = [item for item in items if not wanted or item[member] in wanted]
+    return items
+
+
+def _zone(ctx: Context, name: str, served: bool) -> Item:
+    region = ctx.config.region
+    return {
+        "OptInStatus": "opt-in-not-required",
+        "Messages": [] if served else [{"Message": "No host that is alive serves this zone."}],
+        "RegionName": region,
+        "ZoneName": name,
+        "ZoneId": zone_id(region, ctx.config.zone_names(), name),
+        "GroupName": region,
+        "NetworkBorderGroup": region,
+        "ZoneType": "availability-zone",
+        "State": "available" if served else "impaired",
+    }

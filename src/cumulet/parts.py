@@ -1,0 +1,99 @@
+"""The drivers of a host's roles, as the configuration names them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from cumulet.agent.agent import Question
+from cumulet.drivers.contract import Driver
+from cumulet.lib.clock import Clock
+from cumulet.lib.command import run
+from cumulet.lib.config import Config
+from cumulet.lib.log import Log
+
+log = Log("parts")
+RUN_DIRECTORY = Path("/run/cumulet")
+OnChange = Callable[[str], None]
+
+
+class Part(NamedTuple):
+    """A role's driver, and its read-only questions."""
+
+    driver: Driver
+    questions: dict[str, Question]
+
+
+def drivers(config: Config, on_change: OnChange, clock: Clock | None = None) -> dict[str, Part]:
+    """Each role's driver; `on_change(instance id)` is called when a guest has changed by itself."""
+    if config.drivers == "fake":
+        return fake_drivers(config.state_dir / "world", on_change, clock)
+    return real_drivers(config, on_change)
+
+
+def fake_drivers(directory: Path, on_change: OnChange, clock: Clock | None = None) -> dict[str, Part]:
+    """Drivers whose world is a directory of small files."""
+    from cumulet.drivers.fake_world import FakeWorld
+    from cumulet.drivers.hypervisor.fake import FakeHypervisor
+    from cumulet.drivers.image.fake import FakeImages
+    from cumulet.drivers.network.fake import FakeNetwork
+    from cumulet.drivers.volume.fake import FakeVolumes
+
+    world = FakeWorld(directory)
+    hypervisor, images = FakeHypervisor(world, on_change, clock=clock), FakeImages(world)
+    return {
+        "compute": Part(hypervisor, {"console": hypervisor.console}),
+        "network": Part(FakeNetwork(world), {}),
+        "volume": Part(FakeVolumes(world), {}),
+        "image": Part(images, {"facts": images.facts}),
+    }
+
+
+def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
+    """Drivers of libvirt, of the kernel's network, and of directories below the state directory."""
+    from cumulet.agent.metadata import MetadataServer
+    from cumulet.drivers.hypervisor.domain_xml import Directories, Emulation
+    from cumulet.drivers.hypervisor.libvirt import LibvirtHypervisor
+    from cumulet.drivers.image.directory import DirectoryImages
+    from cumulet.drivers.image.inspect import Limits
+    from cumulet.drivers.network.linux import LinuxNetwork
+    from cumulet.drivers.network.settings import NetworkSettings
+    from cumulet.drivers.volume.directory import DirectoryVolumes
+    from cumulet.lib.kvm import kvm_works
+
+    state = config.state_dir
+    directories = Directories(state / "volumes", state / "images", state / "consoles")
+    kvm = config.emulation == "kvm" or (config.emulation == "auto" and kvm_works(RUN_DIRECTORY / "kvm"))
+    hypervisor = LibvirtHypervisor(config.libvirt_uri, directories, Emulation("kvm" if kvm else "tcg"), on_change)
+    images = DirectoryImages(directories.images, Limits(virtual_size=config.image_max_gib << 30))
+    settings = NetworkSettings(
+        state_directory=RUN_DIRECTORY / "network",
+        public_interface=config.public_interface or default_interface(),
+        public_pool=config.public_pool,
+        transit_range=config.transit_cidr,
+        dns_servers=config.dns_servers or host_dns_servers(),
+        domain="ec2.internal" if config.region == "us-east-1" else f"{config.region}.compute.internal",
+    )
+    return {
+        "compute": Part(hypervisor, {"console": hypervisor.console}),
+        "network": Part(LinuxNetwork(settings, MetadataServer(state / "metadata")), {}),
+        "volume": Part(DirectoryVolumes(directories.volumes, directories.images), {}),
+        "image": Part(images, {"facts": lambda id: msgspec.json.encode(images.facts(id))}),
+    }
+
+
+def default_interface() -> str | None:
+    """The interface of the default route; None where there is none."""
+    words = run(["ip", "-4", "route", "show", "default"], check=False).stdout.split()
+    return words[words.index("dev") + 1] if "dev" in words else None
+
+
+def host_dns_servers(file: Path = Path("/etc/resolv.conf")) -> list[str]:
+    """The servers that this host asks and that a VPC can ask too: not those on its loopback."""
+    text = file.read_text() if file.exists() else ""
+    found = re.findall(r"^\s*nameserver\s+(\d+\.\d+\.\d+\.\d+)\s*$", text, re.M)
+    return [server for server in found if not server.startswith("127.")]
