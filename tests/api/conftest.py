@@ -85,8 +85,9 @@ class TestedCloud:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[TestedCloud]:
-    made = TestedCloud(tmp_path)
+def cloud(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[TestedCloud]:
+    """A cloud of its own for each test; other settings by `parametrize("cloud", [{…}], indirect=True)`."""
+    made = TestedCloud(tmp_path, **getattr(request, "param", {}))
     yield made
     made.stop()
 

@@ -166,6 +166,13 @@ def _missing_text(how: Listing, lacking: list[str]) -> str:
         "AMI": "image id",
         "Vpc": "vpc ID",
         "Subnet": "subnet ID",
+        "NetworkInterface": "networkInterface ID",
+        "Allocation": "allocation ID",
+        "KeyPair": "key pair",
+        "SecurityGroupRuleId": "security group rule ID",
+        "RouteTable": "routeTable ID",
+        "InternetGateway": "internetGateway ID",
+        "DhcpOption": "dhcpOption ID",
     }
     name = noun.get(kind, kind)
     return f"The {name}{'s' if len(lacking) > 1 else ''} {shown} do{'' if len(lacking) > 1 else 'es'} not exist"

@@ -37,15 +37,20 @@ def select(items: list[Item], wanted: list[Item], paths: dict[str, Path]) -> lis
 
 def _reader(name: str, paths: dict[str, Path]) -> Callable[[Item], Any]:
     if name.startswith("tag:"):
-        return lambda item: [tag["Value"] for tag in item.get("Tags") or [] if tag["Key"] == name[4:]]
+        return lambda item: [tag["Value"] for tag in _tags(item) if tag["Key"] == name[4:]]
     if name in ("tag-key", "tag-value"):
         member = "Key" if name == "tag-key" else "Value"
-        return lambda item: [tag[member] for tag in item.get("Tags") or []]
+        return lambda item: [tag[member] for tag in _tags(item)]
     path = paths.get(name)
     if path is None:
         known = ", ".join(sorted([*paths, "tag:KEY", "tag-key"]))
         raise Refusal("InvalidParameterValue", f"The filter '{name}' is invalid. Valid are: {known}.")
     return path if callable(path) else _at(tuple(path.split(".")))
+
+
+def _tags(item: Item) -> list[Item]:
+    """An item's tags; AWS calls those of a network interface TagSet."""
+    return item.get("Tags") or item.get("TagSet") or []
 
 
 @lru_cache(512)

@@ -1,12 +1,6 @@
-"""The DNS names that AWS gives to private and public addresses."""
+"""The DNS names that AWS gives to public addresses."""
 
 from __future__ import annotations
-
-
-def private_name(ip: str, region: str) -> str:
-    """`ip-172-31-0-5.ec2.internal` in us-east-1, `ip-172-31-0-5.REGION.compute.internal` elsewhere."""
-    domain = "ec2" if region == "us-east-1" else f"{region}.compute"
-    return f"ip-{ip.replace('.', '-')}.{domain}.internal"
 
 
 def public_name(ip: str, region: str) -> str:

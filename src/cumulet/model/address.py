@@ -90,6 +90,12 @@ def of_interfaces(tx: Tx, interfaces: list[str]) -> list[Row]:
     return tx.all(sa.select(address).where(address.c.interface.in_(interfaces)).order_by(address.c.created))
 
 
+def by_interface(tx: Tx, account: str) -> dict[str, Row]:
+    """Interface id to the address that reaches it, for all of an account's: Elastic IPs before the others."""
+    found = [row for row in of_account(tx, account) if row.interface is not None]
+    return {row.interface: row for row in sorted(found, key=lambda row: row.allocation is not None)}
+
+
 def release_automatic(tx: Tx, interface: str) -> None:
     """Give back the address that came with the running guest."""
     tx.change(address.delete().where(address.c.interface == interface, address.c.allocation.is_(None)))

@@ -42,6 +42,9 @@ interface = sa.Table(
 """`wanted` and `reached` are steps of the instance's start number g (its generation): 2g, the tap is made; 2g + 1,
 it is in its VPC, the guest holding it; 0, it is on no host."""
 
+TRIES = 5
+"""How often addresses are chosen anew when somebody else has been quicker."""
+
 interface_group = sa.Table(
     "interface_group",
     metadata,
@@ -62,6 +65,37 @@ def create(tx: Tx, values: dict[str, object], subnet: Row, ip: str | None, group
     return str(row["id"])
 
 
+def create_many(
+    tx: Tx, instances: list[str], values: dict[str, object], subnet: Row, groups: Iterable[str]
+) -> list[str]:
+    """A new interface for each of these instances, at any free addresses of `subnet`; gives their ids.
+
+    Raises `Refusal` InsufficientFreeAddressesInSubnet when there are not so many.
+    """
+    base = {**values, "account": subnet.account, "vpc": subnet.vpc, "subnet": subnet.id, "zone": subnet.zone}
+    for _ in range(TRIES):
+        free = subnets.free_addresses(subnet, taken(tx, subnet.id), len(instances))
+        if len(free) < len(instances):
+            break
+        made = [
+            {**base, "id": ids.new("interface"), "mac": ids.mac(), "attachment": ids.new("attachment")}
+            | {"instance": instance, "ip": ip, "created": tx.now}
+            for instance, ip in zip(instances, free, strict=True)
+        ]
+        if _insert(tx, *made):
+            pairs = ({"interface": row["id"], "group_id": group} for row in made for group in dict.fromkeys(groups))
+            tx.insert(interface_group, *pairs)
+            return [str(row["id"]) for row in made]
+    raise _full(subnet)
+
+
+def _full(subnet: Row) -> Refusal:
+    return Refusal(
+        "InsufficientFreeAddressesInSubnet",
+        f"There are not enough free addresses in subnet '{subnet.id}' to satisfy the requested number of instances.",
+    )
+
+
 def _insert_at_free_address(tx: Tx, row: dict[str, object], subnet: Row, ip: str | None) -> None:
     for address in [ip] if ip else subnets.candidates(subnet.cidr):
         if _insert(tx, row | {"ip": address}):
@@ -70,16 +104,13 @@ def _insert_at_free_address(tx: Tx, row: dict[str, object], subnet: Row, ip: str
         raise Refusal("InvalidIPAddress.InUse", f"The specified address {ip} is already in use.")
     last = subnets.free_address(tx, subnet, taken(tx, subnet.id))
     if last is None or not _insert(tx, row | {"ip": last}):
-        raise Refusal(
-            "InsufficientFreeAddressesInSubnet",
-            f"There are not enough free addresses in subnet '{subnet.id}' to satisfy the requested number of instances",
-        )
+        raise _full(subnet)
 
 
-def _insert(tx: Tx, row: dict[str, object]) -> bool:
+def _insert(tx: Tx, *rows: dict[str, object]) -> bool:
     try:
         with tx.attempt():
-            tx.insert(interface, row)
+            tx.insert(interface, *rows)
     except IntegrityError:
         return False
     return True
@@ -110,6 +141,11 @@ def of_instance(tx: Tx, instance: str) -> list[Row]:
     return tx.all(query.order_by(interface.c.device_index))
 
 
+def of_instances(tx: Tx, instances: list[str]) -> list[Row]:
+    query = sa.select(interface).where(interface.c.instance.in_(instances))
+    return tx.all(query.order_by(interface.c.instance, interface.c.device_index))
+
+
 def of_account(tx: Tx, account: str) -> list[Row]:
     query = sa.select(interface).where(interface.c.account == account)
     return tx.all(query.order_by(interface.c.created, interface.c.id))
@@ -125,6 +161,15 @@ def groups_of_account(tx: Tx, account: str) -> dict[str, list[str]]:
     )
     found: dict[str, list[str]] = {}
     for row in tx.all(query):
+        found.setdefault(row.interface, []).append(row.group_id)
+    return found
+
+
+def groups_of(tx: Tx, interfaces: list[str]) -> dict[str, list[str]]:
+    """Interface id to the ids of its groups, for these interfaces."""
+    query = sa.select(interface_group).where(interface_group.c.interface.in_(interfaces))
+    found: dict[str, list[str]] = {}
+    for row in tx.all(query.order_by(interface_group.c.group_id)):
         found.setdefault(row.interface, []).append(row.group_id)
     return found
 

@@ -54,6 +54,17 @@ def candidates(cidr: str, tries: int = 40) -> list[str]:
     return [str(network[index]) for index in picked]
 
 
+def free_addresses(row: Row, taken: set[str], count: int) -> list[str]:
+    """So many addresses of the subnet that are not in `taken`, at random; fewer when it is full."""
+    network = ipaddress.IPv4Network(row.cidr)
+    first, usable = int(network[0]), range(4, network.num_addresses - 1)
+    picked = random.sample(usable, min(2 * count + 8, len(usable)))
+    free = [found for index in picked if (found := str(ipaddress.IPv4Address(first + index))) not in taken]
+    if len(free) < count:
+        free = [str(network[index]) for index in usable if str(network[index]) not in taken]
+    return free[:count]
+
+
 def free_address(tx: Tx, row: Row, taken: set[str]) -> str | None:
     """Any address of the subnet that is not in `taken`; None when it is full."""
     network = ipaddress.IPv4Network(row.cidr)

@@ -217,9 +217,7 @@ def _associate(ctx: Context, tx: Tx, row: Row, nic: Row) -> str:
     if row.interface == nic.id:
         return str(row.association)
     if nic.desired == "absent":
-        raise Refusal(
-            "InvalidNetworkInterfaceID.NotFound", f"The networkInterface ID '{nic.id}' does not exist"
-        )
+        raise Refusal("InvalidNetworkInterfaceID.NotFound", f"The networkInterface ID '{nic.id}' does not exist")
     _let_go(ctx, tx, row)
     address.release_automatic(tx, nic.id)
     address.disassociate(tx, nic.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
-from cumulet.api.ec2.tagging import RESERVED, Tag, check_count, checked
+from cumulet.api.ec2.tagging import Tag, check_count, check_key, checked
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, interface, resource, tag, work
 
@@ -31,7 +31,8 @@ def delete_tags(ctx: Context, resources: list[str], tags: list[Tag] | None = Non
         for id in dict.fromkeys(resources):
             kind = _kind(tx, ctx.account, id)
             for one in tags or [Tag(Key=key) for key in tag.of(tx, id)]:
-                tag.take_away(tx, id, _checked_key(one), one.get("Value"))
+                check_key(one.get("Key", ""))
+                tag.take_away(tx, id, one.get("Key", ""), one.get("Value"))
             _tell_guest(tx, kind, id)
     return {}
 
@@ -71,13 +72,6 @@ def _kind(tx: Tx, account: str, id: str) -> str:
     if not resource.owned(tx, account, id):
         raise Refusal(kind.missing, f"The {kind.noun} '{id}' does not exist")
     return kind.type
-
-
-def _checked_key(one: Tag) -> str:
-    key = one.get("Key", "")
-    if not key or key.lower().startswith(RESERVED):
-        raise Refusal("InvalidParameterValue", f"Tag keys starting with 'aws:' are reserved for internal use: '{key}'")
-    return key
 
 
 def _tell_guest(tx: Tx, kind: str, id: str) -> None:

@@ -22,7 +22,9 @@ from cumulet.drivers.hypervisor.facts import Facts, Mark
 from cumulet.drivers.specs import InstanceSpec, Spec, domain_uuid, tap_name
 from cumulet.lib.clock import Clock
 from cumulet.lib.errors import Failure
+from cumulet.lib.log import Log
 
+log = Log("hypervisor")
 _PRESS_AGAIN = 5.0
 """Seconds until the power button is pressed once more: a guest that was booting has not felt the first time."""
 _OFF = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED)
@@ -160,6 +162,7 @@ class LibvirtHypervisor:
         console.prepare(console_file(self.directories, spec.id))
         self._pressed.pop(spec.id, None)
         domain, known = self._define(spec, spec.generation)
+        log.info("starting", instance=spec.id, generation=spec.generation)
         domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if spec.nics else 0)
         self._record(domain, known.marked("up"))
         self._plug(spec, domain)

@@ -1,0 +1,45 @@
+"""`make bench`: measures, prints a table and writes JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import api
+from bench.figures import Figure, save, table
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", choices=["api", "guests"], help="one part alone")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
+    chosen = parser.parse_args()
+    figures: list[Figure] = []
+    if chosen.only != "guests":
+        figures += api.measure(chosen.rounds)
+    if chosen.only != "api":
+        figures += _guests(chosen.rounds)
+    print(table(figures))
+    print(f"\nwritten to {save(figures, Path(__file__).parent / 'results')}")
+    return 0
+
+
+def _guests(rounds: int) -> list[Figure]:
+    """The part with real guests, in a private host."""
+    from cumulet.drivers.image import tiny
+
+    image = tiny.build(Path.home() / ".cache" / "cumulet" / "tiny")
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        command = [sys.executable, "-m", "cumulet.lib.private_host", "--", sys.executable, "-m", "bench.guests"]
+        environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+        subprocess.run([*command, str(image), str(rounds), file.name], check=True, env=environ, timeout=1200)
+        return [Figure(**figure) for figure in json.loads(Path(file.name).read_text())]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

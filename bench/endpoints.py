@@ -1,0 +1,100 @@
+"""Servers of the EC2 API to measure: a Cumulet with fake drivers, and moto's."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+
+import boto3
+from botocore.config import Config
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where it answers, who may ask, which process it is, and how long it took to answer first."""
+
+    url: str
+    key: str
+    secret: str
+    pid: int
+    seconds_to_answer: float
+
+    def client(self, service: str = "ec2") -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=self.key,
+            aws_secret_access_key=self.secret,
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=120, max_pool_connections=20),
+        )
+
+
+@contextmanager
+def fake_cumulet(*options: str) -> Iterator[Endpoint]:
+    """`cumulet up --drivers fake`, in a directory of its own."""
+    with tempfile.TemporaryDirectory(prefix="cumulet-bench-") as name:
+        port = _free_port()
+        words = ["up", "--drivers", "fake", "--state-dir", name, "--listen", f"127.0.0.1:{port}", *options]
+        with _running([sys.executable, "-m", "cumulet", *words], f"http://127.0.0.1:{port}/") as (pid, seconds):
+            keys = _keys(Path(name))
+            yield Endpoint(f"http://127.0.0.1:{port}", *keys, pid, seconds)
+
+
+@contextmanager
+def moto() -> Iterator[Endpoint]:
+    """moto's server, which keeps everything in memory and boots nothing."""
+    port = _free_port()
+    command = [sys.executable, "-m", "moto.server", "-p", str(port)]
+    with _running(command, f"http://127.0.0.1:{port}/moto-api/") as (pid, seconds):
+        yield Endpoint(f"http://127.0.0.1:{port}", "testing", "testing", pid, seconds)
+
+
+@contextmanager
+def _running(command: list[str], url: str) -> Iterator[tuple[int, float]]:
+    begun = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for_answer(url, process)
+        yield process.pid, time.monotonic() - begun
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_for_answer(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(3000):
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except HTTPError:
+            return
+        except (URLError, ConnectionError):
+            if process.poll() is not None:
+                raise RuntimeError(f"{process.args!r} ended with {process.returncode}") from None
+            time.sleep(0.01)
+    raise RuntimeError(f"{url} does not answer")
+
+
+def _keys(state: Path) -> tuple[str, str]:
+    command = [sys.executable, "-m", "cumulet", "env", "--state-dir", str(state)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout
+    found = dict(line.removeprefix("export ").split("=", 1) for line in text.splitlines() if "=" in line)
+    return found["AWS_ACCESS_KEY_ID"].strip("'\""), found["AWS_SECRET_ACCESS_KEY"].strip("'\"")
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,42 @@
+"""Terraform's AWS provider, unmodified: apply, an empty second plan, change in place, destroy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.terraform import Terraform, require_terraform
+
+from cumulet import testing
+
+CONFIGURATION = Path(__file__).parent / "terraform" / "main.tf"
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB7r0J0b1Xb8yq0d0d5T2l0c1l8b7W8m4d1jv0m3QX1a terraform"
+
+
+@pytest.mark.timeout(600)
+def test_terraform_applies_finds_nothing_to_change_changes_in_place_and_destroys(tmp_path: Path) -> None:
+    require_terraform()
+    with testing.cloud() as cloud:
+        terraform = Terraform(tmp_path / "work", CONFIGURATION, cloud.environ)
+        first = {"endpoint": cloud.url, "public_key": PUBLIC_KEY, "image_name": "cumulet-tiny"}
+        first |= {"label": "first", "port": 8080, "user_data": "one"}
+        terraform.apply(**first)
+        assert terraform.plans_nothing(**first)
+        instance = terraform.output("instance")
+        second = first | {"label": "second", "port": 9090, "user_data": "two"}
+        terraform.apply(**second)
+        assert terraform.plans_nothing(**second)
+        assert terraform.output("instance") == instance, "changed in place, not replaced"
+        terraform.destroy(**second)
+        assert _what_is_left(cloud) == []
+
+
+def _what_is_left(cloud: testing.TestCloud) -> list[str]:
+    ec2 = cloud.client("ec2")
+    living = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
+    instances = [one for found in ec2.describe_instances(Filters=living)["Reservations"] for one in found["Instances"]]
+    left = [one["InstanceId"] for one in instances]
+    left += [one["PublicIp"] for one in ec2.describe_addresses()["Addresses"]]
+    left += [one["KeyName"] for one in ec2.describe_key_pairs()["KeyPairs"]]
+    groups = ec2.describe_security_groups()["SecurityGroups"]
+    return left + [one["GroupId"] for one in groups if one["GroupName"] != "default"]
