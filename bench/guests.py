@@ -13,11 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
-
 from bench.api import pss_mib
 from bench.figures import Figure, median, percentile
-from cumulet.demo.inside import make_world, running_cloud
+from cumulet.demo.process import CloudProcess, client, make_world
 from cumulet.drivers.network.linux import LinuxNetwork
 from cumulet.drivers.specs import GroupSpec, InterfaceSpec, MetadataSpec, RuleSpec, tap_name
 from cumulet.lib.command import run
@@ -45,13 +43,18 @@ _BARE_IP = "198.51.100.250"
 def main(image: Path, rounds: int, result: Path) -> None:
     make_world()
     state = Path(os.environ[SCRATCH_VARIABLE]) / "cloud"
-    with running_cloud(state, image) as environ:
-        ec2 = _client(environ)
+    cloud = CloudProcess(state)
+    cloud.start()
+    try:
+        cloud.take_in_tiny(image)
+        ec2 = client(cloud.environ())
         ec2.authorize_security_group_ingress(
             GroupName="default", IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0"
         )
         launches = [_launch(ec2, state / "log") for _ in range(rounds)]
         footprint = _footprint(state)
+    finally:
+        cloud.stop()
     bare = [_bare(image, state / "bare", number) for number in range(rounds)]
     ratio = [ours[1] / theirs for ours, theirs in zip(launches, bare, strict=True)]
     starts = [start for start, _ in launches]
@@ -64,16 +67,6 @@ def main(image: Path, rounds: int, result: Path) -> None:
         *footprint,
     ]
     result.write_text(json.dumps([asdict(figure) for figure in figures]))
-
-
-def _client(environ: dict[str, str]) -> Any:
-    return boto3.client(
-        "ec2",
-        endpoint_url=environ["AWS_ENDPOINT_URL"],
-        region_name=environ["AWS_DEFAULT_REGION"],
-        aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
-    )
 
 
 def _launch(ec2: Any, log: Path) -> tuple[float, float]:

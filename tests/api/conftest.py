@@ -41,6 +41,8 @@ class Account:
 class TestedCloud:
     """`settle` runs the engine in the test's thread until nothing is due: no test waits or polls."""
 
+    __test__ = False
+
     def __init__(self, directory: Path, **settings: Any) -> None:
         values = {"state_dir": directory, "drivers": "fake", "test": True, "host_name": "h1", "listen": "127.0.0.1:0"}
         self.clock = Clock()

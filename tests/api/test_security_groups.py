@@ -90,7 +90,6 @@ def test_groups_are_found_by_id_name_and_filter(ec2: Any) -> None:
         "group-name": "we*",
         "ip-permission.cidr": "10.0.0.0/8",
         "ip-permission.from-port": "53",
-        "ip-permission.group-id": mine,
         "ip-permission.protocol": "udp",
         "ip-permission.to-port": "54",
         "tag:tier": "front",
@@ -103,6 +102,7 @@ def test_groups_are_found_by_id_name_and_filter(ec2: Any) -> None:
         "vpc-id": one(ec2, id)["VpcId"],
         "egress.ip-permission.cidr": "0.0.0.0/0",
         "egress.ip-permission.protocol": "-1",
+        "ip-permission.group-id": mine,
         "ip-permission.group-name": "default",
         "ip-permission.user-id": owner,
     }.items():

@@ -1,7 +1,7 @@
 """Terraform in a directory of its own, with its AWS provider from a file-system mirror on this machine.
 
-The mirror's folder is the setting CUMULET_TERRAFORM_MIRROR. Where it or `terraform` is absent these tests say so; under CI that is an
-error.
+The mirror's folder is the setting CUMULET_TERRAFORM_MIRROR. Where it or `terraform` is absent these tests say so; under
+CI that is an error.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Terraform:
 
     def plans_nothing(self, **variables: Any) -> bool:
         """Whether a plan finds no change; prints what it finds."""
-        done = self._run("plan", "-detailed-exitcode", *_options(variables), expected=(_PLAN_IS_EMPTY, _PLAN_HAS_CHANGES))
+        done = self._run(
+            "plan", "-detailed-exitcode", *_options(variables), expected=(_PLAN_IS_EMPTY, _PLAN_HAS_CHANGES)
+        )
         return done.returncode == _PLAN_IS_EMPTY
 
     def destroy(self, **variables: Any) -> None:

@@ -6,10 +6,10 @@ import time
 from dataclasses import replace
 
 import pytest
+from support.signed import by_form, by_header, by_url, check, with_header
 
 from cumulet.wire.denials import deny
 from cumulet.wire.request import Request
-from signed import by_form, by_header, by_url, check, with_header
 
 NOW = time.time()
 SKEW = 15 * 60

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.signed import KEY, SECRET, by_form, by_header, by_url
 
 from cumulet.lib.errors import Refusal
 from cumulet.wire.models import load
@@ -14,7 +15,6 @@ from cumulet.wire.render import render_error
 from cumulet.wire.request import Request, read_form
 from cumulet.wire.service import service_of
 from cumulet.wire.signature import read, verify
-from signed import KEY, SECRET, by_form, by_header, by_url
 
 OPERATIONS = [("ec2", name) for name in sorted(load("ec2").operations)] + [
     ("sts", name) for name in sorted(load("sts").operations)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from botocore import xform_name
+from support.wire_shapes import botocore_model, strip_models
 
 from cumulet.wire.models import load, services
 from cumulet.wire.names import python_name
-from wire_shapes import botocore_model, strip_models
 
 
 def test_the_shipped_models_are_those_that_the_tool_writes() -> None:

@@ -10,11 +10,11 @@ from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.wire_shapes import Values, botocore_model, model, without_nothing
 
 from cumulet.wire.parse import action_of, parse
 from cumulet.wire.render import render, render_error
 from cumulet.wire.request import Request, read_form
-from wire_shapes import Values, botocore_model, model, without_nothing
 
 SHIPPED = ["ec2", "sts"]
 ALSO = ["iam", "sns", "elbv2"]  # flattened lists, maps and wrappers that the shipped services have not

@@ -13,12 +13,12 @@ import pytest
 from botocore.utils import normalize_url_path
 from hypothesis import given
 from hypothesis import strategies as st
+from support.signed import KEY, SECRET, by_form, by_header, by_url, check, with_header
 
 from cumulet.lib.errors import Refusal
 from cumulet.wire.canonical import canonical_path
 from cumulet.wire.request import Request, read_form
 from cumulet.wire.signature import read, verify
-from signed import KEY, SECRET, by_form, by_header, by_url, check, with_header
 
 NOW = time.time()
 

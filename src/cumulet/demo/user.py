@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cumulet.demo.process import WORLD_ADDRESS, client, in_world, ssh, until
 from cumulet.demo.report import shown, step
-from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 
-_SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o BatchMode=yes"
-_SSH += " -o ConnectTimeout=5 -o ServerAliveInterval=5"
 _IN_GUEST = (
     "echo I am $(hostname), $(imds /latest/meta-data/instance-id), a $(imds /latest/meta-data/instance-type) "
     "at $(imds /latest/meta-data/local-ipv4) and $(imds /latest/meta-data/public-ipv4); "
@@ -24,15 +20,7 @@ class User:
     """Signs with the keys of `environ`; keeps the private key below `directory`."""
 
     def __init__(self, environ: dict[str, str], directory: Path) -> None:
-        import boto3
-
-        self._ec2: Any = boto3.client(
-            "ec2",
-            endpoint_url=environ["AWS_ENDPOINT_URL"],
-            region_name=environ["AWS_DEFAULT_REGION"],
-            aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
-        )
+        self._ec2: Any = client(environ)
         self._key = directory / "demo.pem"
         self._instance = ""
         self._address: dict[str, str] = {}
@@ -52,9 +40,9 @@ class User:
         with step("log in and read the metadata"):
             shown(self._ssh(_IN_GUEST))
         with step("reach the outside world from the guest"):
-            self._ssh("ping -c 1 -W 5 192.0.2.2")
+            self._ssh(f"ping -c 1 -W 5 {WORLD_ADDRESS}")
         with step("ping the guest from the outside world"):
-            run(["ip", "netns", "exec", "world", "ping", "-c", "1", "-W", "5", self._address["PublicIp"]])
+            in_world("ping", "-c", "1", "-W", "5", self._address["PublicIp"])
         with step("show the console output"):
             shown(self._console(), 6)
         with step("reboot, until it answers SSH again"):
@@ -100,7 +88,7 @@ class User:
     def _reboot(self) -> None:
         before = self._ssh("cat /proc/sys/kernel/random/boot_id")
         self._ec2.reboot_instances(InstanceIds=[self._instance])
-        self._until(lambda: self._try_ssh("cat /proc/sys/kernel/random/boot_id") not in ("", before), 90, "a new boot")
+        until(lambda: self._try_ssh("cat /proc/sys/kernel/random/boot_id") not in ("", before), 90, "a new boot")
 
     def _terminate(self) -> None:
         self._ec2.terminate_instances(InstanceIds=[self._instance])
@@ -112,7 +100,7 @@ class User:
             answer = self._ec2.get_console_output(InstanceId=self._instance, Latest=True)
             return str(answer.get("Output", ""))
 
-        self._until(lambda: "ready" in read(), 20, "the console to say that the guest is ready")
+        until(lambda: "ready" in read(), 20, "the console to say that the guest is ready")
         return read()
 
     def _wait(self, state: str) -> None:
@@ -122,10 +110,10 @@ class User:
                 raise Failure(f"the instance is {found['State']['Name']}: {found.get('StateReason', {})}")
             return bool(found["State"]["Name"] == state)
 
-        self._until(there, 90, f"the instance to be {state}")
+        until(there, 90, f"the instance to be {state}")
 
     def _wait_for_ssh(self) -> None:
-        self._until(lambda: self._try_ssh("echo here") == "here\n", 90, "SSH to answer")
+        until(lambda: self._try_ssh("echo here") == "here\n", 90, "SSH to answer")
 
     def _try_ssh(self, command: str) -> str:
         try:
@@ -134,13 +122,4 @@ class User:
             return ""
 
     def _ssh(self, command: str) -> str:
-        login = f"root@{self._address['PublicIp']}"
-        words = ["ip", "netns", "exec", "world", "ssh", *_SSH.split(), "-i", str(self._key), login, command]
-        return run(words, timeout=30).stdout
-
-    def _until(self, holds: Callable[[], bool], seconds: float, what: str) -> None:
-        end = time.monotonic() + seconds
-        while not holds():
-            if time.monotonic() > end:
-                raise Failure(f"waited {seconds:g} s for {what}")
-            time.sleep(0.1)
+        return ssh(self._key, self._address["PublicIp"], command)

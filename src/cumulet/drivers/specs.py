@@ -183,6 +183,6 @@ def volume_file(directory: Path, volume: str) -> Path:
 
 
 def image_files(directory: Path, image_file: str) -> dict[str, Path]:
-    """Where the image driver keeps an image file: `disk`, or `kernel` and `initrd`; and `facts`, its JSON description."""
+    """Where the image driver keeps an image file: `disk`, or `kernel` and `initrd`; and `facts`, as JSON."""
     root = directory / image_file
     return {name: root / name for name in ("disk", "kernel", "initrd", "facts")}

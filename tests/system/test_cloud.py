@@ -1,0 +1,113 @@
+"""Real guests from the API to the shell: what a user sees, and what a restart must not disturb."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.real_cloud import RealCloud
+
+from cumulet.demo.inventory import inventory
+from cumulet.demo.process import until
+from cumulet.lib.command import run
+from cumulet.lib.private_host import start_libvirtd, stop_libvirtd
+
+pytestmark = pytest.mark.private_host
+
+
+@pytest.fixture(scope="module")
+def cloud(tiny_image: Path) -> Iterator[RealCloud]:
+    made = RealCloud(tiny_image)
+    yield made
+    made.process.stop()
+
+
+def test_a_guest_boots_with_key_and_user_data_and_reaches_the_world(cloud: RealCloud) -> None:
+    id = cloud.admin.run(UserData="#!/bin/sh\necho made by user data > /tmp/made")
+    cloud.admin.wait_for_ssh(id)
+    assert cloud.admin.ssh(id, "imds /latest/meta-data/instance-id").strip() == id
+    assert cloud.admin.ssh(id, "whoami", user="cumulet").strip() == "cumulet"
+    until(lambda: "made by user data" in cloud.admin.ssh(id, "cat /tmp/made || true"), 10, "user data to be run")
+    cloud.admin.ssh(id, "ping -c 1 -W 5 192.0.2.2")
+    until(lambda: "ready" in cloud.admin.ec2.get_console_output(InstanceId=id).get("Output", ""), 10, "the console")
+    cloud.admin.terminate(id)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_restarting_cumulet_does_not_touch_a_guest(cloud: RealCloud, number: int) -> None:
+    id = cloud.admin.run()
+    cloud.admin.wait_for_ssh(id)
+    boot = cloud.admin.ssh(id, "cat /proc/sys/kernel/random/boot_id")
+    address = cloud.admin.look(id)["PublicIpAddress"]
+    cloud.process.stop(number)
+    run(["ip", "netns", "exec", "world", "ping", "-c", "1", "-W", "5", address])
+    cloud.process.start()
+    assert cloud.admin.ssh(id, "cat /proc/sys/kernel/random/boot_id") == boot
+    assert cloud.admin.ssh(id, "imds /latest/meta-data/instance-id").strip() == id
+    assert cloud.admin.look(id)["State"]["Name"] == "running"
+    cloud.admin.terminate(id)
+
+
+@pytest.mark.parametrize(("behaviour", "state"), [("stop", "stopped"), ("terminate", "terminated")])
+def test_a_guest_that_shuts_itself_down_is_shown_so(cloud: RealCloud, behaviour: str, state: str) -> None:
+    id = cloud.admin.run(InstanceInitiatedShutdownBehavior=behaviour)
+    cloud.admin.wait_for_ssh(id)
+    cloud.admin.ssh(id, "poweroff")
+    until(lambda: run(["virsh", "domstate", id], check=False).stdout.strip() != "running", 20, "the guest to go")
+    cloud.admin.wait(id, state, seconds=5)
+    cloud.admin.terminate(id)
+
+
+def test_a_closed_port_opens_on_a_running_guest_within_a_second(cloud: RealCloud) -> None:
+    id = cloud.admin.run()
+    cloud.admin.wait_for_ssh(id)
+    cloud.admin.ssh(id, "nc -l -p 8080 -e /bin/hostname >/dev/null 2>&1 &")
+    address = cloud.admin.look(id)["PublicIpAddress"]
+    probe = ["ip", "netns", "exec", "world", "timeout", "1", "bash", "-c", f"cat </dev/tcp/{address}/8080"]
+    assert run(probe, check=False).returncode != 0
+    cloud.admin.open("tcp", 8080, 8080)
+    until(lambda: run(probe, check=False).returncode == 0, 3, "the port to be open")
+    cloud.admin.terminate(id)
+
+
+def test_two_accounts_with_the_same_range_neither_see_nor_reach_each_other(cloud: RealCloud) -> None:
+    other = cloud.tenant("other")
+    mine, theirs = cloud.admin.run(PrivateIpAddress="172.31.0.10"), other.run(PrivateIpAddress="172.31.0.10")
+    beside = other.run(PrivateIpAddress="172.31.0.11")
+    cloud.admin.wait_for_ssh(mine)
+    other.wait_for_ssh(theirs)
+    other.wait_for_ssh(beside)
+    assert cloud.admin.ssh(mine, "imds /latest/meta-data/instance-id").strip() == mine
+    assert other.ssh(theirs, "imds /latest/meta-data/instance-id").strip() == theirs
+    assert "1 packets received" in other.ssh(theirs, "ping -c 1 -W 2 172.31.0.11")
+    assert "0 packets received" in cloud.admin.ssh(mine, "ping -c 1 -W 2 172.31.0.11 || true")
+    seen = [one["InstanceId"] for r in other.ec2.describe_instances()["Reservations"] for one in r["Instances"]]
+    assert mine not in seen
+    cloud.admin.terminate(mine)
+    other.terminate(theirs, beside)
+
+
+def test_libvirtd_away_is_said_and_comes_right_by_itself(cloud: RealCloud) -> None:
+    stop_libvirtd()
+    image = cloud.admin.ec2.describe_images()["Images"][0]["ImageId"]
+    made = cloud.admin.ec2.run_instances(ImageId=image, InstanceType="m1.tiny", MinCount=1, MaxCount=1)
+    id = made["Instances"][0]["InstanceId"]
+    until(lambda: "libvirt" in cloud.admin.look(id).get("StateReason", {}).get("Message", ""), 20, "a reason")
+    assert "libvirt" in cloud.process.command("explain", id)
+    start_libvirtd()
+    cloud.admin.wait(id, "running", seconds=60)
+    cloud.admin.terminate(id)
+
+
+def test_nothing_is_left_of_all_that(cloud: RealCloud) -> None:
+    def left() -> list[str]:
+        now = inventory()
+        links = [name for name in now["links"] if name.startswith(("tk", "cv"))]
+        spaces = sorted(now["network namespaces"] - {"world"})
+        processes = [name for name in now["processes"] if "qemu-system" in name or "dnsmasq" in name]
+        disks = [path.name for path in (cloud.process.state / "volumes").glob("vol-*")]
+        return [*now["domains"], *links, *spaces, *processes, *disks]
+
+    until(lambda: not left(), 20, f"nothing to be left: {left()}")
