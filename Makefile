@@ -12,7 +12,7 @@ uv := .install/tools/bin/uv
 compile := $(uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
 
 # Quick suites first, so that a plain mistake is heard of within seconds; a new directory of tests runs at the end.
-with_tests := $(patsubst %/,%,$(sort $(dir $(wildcard tests/*/*.py))))
+with_tests := $(filter-out tests/support,$(patsubst %/,%,$(sort $(dir $(wildcard tests/*/*.py)))))
 ordered := $(filter $(with_tests),$(addprefix tests/,unit api contract crash clients system))
 suites := $(ordered) $(filter-out $(ordered),$(with_tests))
 typed := $(suites) $(if $(wildcard bench/*.py),bench) $(wildcard tools/*.py) tools/install

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from support.orders import interface_order
 from support.refusals import code, message
 
 SMALL_POOL = {"public_pool": ["198.51.100.10-198.51.100.13"]}
@@ -113,10 +114,10 @@ def test_an_associated_address_takes_the_place_of_the_automatic_one(cloud: Any, 
 
 
 def on_host(cloud: Any, interface: str) -> str | None:
-    """The public address that the network driver has for the interface."""
-    spec = next(spec for spec in cloud.cloud.world.specs() if spec.id == interface)
-    address: str | None = spec.public_ip
-    return address
+    """The public address that the host has for the interface."""
+    order = interface_order(cloud, interface)
+    assert order is not None
+    return order.public_ip
 
 
 def test_a_disassociated_address_stays_and_a_running_guest_gets_an_automatic_one(cloud: Any, ec2: Any) -> None:

@@ -29,6 +29,7 @@ def key() -> rsa.RSAPrivateKey:
 def test_a_created_rsa_key_is_shown_once_and_has_the_sha1_of_its_private_half(ec2: Any) -> None:
     made = ec2.create_key_pair(KeyName="one")
     private = form.load_pem_private_key(made["KeyMaterial"].encode(), None)
+    assert isinstance(private, rsa.RSAPrivateKey)
     document = private.private_bytes(form.Encoding.DER, form.PrivateFormat.PKCS8, form.NoEncryption())
     assert private.key_size == 2048
     assert made["KeyMaterial"].startswith("-----BEGIN RSA PRIVATE KEY-----")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.orders import interface_order
 from support.refusals import code, message
 
 
@@ -165,5 +166,7 @@ def test_a_guest_is_told_of_its_tags(cloud: Any, ec2: Any) -> None:
     cloud.settle()
     put(ec2, made["Instances"][0]["InstanceId"], team="blue")
     cloud.settle()
-    (spec,) = [spec for spec in cloud.cloud.world.specs() if spec.id.startswith("eni-")]
-    assert spec.metadata.tags == {"team": "blue"}
+    (nic,) = ec2.describe_network_interfaces()["NetworkInterfaces"]
+    order = interface_order(cloud, nic["NetworkInterfaceId"])
+    assert order is not None and order.metadata is not None
+    assert order.metadata.tags == {"team": "blue"}

@@ -18,7 +18,7 @@ def test_terraform_applies_finds_nothing_to_change_changes_in_place_and_destroys
     require_terraform()
     with testing.cloud() as cloud:
         terraform = Terraform(tmp_path / "work", CONFIGURATION, cloud.environ)
-        first = {"endpoint": cloud.url, "public_key": PUBLIC_KEY, "image_name": "cumulet-tiny"}
+        first: dict[str, str | int] = {"endpoint": cloud.url, "public_key": PUBLIC_KEY, "image_name": "cumulet-tiny"}
         first |= {"label": "first", "port": 8080, "user_data": "one"}
         terraform.apply(**first)
         assert terraform.plans_nothing(**first)
@@ -31,7 +31,7 @@ def test_terraform_applies_finds_nothing_to_change_changes_in_place_and_destroys
         assert _what_is_left(cloud) == []
 
 
-def _what_is_left(cloud: testing.TestCloud) -> list[str]:
+def _what_is_left(cloud: testing.RunningCloud) -> list[str]:
     ec2 = cloud.client("ec2")
     living = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
     instances = [one for found in ec2.describe_instances(Filters=living)["Reservations"] for one in found["Instances"]]

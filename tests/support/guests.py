@@ -58,7 +58,13 @@ class Guests:
         if volume is None:
             volume = id.replace("i-", "vol-")
             self.make_volume(volume)
-        given = {"generation": 1, "power": "on", "boot": "kernel", "kernel_image": _IMAGE, "memory_mib": 256} | fields
+        given: dict[str, Any] = {
+            "generation": 1,
+            "power": "on",
+            "boot": "kernel",
+            "kernel_image": _IMAGE,
+            "memory_mib": 256,
+        } | fields
         self.hypervisor.ensure(InstanceSpec(id=id, disks=[DiskSpec(volume=volume)], **given))
 
     def remove(self, id: str) -> None:

@@ -67,6 +67,7 @@ class _StandIn(pytest.Item):
 
     @classmethod
     def for_item(cls, item: pytest.Item) -> _StandIn:
+        assert item.parent is not None
         made: _StandIn = cls.from_parent(item.parent, name=item.name, nodeid=item.nodeid)
         made.real = item
         made.add_marker(pytest.mark.timeout(0))  # the pytest inside has the time-out

@@ -7,8 +7,9 @@
                filters={"key-name": "KeyName"})
     def describe_key_pairs(ctx) -> list[Item]: ...
 
-Names are the model's in snake case; a member of a structure is honoured where a TypedDict names it. `accepts` lists
-parameters that have no effect here, each with its reason; all others are refused by name.
+Names are the model's in snake case; a member of a structure is honoured where a TypedDict names it; where there are
+many, `**request: Unpack[SomeTypedDict]` names them. `accepts` lists parameters that have no effect here, each with its
+reason; all others are refused by name.
 """
 
 from __future__ import annotations
@@ -52,8 +53,13 @@ class Action:
     def honoured(self) -> dict[str, Tree]:
         """Parameter in snake case to the tree of its honoured members."""
         hints = get_type_hints(self.function)
-        names = list(inspect.signature(self.function).parameters)[1:]
-        return {name: _tree(hints[name]) for name in names}
+        found: dict[str, Tree] = {}
+        for parameter in list(inspect.signature(self.function).parameters.values())[1:]:
+            if parameter.kind is parameter.VAR_KEYWORD:
+                found |= _tree(get_args(hints[parameter.name])[0]) or {}
+            else:
+                found[parameter.name] = _tree(hints[parameter.name])
+        return found
 
 
 ACTIONS: dict[tuple[str, str], Action] = {}
@@ -84,9 +90,9 @@ def describes(
 ) -> Callable[..., Callable[..., list[Item]]]:
     """Register a function that gives all the items; ids, filters, pages and DryRun are seen to here.
 
-    `ids` is the request's parameter (in snake case) that selects by the item's member `id`; `missing` the code when
-    one is not there, `malformed` the code for one that does not begin with `prefix`; `answer` turns the page's items
-    into the answer where that is not just `{result: items}`.
+    `ids` is the request's parameter (in snake case) that selects by the item's member `id` (a function that has this
+    parameter too may give only those); `missing` the code when one is not there, `malformed` the code for one that does
+    not begin with `prefix`; `answer` turns the page's items into the answer where that is not just `{result: items}`.
     """
 
     def register(function: Callable[..., list[Item]]) -> Callable[..., list[Item]]:

@@ -88,7 +88,7 @@ def call(found: Action, model: Model, context: Context, parameters: dict[str, An
     plan = _plan(found.service, found.name)
     listing = {name: parameters.pop(name) for name in (*LISTING, plan.ids) if name in parameters and found.listing}
     _refuse_others(parameters, plan.tree, plan.accepts, "")
-    arguments = {plan.names[name]: value for name, value in parameters.items() if name in plan.names}
+    arguments = {plan.names[name]: value for name, value in {**parameters, **listing}.items() if name in plan.names}
     result = found.function(context, **arguments)
     context.refuse_dry_run()
     return _listed(found.listing, result, listing, plan.ids) if found.listing else result
