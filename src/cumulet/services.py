@@ -82,16 +82,7 @@ class Cloud:
 
     def prepare(self) -> None:
         """The tables and the first account are there; with fake drivers an image too."""
-        migrate.upgrade(self.database, quick=self.config.test)
-        with self.database.write() as tx:
-            if account.named(tx, self.config.account) is None:
-                first = bootstrap.create_account(tx, self.config, self.config.account)
-                self._first_image(tx, first.id)
-
-    def _first_image(self, tx: Tx, owner: str) -> None:
-        if self.config.drivers == "fake":
-            values = {"name": "cumulet-tiny", "location": "cumulet/tiny", "source": "/", "declared": "kernel"}
-            image.take_in(tx, {**values, "account": owner, "public": True})
+        prepare(self.database, self.config)
 
     def start(self) -> None:
         """The agents recover and are heard, and the engine runs."""
@@ -106,7 +97,11 @@ class Cloud:
 
     def ask(self, role: str, host_name: str, question: str, id: str) -> bytes:
         """A read-only question to an agent; raises `Failure`."""
-        return Remote(self.bus, f"{role}.{host_name}", timeout=10.0).ask(question, id)
+        return self.remote(role, host_name).ask(question, id)
+
+    def remote(self, role: str, host_name: str) -> Remote:
+        """A host's driver, for questions; its orders are older than any lease's."""
+        return Remote(self.bus, f"{role}.{host_name}", timeout=10.0)
 
     def _hear_hint(self, kind: str, id: str) -> None:
         """An agent says that a guest has changed by itself."""
@@ -120,6 +115,17 @@ class Cloud:
         with self.database.write() as tx:
             hear(tx, beat)
         return b"null"
+
+
+def prepare(database: Database, config: Config) -> None:
+    """Give a database its tables, the first account, and with fake drivers an image."""
+    migrate.upgrade(database, quick=config.test)
+    with database.write() as tx:
+        if account.named(tx, config.account) is None:
+            first = bootstrap.create_account(tx, config, config.account)
+            if config.drivers == "fake":
+                values = {"name": "cumulet-tiny", "location": "cumulet/tiny", "source": "/", "declared": "kernel"}
+                image.take_in(tx, {**values, "account": first.id, "public": True})
 
 
 def hear(tx: Tx, beat: Beat) -> None:

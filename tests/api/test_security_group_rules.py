@@ -121,6 +121,12 @@ def test_a_range_that_cannot_be_is_refused(ec2: Any, group: str, cidr: str) -> N
     assert code(ec2.authorize_security_group_ingress, **asked) == "InvalidParameterValue"
 
 
+@pytest.mark.parametrize("cidr", ["::", "::/129", "10.0.0.0/8", "fe80::%1/64", "fe80::/64%1"])
+def test_an_ipv6_range_that_cannot_be_is_refused(ec2: Any, group: str, cidr: str) -> None:
+    asked = {"GroupId": group, "IpPermissions": permission("-1", Ipv6Ranges=[{"CidrIpv6": cidr}])}
+    assert code(ec2.authorize_security_group_ingress, **asked) == "InvalidParameterValue"
+
+
 def test_a_permission_for_nobody_or_without_a_protocol_is_refused(ec2: Any, group: str) -> None:
     call = ec2.authorize_security_group_ingress
     assert code(call, GroupId=group, IpPermissions=[{"IpProtocol": "-1"}]) == "InvalidPermission.Malformed"

@@ -13,11 +13,12 @@ def reconcile(run: Run, id: str) -> None:
     with run.read() as tx:
         row = group.find(tx, id)
         there = group.hosts(tx, id)
-        wanted = group.wanted_hosts(tx, id) if row is not None else set()
-    if row is not None:
+        present = row is not None and row.desired == "present"
+        wanted = group.wanted_hosts(tx, id) if present else set()
+    if present:
         _make(run, row, wanted, there)
     _remove(run, id, there - wanted)
-    if row is None or row.desired == "absent":
+    if not present:
         with run.write() as tx:
             _forget(tx, id)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,11 @@ class FakeWorld:
     def names(self, kind: str) -> list[str]:
         return sorted(path.stem for path in (self._directory / kind).glob("*.json"))
 
-    def clear(self) -> None:
-        """Nothing is there any more."""
+    def clear(self, *, keep: Collection[str] = ()) -> None:
+        """Nothing is there any more, but for these kinds."""
         for path in self._directory.iterdir():
-            shutil.rmtree(path, ignore_errors=True)
+            if path.name not in keep:
+                shutil.rmtree(path, ignore_errors=True)
 
     def boot(self) -> str:
         """The host's boot, which `reboot` changes."""

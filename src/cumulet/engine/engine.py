@@ -86,8 +86,8 @@ class Engine:
         self.bus = bus
         self.clock = clock or Clock()
         self.settings = settings
-        self._reconcilers = reconcilers
-        self._give_up = give_up
+        self.reconcilers = reconcilers
+        self.give_up = give_up
         self._threads = threads
         self._due = threading.Event()
         self._free = threading.Semaphore(threads)
@@ -152,7 +152,7 @@ class Engine:
             return POLL_SECONDS if due is None else min(POLL_SECONDS, max(due - tx.now, 0.0))
 
     def _lease(self, limit: int) -> list[Row]:
-        kinds = list(self._reconcilers)
+        kinds = list(self.reconcilers)
         with self.database.read() as tx:
             if not work.is_due(tx, kinds):
                 return []
@@ -173,7 +173,7 @@ class Engine:
         run = Run(self, row)
         crash.point("run.before")
         try:
-            self._reconcilers[run.kind](run, run.id)
+            self.reconcilers[run.kind](run, run.id)
         except Later as later:
             self._put_off(run, later.seconds, later.why, run.tries)
         except Superseded as e:
@@ -193,7 +193,7 @@ class Engine:
     def _despair(self, run: Run, reason: Impossible) -> None:
         log.warning("impossible", kind=run.kind, id=run.id, why=reason)
         try:
-            self._give_up[run.kind](run, run.id, reason)
+            self.give_up[run.kind](run, run.id, reason)
         except Superseded as e:
             log.info("superseded", kind=run.kind, id=run.id, why=e)
             return

@@ -24,6 +24,8 @@ def upgrade(database: Database, *, quick: bool = False) -> tuple[str, str]:
     if quick and not before:
         tables.metadata.create_all(database.engine)
         return "", ""
+    if not before and sa.inspect(database.engine).has_table("account"):
+        raise Failure("the database was made for a test (`--test`) and has no version: use another state directory")
     from alembic import command, script
 
     config = _config()
@@ -45,6 +47,13 @@ def version(database: Database) -> str:
         if not sa.inspect(connection).has_table("alembic_version"):
             return ""
         return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() or "")
+
+
+def newest() -> str:
+    """The version that this program knows."""
+    from alembic import script
+
+    return script.ScriptDirectory.from_config(_config()).get_current_head() or ""
 
 
 def _config() -> Any:

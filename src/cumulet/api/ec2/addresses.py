@@ -6,6 +6,7 @@ import ipaddress
 
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
+from cumulet.api.ec2 import instance_rows
 from cumulet.api.ec2.tagging import TagSpecification, tags_for
 from cumulet.api.ec2.validation import exactly_one, found, found_interface, invalid
 from cumulet.lib import ids
@@ -183,11 +184,7 @@ def _found(tx: Tx, account_id: str, allocation: str, public_ip: str) -> Row:
 
 def _primary(tx: Tx, account_id: str, id: str) -> Row:
     """The one interface of an instance that can be reached, now or once it is started."""
-    row = instance.find(tx, id)
-    if not id.startswith("i-"):
-        raise Refusal("InvalidInstanceID.Malformed", f'Invalid id: "{id}" (expecting "i-...")')
-    if row is None or row.account != account_id:
-        raise Refusal("InvalidInstanceID.NotFound", f"The instance ID '{id}' does not exist")
+    row = instance_rows.one(tx, account_id, id)
     nics = interface.of_instance(tx, id)
     if row.desired == "terminated" or not nics:
         raise Refusal("IncorrectInstanceState", f"The instance '{id}' is not in a valid state for this operation.")

@@ -211,7 +211,7 @@ def range6(text: str | None) -> str:
 def _range(text: str | None, network: type[ipaddress.IPv4Network] | type[ipaddress.IPv6Network]) -> str:
     address, _, prefix = (text or "").partition("/")
     try:
-        if not (prefix.isascii() and prefix.isdigit()):
+        if not (prefix.isascii() and prefix.isdigit()) or "%" in address:
             raise ValueError(text)
         return str(network(f"{address}/{prefix}", strict=False))
     except ValueError:

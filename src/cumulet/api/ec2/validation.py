@@ -117,10 +117,10 @@ def private_dns_name(ip: str, region: str) -> str:
 
 
 def zone_id(region: str, zones: list[str], zone: str) -> str:
-    """The zone's id, as AWS makes it: us-east-1a is use1-az1."""
+    """The zone's id, as AWS makes it: us-east-1a is use1-az1; az0 is one that the operator no longer names."""
     first, *words = region.split("-")
     short = first + "".join(word if word.isdigit() else _WORDS.get(word, word[:1]) for word in words)
-    return f"{short}-az{zones.index(zone) + 1}"
+    return f"{short}-az{zones.index(zone) + 1 if zone in zones else 0}"
 
 
 def default_vpc(tx: Tx, account: str) -> Row:

@@ -1,4 +1,7 @@
-"""A cloud for a test: a context manager and a pytest fixture that run one with fake drivers on a free port."""
+"""A cloud for a test: a context manager that runs one with fake drivers on a free port, and a fixture for pytest.
+
+pytest loads this module wherever Cumulet is installed, so it imports next to nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
+
+pytest_plugins = ["cumulet.testing.fixtures"]
 
 
 class RunningCloud:
@@ -64,17 +67,18 @@ def cloud(**settings: Any) -> Iterator[RunningCloud]:
     """
     with tempfile.TemporaryDirectory(prefix="cumulet-test-") as made:
         directory = Path(made)
-        process = _start(directory, settings)
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("CUMULET_")}
+        environ |= {f"CUMULET_{key.upper()}": _as_text(value) for key, value in settings.items()}
+        process = _start(directory, environ)
         try:
-            yield _wait_until_ready(directory, process)
+            url = _wait_until_ready(directory, process)
+            yield RunningCloud(url, _keys(directory / "state", environ, url))
         finally:
             _end(process)
 
 
-def _start(directory: Path, settings: dict[str, Any]) -> subprocess.Popen[bytes]:
+def _start(directory: Path, environ: dict[str, str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "cumulet", "up", "--drivers", "fake", "--test", "--listen", "127.0.0.1:0"]
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("CUMULET_")}
-    environ |= {f"CUMULET_{key.upper()}": _as_text(value) for key, value in settings.items()}
     with (directory / "log").open("wb") as log:
         return subprocess.Popen(
             [*command, "--state-dir", str(directory / "state")],
@@ -86,20 +90,26 @@ def _start(directory: Path, settings: dict[str, Any]) -> subprocess.Popen[bytes]
         )
 
 
+def _keys(state: Path, environ: dict[str, str], url: str) -> dict[str, str]:
+    from cumulet.cli.access import exports
+    from cumulet.lib.config import load
+
+    return exports(load(None, {"state_dir": state}, environ)[0], url)
+
+
 def _as_text(value: Any) -> str:
     return ",".join(str(part) for part in value) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _wait_until_ready(directory: Path, process: subprocess.Popen[bytes]) -> RunningCloud:
-    ready = directory / "state" / "ready.json"
+def _wait_until_ready(directory: Path, process: subprocess.Popen[bytes]) -> str:
+    endpoint = directory / "state" / "endpoint"
     deadline = time.monotonic() + START_SECONDS
-    while not ready.exists():
+    while not endpoint.exists():
         if process.poll() is not None or time.monotonic() > deadline:
             said = (directory / "log").read_text(errors="replace")[-4000:]
             raise RuntimeError(f"the cloud of the test does not start (exit status {process.poll()}): {said}")
         time.sleep(0.005)
-    environ = json.loads(ready.read_text())
-    return RunningCloud(environ["AWS_ENDPOINT_URL"], environ)
+    return endpoint.read_text().strip()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -109,16 +119,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-@pytest.fixture(scope="session")
-def _cumulet_process() -> Iterator[RunningCloud]:
-    with cloud() as running:
-        yield running
-
-
-@pytest.fixture
-def cumulet_cloud(_cumulet_process: RunningCloud) -> RunningCloud:
-    """A cloud for this test, empty at its start; all the tests of the session share its process."""
-    _cumulet_process.reset()
-    return _cumulet_process

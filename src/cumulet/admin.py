@@ -1,0 +1,115 @@
+"""What the cloud answers about itself below `/_cumulet/`: health, the reset of a test's cloud, and why a thing waits."""
+
+from __future__ import annotations
+
+import hmac
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from cumulet.drivers.fake_world import FakeWorld
+from cumulet.model.explanation import ROLE_OF, explain
+from cumulet.lib import ids
+from cumulet.lib.errors import CumuletError, Failure
+from cumulet.model import Tx, account, bootstrap, image, tables, work
+from cumulet.services import Cloud
+
+TOKEN_HEADER = "x-cumulet-token"
+KEPT = {"account", "access_key", "host", "service", "image", "image_file", "work", "alembic_version"}
+KEPT_WORK = ("sweep", "image_file")
+Answer = tuple[int, bytes]
+
+
+def make_token(state: Path) -> str:
+    """The secret with which the command asks the running cloud; only the state directory's owner can read it."""
+    path = state / "admin.token"
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(ids.token())
+    return path.read_text()
+
+
+class Administration:
+    """The handler of `/_cumulet/…` (`Admin` of `api.app`)."""
+
+    def __init__(self, cloud: Cloud, token: str) -> None:
+        self._cloud = cloud
+        self._token = token
+
+    def __call__(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer | None:
+        match method, path.removeprefix("/_cumulet/").split("/"):
+            case "GET", ["health"]:
+                return self._health()
+            case "POST", ["reset"]:
+                return self._reset()
+            case "GET", ["explain", id]:
+                return self._explain(id, headers.get(TOKEN_HEADER, ""))
+        return None
+
+    def _health(self) -> Answer:
+        try:
+            with self._cloud.database.read() as tx:
+                tx.value(sa.select(sa.literal(1)))
+        except sa.exc.SQLAlchemyError:
+            return _answer(503, {"status": "the database does not answer"})
+        return _answer(200, {"status": "ok"})
+
+    def _reset(self) -> Answer:
+        if not self._cloud.config.test:
+            return _answer(403, {"error": "only a cloud that was started with --test can be reset"})
+        reset(self._cloud)
+        return _answer(200, {"status": "ok"})
+
+    def _explain(self, id: str, token: str) -> Answer:
+        if not hmac.compare_digest(token.encode(), self._token.encode()):
+            return _answer(403, {"error": f"the header {TOKEN_HEADER} is not the content of admin.token"})
+        try:
+            with self._cloud.database.read() as tx:
+                found = explain(tx, id)
+        except Failure as e:
+            return _answer(404, {"error": str(e)})
+        return _answer(200, found | {"host_says": self._look(found)})
+
+    def _look(self, found: dict[str, Any]) -> dict[str, Any]:
+        """What each host says that should know about it: the thing as it is there, nothing, or why it does not say."""
+        return {host: self._look_at(ROLE_OF[found["kind"]], host, found["id"]) for host in found["hosts"]}
+
+    def _look_at(self, role: str, host: str, id: str) -> Any:
+        try:
+            seen = self._cloud.remote(role, host).look(id)
+        except CumuletError as e:
+            return f"no answer: {e}"
+        return msgspec.to_builtins(seen) if seen is not None else "it is not there"
+
+
+def reset(cloud: Cloud) -> None:
+    """Empty every account of a test's cloud; accounts, keys, hosts and the images that were there first stay."""
+    cloud.engine.stop()
+    try:
+        with cloud.database.write() as tx:
+            _empty(tx)
+            for owner in account.all(tx):
+                bootstrap.create_default_vpc(tx, cloud.config, owner.id)
+        FakeWorld(cloud.config.state_dir / "world").clear(keep=("image",))
+        for role, agent in cloud.host.agents.items():
+            if role != "image":
+                agent.documents.clear()
+    finally:
+        cloud.engine.start()
+
+
+def _empty(tx: Tx) -> None:
+    for table in reversed(tables.metadata.sorted_tables):
+        if table.name not in KEPT:
+            tx.change(table.delete())
+    tx.change(work.work.delete().where(work.work.c.kind.not_in(KEPT_WORK)))
+    rows = tx.all(sa.select(image.image).order_by(image.image.c.created, image.image.c.id))
+    first = {row.image_file: row.id for row in reversed(rows)}
+    tx.change(image.image.delete().where(image.image.c.id.not_in(list(first.values()))))
+    tx.change(image.image.update().values(deregistered=False))
+
+
+def _answer(status: int, value: dict[str, Any]) -> Answer:
+    return status, msgspec.json.encode(value)

@@ -1,0 +1,159 @@
+"""Launching: all the rows of new instances in one transaction, and the engine woken for each."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Unpack
+
+import msgspec
+
+from cumulet.api.actions import Item, Result, action
+from cumulet.api.context import Context
+from cumulet.api.ec2.image_rows import launchable
+from cumulet.api.ec2.instance_view import items, reservations
+from cumulet.api.ec2.launch_checks import Launch, checked
+from cumulet.api.ec2.launch_disk import RootDisk, root_disk
+from cumulet.api.ec2.launch_network import Network, find_network, wish_of
+from cumulet.api.ec2.launch_request import LaunchRequest
+from cumulet.api.ec2.validation import missing
+from cumulet.lib import ids
+from cumulet.lib.errors import Refusal
+from cumulet.model import Tx, client_token, instance, interface, key_pair, tag, volume, work
+from cumulet.model.database import Row
+
+
+@action()
+def run_instances(ctx: Context, **request: Unpack[LaunchRequest]) -> Result:
+    """Write down new instances that should run; the engine starts them."""
+    if not request.get("image_id"):
+        raise missing("ImageId")
+    launch, wish = checked(ctx.config, request), wish_of(request)
+    reservation = ids.new("reservation")
+    with ctx.write() as tx:
+        earlier = _claim_token(ctx, tx, request, reservation)
+        if earlier is not None:
+            return _launched(ctx, tx, earlier)
+        instance.lock_account(tx, ctx.account)
+        image = launchable(tx, ctx.account, request["image_id"])
+        network = find_network(tx, ctx.account, ctx.config.zone_names(), request, wish, launch.most)
+        disk = root_disk(image, request.get("block_device_mappings") or [])
+        columns = launch.columns | _of_key(tx, ctx.account, request.get("key_name", ""))
+        count = _allowed(ctx, tx, launch, network)
+        made = _write_instances(tx, image, network, columns | {"reservation": reservation}, count)
+        _write_parts(tx, made, image, network, disk, launch.tags)
+        work.wake_new(tx, "instance", made)
+        return _launched(ctx, tx, reservation)
+
+
+def _claim_token(ctx: Context, tx: Tx, request: LaunchRequest, reservation: str) -> str | None:
+    """The reservation that an earlier request with the same client token has made; None if this is the first.
+
+    Raises `Refusal` IdempotentParameterMismatch or IdempotentInstanceTerminated.
+    """
+    token = request.get("client_token")
+    if not token:
+        return None
+    print_of = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
+    result = {"reservation": reservation}
+    earlier = client_token.claim(tx, ctx.account, "RunInstances", token, print_of, result)
+    if earlier is None:
+        return None
+    if earlier.fingerprint != print_of:
+        raise Refusal(
+            "IdempotentParameterMismatch",
+            "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+        )
+    return str(earlier.result["reservation"])
+
+
+def _launched(ctx: Context, tx: Tx, reservation: str) -> Result:
+    rows = instance.of_reservation(tx, ctx.account, reservation)
+    living = [row.id for row in rows if row.state != "terminated"]
+    if not living:
+        raise Refusal(
+            "IdempotentInstanceTerminated",
+            "The request to launch an instance uses the same client token as a previous request for which the "
+            "instance has been terminated.",
+        )
+    shown: Item = reservations(items(ctx, tx, [row.id for row in rows]))[0]
+    return shown
+
+
+def _of_key(tx: Tx, account: str, name: str) -> dict[str, str]:
+    if not name:
+        return {}
+    row = key_pair.named(tx, account, name)
+    if row is None:
+        raise Refusal("InvalidKeyPair.NotFound", f"The key pair '{name}' does not exist")
+    return {"key_name": row.name, "public_key": row.public_key}
+
+
+def _allowed(ctx: Context, tx: Tx, launch: Launch, network: Network) -> int:
+    """How many instances there will be: as many as quota and subnet allow; raises `Refusal` for fewer than wanted."""
+    most = min(launch.most, ctx.config.quota_instances - instance.count_living(tx, ctx.account))
+    if most < launch.fewest:
+        raise Refusal(
+            "InstanceLimitExceeded",
+            f"You have requested more instances ({launch.fewest}) than your current instance limit of "
+            f"{ctx.config.quota_instances} allows for the specified instance type: {max(most, 0)} are left.",
+        )
+    if launch.fewest < most:
+        most = min(most, max(launch.fewest, interface.free_count(tx, network.subnet)))
+    return most
+
+
+def _write_instances(tx: Tx, image: Row, network: Network, columns: dict[str, Any], count: int) -> list[str]:
+    shared = {
+        **columns,
+        "account": network.subnet.account,
+        "image": image.id,
+        "image_file": image.image_file,
+        "boot": image.boot,
+        "architecture": image.architecture,
+        "root_device": image.root_device,
+        "zone": network.subnet.zone,
+        "vpc": network.subnet.vpc,
+        "subnet": network.subnet.id,
+        "desired": "running",
+        "state": "pending",
+        "created": tx.now,
+        "launched": tx.now,
+    }
+    made = [ids.new("instance") for _ in range(count)]
+    rows = ({**shared, "id": id, "launch_index": index} for index, id in enumerate(made))
+    tx.insert(instance.instance, *rows)
+    return made
+
+
+def _write_parts(
+    tx: Tx, made: list[str], image: Row, network: Network, disk: RootDisk, tags: dict[str, dict[str, str]]
+) -> None:
+    """Their network interfaces, their root disks, and the tags of all of them."""
+    account = network.subnet.account
+    nics = _write_interfaces(tx, made, network)
+    disks = {ids.new("volume"): id for id in made}
+    shared = {
+        "account": account,
+        "zone": network.subnet.zone,
+        "size_gib": disk.size_gib,
+        "type": disk.type,
+        "image_file": image.image_file,
+        "device": image.root_device,
+        "delete_on_termination": disk.delete_on_termination,
+        "attached": tx.now,
+        "created": tx.now,
+    }
+    tx.insert(volume.volume, *({**shared, "id": id, "instance": owner} for id, owner in disks.items()))
+    for kind, resources in (("instance", made), ("network-interface", nics), ("volume", list(disks))):
+        tag.put_new(tx, account, resources, kind, tags[kind])
+
+
+def _write_interfaces(tx: Tx, made: list[str], network: Network) -> list[str]:
+    values: dict[str, object] = {
+        "wants_public_ip": network.wants_public_ip,
+        "description": network.description,
+        "attached": tx.now,
+    }
+    if network.ip is None:
+        return interface.create_many(tx, made, values, network.subnet, network.groups)
+    return [interface.create(tx, {**values, "instance": made[0]}, network.subnet, network.ip, network.groups)]

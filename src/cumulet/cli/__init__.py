@@ -1,0 +1,74 @@
+"""The command `cumulet`: each of its commands is a module, loaded when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from cumulet import __version__
+from cumulet.lib.errors import CumuletError
+
+
+class Trouble(click.ClickException):
+    """What this program says about itself, as one line."""
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"cumulet: {self.message}", file=file or sys.stderr)
+
+
+class Commands(click.Group):
+    """A group whose commands are named as MODULE:FUNCTION below `cumulet.cli`; only the one that is used is loaded."""
+
+    def __init__(self, *arguments: Any, places: dict[str, str], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._places = places
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._places)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._places:
+            return None
+        module, _, function = self._places[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"cumulet.cli.{module}"), function)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CumuletError as e:
+            raise Trouble(_with_cause(e)) from e
+
+
+def _with_cause(e: BaseException) -> str:
+    text = " ".join(str(e).split())
+    return f"{text} ({_with_cause(e.__cause__)})" if e.__cause__ else text
+
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+@click.command(
+    cls=Commands,
+    context_settings=HELP,
+    places={
+        "up": "up:up",
+        "down": "down:down",
+        "status": "status:status",
+        "env": "access:env",
+        "doctor": "doctor:doctor",
+        "image": "images:image",
+        "account": "accounts:account",
+        "service": "services_list:service",
+        "explain": "explain:explain",
+        "config": "config_show:config",
+        "db": "database:db",
+        "completion": "completion:completion",
+    },
+)
+@click.version_option(__version__, prog_name="cumulet")
+def cumulet() -> None:
+    """A private cloud: real virtual machines behind the EC2 API."""

@@ -1,0 +1,70 @@
+"""`cumulet account`: who may use the cloud."""
+
+from __future__ import annotations
+
+import click
+
+from cumulet.cli.options import as_json, database, prepared_database, settings
+from cumulet.cli.output import show_json, show_table
+from cumulet.lib.config import Config
+from cumulet.lib.errors import Failure
+
+LONGEST_NAME = 64
+
+
+@click.group()
+def account() -> None:
+    """Accounts, which own everything, and their keys."""
+
+
+@account.command()
+@click.argument("name")
+@as_json
+@settings
+def create(config: Config, name: str, json: bool) -> None:
+    """Make an account with a default VPC; prints its ids and its first key."""
+    from sqlalchemy.exc import IntegrityError
+
+    from cumulet.model import account as accounts
+    from cumulet.model import bootstrap
+
+    if not name.strip() or len(name) > LONGEST_NAME:
+        raise Failure(f"an account's name has 1 to {LONGEST_NAME} characters; this one has {len(name.strip())}")
+    with prepared_database(config) as opened:
+        try:
+            with opened.write() as tx:
+                made = bootstrap.create_account(tx, config, name)
+                key = accounts.keys(tx, made.id)[0]
+        except IntegrityError:
+            raise Failure(f"the name {name} is taken: `cumulet account list` shows all of them") from None
+    ids = {"name": name, "account": made.id, "canonical_id": made.canonical_id}
+    values = {**ids, "access_key": key.id, "secret_key": key.secret}
+    if json:
+        show_json(values)
+    else:
+        show_table(["what", "value"], list(values.items()))
+
+
+@account.command("list")
+@as_json
+@settings
+def list_accounts(config: Config, json: bool) -> None:
+    """List the accounts and their access keys, without the secrets."""
+    from cumulet.model import account as accounts
+
+    with database(config) as opened, opened.read() as tx:
+        found = [(row, accounts.keys(tx, row.id)) for row in accounts.all(tx)]
+    values = [
+        {
+            "name": row.name,
+            "account": row.id,
+            "canonical_id": row.canonical_id,
+            "access_keys": [key.id for key in keys if key.active],
+        }
+        for row, keys in found
+    ]
+    if json:
+        show_json(values)
+    else:
+        rows = [(one["name"], one["account"], one["canonical_id"], " ".join(one["access_keys"])) for one in values]
+        show_table(["name", "account", "canonical id", "access keys"], rows)

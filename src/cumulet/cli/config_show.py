@@ -1,0 +1,38 @@
+"""`cumulet config`: every setting, its value, where that comes from, and what it means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cumulet.cli.options import as_json, load
+from cumulet.cli.output import show_json, show_table
+
+
+@click.command()
+@click.option("--state-dir", type=click.Path(path_type=Path), help="Directory of everything that is kept.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file (TOML).")
+@as_json
+def config(file: Path | None, state_dir: Path | None, json: bool) -> None:
+    """Show every setting: its value, its origin and its meaning."""
+    import msgspec
+
+    from cumulet.lib.config import MEANINGS
+
+    found, origins = load(file, state_dir=state_dir)
+    values = msgspec.to_builtins(found) | {"state_dir": str(found.state_dir), "database_url": _shown(found.database_url)}
+    rows = [(key, values[key], origins[key], meaning) for key, meaning in zip(values, MEANINGS, strict=True)]
+    if json:
+        show_json([dict(zip(("key", "value", "origin", "meaning"), row, strict=True)) for row in rows])
+    else:
+        show_table(["key", "value", "origin", "meaning"], rows)
+
+
+def _shown(url: str) -> str:
+    """A database's URL without its password."""
+    if not url:
+        return ""
+    from sqlalchemy.engine import make_url
+
+    return make_url(url).render_as_string(hide_password=True)

@@ -1,0 +1,37 @@
+"""`cumulet down`: end the cloud of a state directory; guests go on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+
+import click
+
+from cumulet.cli import running
+from cumulet.cli.options import settings
+from cumulet.cli.output import progress
+from cumulet.lib.config import Config
+from cumulet.lib.errors import Failure
+
+SECONDS = 30.0
+
+
+@click.command()
+@settings
+def down(config: Config) -> None:
+    """End the running cloud; guests go on."""
+    pid = running.pid(config.state_dir)
+    if pid is None:
+        click.echo(f"no cloud runs for {config.state_dir}")
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + SECONDS
+    with progress("waiting for the cloud to end"):
+        while running.pid(config.state_dir) is not None:
+            if time.monotonic() > deadline:
+                raise Failure(f"the cloud (pid {pid}) has not ended after {SECONDS:g} s; its log says why")
+            time.sleep(0.02)
+    click.echo("the cloud has ended; guests go on")

@@ -1,0 +1,137 @@
+"""The options that every command takes, and what they lead to: the configuration and the database."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cumulet.lib.errors import Failure
+
+if TYPE_CHECKING:
+    from cumulet.lib.config import Config
+    from cumulet.model import Database
+
+Command = Callable[..., Any]
+
+
+def settings(command: Command) -> Command:
+    """Give a command its configuration as `config`; it takes --state-dir and --config, and CUMULET_… variables."""
+
+    @click.option("--state-dir", type=click.Path(path_type=Path), help="Directory of everything that is kept.")
+    @click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file (TOML).")
+    @functools.wraps(command)
+    def with_config(state_dir: Path | None, file: Path | None, **others: Any) -> Any:
+        return command(config=load(file, state_dir=state_dir)[0], **others)
+
+    return with_config
+
+
+def as_json(command: Command) -> Command:
+    """Give a command the flag `json`."""
+    return click.option("--json", is_flag=True, help="Answer in JSON, for programs.")(command)
+
+
+def load(file: Path | None, **overrides: Any) -> tuple[Config, dict[str, str]]:
+    """The configuration, with paths made absolute, and each key's origin; raises `Failure`."""
+    import msgspec
+
+    from cumulet.lib.config import load as load_config
+
+    named = file or (Path(os.environ["CUMULET_CONFIG"]) if os.environ.get("CUMULET_CONFIG") else None)
+    config, origins = load_config(named, overrides)
+    return msgspec.structs.replace(config, state_dir=config.state_dir.expanduser().absolute()), origins
+
+
+@contextmanager
+def database(config: Config) -> Iterator[Database]:
+    """The cloud's database as it is; raises `Failure` where there is none yet, or where it does not answer."""
+    from cumulet.model import Database
+
+    file = _file(config)
+    if file is not None and not file.exists():
+        raise Failure(f"there is no cloud in {config.state_dir} yet: `cumulet up` starts one")
+    with _said_clearly(config):
+        opened = Database(config.database(), durable=not config.test)
+        try:
+            _refuse_empty(config, opened)
+            yield opened
+        finally:
+            opened.close()
+
+
+@contextmanager
+def empty_or_not(config: Config) -> Iterator[Database]:
+    """The same, and a file for it where there is none; for the commands that see to the tables."""
+    from cumulet.model import Database
+
+    make_state(config)
+    with _said_clearly(config):
+        opened = Database(config.database())
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+@contextmanager
+def prepared_database(config: Config) -> Iterator[Database]:
+    """The same, made if it is not there yet, with the first account."""
+    import sqlalchemy as sa
+
+    from cumulet.model import Database
+    from cumulet.services import prepare
+
+    make_state(config)
+    with _said_clearly(config):
+        opened = Database(config.database(), durable=not config.test)
+        try:
+            if not sa.inspect(opened.engine).has_table("account"):
+                prepare(opened, config)
+            yield opened
+        finally:
+            opened.close()
+
+
+def make_state(config: Config) -> None:
+    """The state directory is there, and its database is for nobody else to read: it holds secrets."""
+    try:
+        config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        file = _file(config)
+        if file is not None:
+            file.touch(mode=0o600)
+            file.chmod(0o600)
+    except OSError as e:
+        raise Failure(f"making the state directory {config.state_dir}: {e.strerror}; see --state-dir") from e
+
+
+def _file(config: Config) -> Path | None:
+    """SQLite's file; None for a database of another kind."""
+    kind, _, path = config.database().partition(":///")
+    return Path(path) if kind.startswith("sqlite") and path else None
+
+
+def _refuse_empty(config: Config, opened: Database) -> None:
+    import sqlalchemy as sa
+
+    with opened.engine.connect() as connection:
+        if not sa.inspect(connection).has_table("account"):
+            raise Failure("the database is empty: `cumulet up` or `cumulet db sync` makes its tables")
+
+
+@contextmanager
+def _said_clearly(config: Config) -> Iterator[None]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except SQLAlchemyError as e:
+        from sqlalchemy.engine import make_url
+
+        where = make_url(config.database()).render_as_string(hide_password=True)
+        raise Failure(f"the database {where}: {str(getattr(e, 'orig', None) or e).splitlines()[0]}") from None

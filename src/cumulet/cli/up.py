@@ -1,0 +1,65 @@
+"""`cumulet up`: the whole cloud in the foreground."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cumulet.cli import running
+from cumulet.cli.options import load, make_state
+from cumulet.lib.config import Config
+from cumulet.lib.errors import Failure
+
+
+@click.command()
+@click.option("--state-dir", type=click.Path(path_type=Path), help="Directory of everything that is kept.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file (TOML).")
+@click.option("--listen", metavar="ADDRESS:PORT", help="Where to listen; port 0 takes any that is free.")
+@click.option("--drivers", type=click.Choice(["real", "fake"]), help="Real guests, or fakes for tests of clients.")
+@click.option("--test", is_flag=True, default=None, help="A cloud for tests: it can be reset, and keeps nothing.")
+def up(file: Path | None, **overrides: Any) -> None:
+    """Run the cloud until SIGINT or SIGTERM; guests go on when it ends."""
+    from cumulet.lib import log
+
+    config, _ = load(file, **overrides)
+    if config.test and config.drivers != "fake":
+        raise Failure("--test forgets everything when asked: it goes with --drivers fake only")
+    log.start(config.log_level)
+    make_state(config)
+    with running.only_one(config.state_dir):
+        run(config)
+
+
+def run(config: Config) -> None:
+    """Start the cloud, say so, and serve until a signal ends it."""
+    from cumulet.admin import Administration, make_token
+    from cumulet.api.app import App
+    from cumulet.api.server import Server
+    from cumulet.services import Cloud
+
+    signals: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: signals.append(number))
+    cloud = Cloud(config)
+    try:
+        cloud.prepare()
+        admin = Administration(cloud, make_token(config.state_dir))
+        server = Server(App(cloud.database, config, cloud.ask, admin), config.address())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: server.stop())
+        cloud.start()
+        _announce(config, server.url)
+        if not signals:
+            server.run()
+    finally:
+        cloud.stop()
+
+
+def _announce(config: Config, url: str) -> None:
+    running.write(running.endpoint(config.state_dir), f"{url}\n")
+    state = shlex.quote(str(config.state_dir))
+    click.echo(f'The cloud is ready at {url} - in another shell: eval "$(cumulet env --state-dir {state})"')

@@ -1,0 +1,104 @@
+"""Why a thing is not as it should be: what the rows say of it, and of what it waits for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from cumulet.lib import ids
+from cumulet.lib.errors import Failure
+from cumulet.model import group, image, instance, interface, volume, work
+from cumulet.model.database import Row, Tx
+
+ROLE_OF = {
+    "instance": "compute",
+    "interface": "network",
+    "group": "network",
+    "volume": "volume",
+    "image_file": "image",
+}
+"""The kinds that the engine makes true, and the role whose hosts have them."""
+
+_TABLES: dict[str, sa.Table] = {
+    "instance": instance.instance,
+    "interface": interface.interface,
+    "group": group.group,
+    "volume": volume.volume,
+    "image_file": image.image_file,
+}
+
+
+def explain(tx: Tx, id: str) -> dict[str, Any]:
+    """What is known of a thing: kind, id, account, desired, state, hosts, reason, its work row and what it waits for.
+
+    An image (`ami-…`) is explained by its file. Raises `Failure` for an id that is not one of these or not there.
+    """
+    kind, row = _find(tx, id)
+    known = row._mapping
+    found = {
+        "kind": kind,
+        "id": row.id,
+        "account": row.account,
+        "desired": row.desired,
+        "state": _state(kind, row),
+        "hosts": _hosts(tx, kind, row),
+        "reason": ": ".join(part for part in (known.get("reason_code"), known.get("reason")) if part),
+        "work": _work(tx, kind, row.id),
+    }
+    return found | {"waits_for": _parts(tx, row) if kind == "instance" else []}
+
+
+def _find(tx: Tx, id: str) -> tuple[str, Row]:
+    kind = ids.kind_of(id) or ""
+    if kind == "image":
+        named = image.find(tx, id)
+        kind, id = "image_file", named.image_file if named is not None else id
+    if kind not in _TABLES:
+        raise Failure(f"{id} is not the id of an instance (i-…), interface (eni-…), group (sg-…), volume or image")
+    table = _TABLES[kind]
+    row = tx.first(sa.select(table).where(table.c.id == id))
+    if row is None:
+        raise Failure(f"there is no {id}; a terminated instance is forgotten after a while")
+    return kind, row
+
+
+def _state(kind: str, row: Row) -> str:
+    if kind == "interface":
+        return f"step {row.reached} of {row.wanted}"
+    return str(row.state) if kind != "group" else ""
+
+
+def _hosts(tx: Tx, kind: str, row: Row) -> list[str]:
+    if kind == "group":
+        return sorted(group.hosts(tx, row.id))
+    return [row.host] if row.host is not None else []
+
+
+def _work(tx: Tx, kind: str, id: str) -> dict[str, Any] | None:
+    """The work row in words: whether it rests, and whether a run (with its orders) is under way."""
+    row = work.find(tx, kind, id)
+    if row is None:
+        return None
+    return {
+        "rests": row.due is None,
+        "due_in": None if row.due is None else round(row.due - tx.now, 3),
+        "run_under_way": row.lease is not None and row.lease > tx.now,
+        "epoch": row.epoch,
+        "wakes": row.wakes,
+        "tries": row.tries,
+        "error": row.error,
+    }
+
+
+def _parts(tx: Tx, row: Row) -> list[dict[str, Any]]:
+    """The parts of an instance that are not yet as it needs them."""
+    files = [file] if (file := image.file(tx, row.image_file)) is not None else []
+    parts = [("image_file", file, file.state == "available") for file in files]
+    parts += [("volume", disk, disk.state == "ready") for disk in volume.of_instance(tx, row.id)]
+    parts += [("interface", nic, nic.reached == nic.wanted) for nic in interface.of_instance(tx, row.id)]
+    return [
+        {"kind": kind, "id": part.id, "state": _state(kind, part), "work": _work(tx, kind, part.id)}
+        for kind, part, done in parts
+        if not done
+    ]

@@ -1,0 +1,435 @@
+"""The first cloud"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "access_key",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("secret", sa.String(length=64), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("principal", sa.String(length=128), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_key")),
+    )
+    with op.batch_alter_table("access_key", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_access_key_account"), ["account"], unique=False)
+
+    op.create_table(
+        "account",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("canonical_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
+        sa.UniqueConstraint("name", name=op.f("uq_account_name")),
+    )
+    op.create_table(
+        "address",
+        sa.Column("public_ip", sa.String(length=15), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("allocation", sa.String(length=40), nullable=True),
+        sa.Column("association", sa.String(length=40), nullable=True),
+        sa.Column("interface", sa.String(length=40), nullable=True),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("public_ip", name=op.f("pk_address")),
+        sa.UniqueConstraint("allocation", name=op.f("uq_address_allocation")),
+    )
+    with op.batch_alter_table("address", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_address_account"), ["account"], unique=False)
+        batch_op.create_index(batch_op.f("ix_address_interface"), ["interface"], unique=False)
+
+    op.create_table(
+        "client_token",
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("action", sa.String(length=64), nullable=False),
+        sa.Column("token", sa.String(length=64), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("result", sa.JSON(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("account", "action", "token", name=op.f("pk_client_token")),
+    )
+    with op.batch_alter_table("client_token", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_client_token_created"), ["created"], unique=False)
+
+    op.create_table(
+        "host",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("zones", sa.JSON(), nullable=False),
+        sa.Column("vcpus", sa.BigInteger(), nullable=False),
+        sa.Column("memory_mib", sa.BigInteger(), nullable=False),
+        sa.Column("disk_gib", sa.BigInteger(), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_host")),
+    )
+    op.create_table(
+        "image",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("image_file", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("location", sa.String(length=255), nullable=False),
+        sa.Column("architecture", sa.String(length=20), nullable=False),
+        sa.Column("boot", sa.String(length=10), nullable=False),
+        sa.Column("public", sa.Boolean(), nullable=False),
+        sa.Column("deregistered", sa.Boolean(), nullable=False),
+        sa.Column("root_device", sa.String(length=20), nullable=False),
+        sa.Column("root_gib", sa.BigInteger(), nullable=False),
+        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_image")),
+    )
+    with op.batch_alter_table("image", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_image_account"), ["account"], unique=False)
+        batch_op.create_index(batch_op.f("ix_image_image_file"), ["image_file"], unique=False)
+
+    op.create_table(
+        "image_file",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("location", sa.String(length=255), nullable=False),
+        sa.Column("source", sa.String(length=1024), nullable=False),
+        sa.Column("declared", sa.String(length=10), nullable=True),
+        sa.Column("desired", sa.String(length=10), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("host", sa.String(length=64), nullable=True),
+        sa.Column("reason_code", sa.String(length=64), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("public", sa.Boolean(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_image_file")),
+    )
+    with op.batch_alter_table("image_file", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_image_file_account"), ["account"], unique=False)
+
+    op.create_table(
+        "image_permission",
+        sa.Column("image", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.PrimaryKeyConstraint("image", "account", name=op.f("pk_image_permission")),
+    )
+    with op.batch_alter_table("image_permission", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_image_permission_account"), ["account"], unique=False)
+
+    op.create_table(
+        "instance",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("reservation", sa.String(length=40), nullable=False),
+        sa.Column("launch_index", sa.BigInteger(), nullable=False),
+        sa.Column("image", sa.String(length=40), nullable=False),
+        sa.Column("image_file", sa.String(length=40), nullable=False),
+        sa.Column("boot", sa.String(length=10), nullable=False),
+        sa.Column("architecture", sa.String(length=20), nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("vcpus", sa.BigInteger(), nullable=False),
+        sa.Column("memory_mib", sa.BigInteger(), nullable=False),
+        sa.Column("zone", sa.String(length=64), nullable=False),
+        sa.Column("host", sa.String(length=64), nullable=True),
+        sa.Column("claimed", sa.Boolean(), nullable=False),
+        sa.Column("vpc", sa.String(length=40), nullable=False),
+        sa.Column("subnet", sa.String(length=40), nullable=False),
+        sa.Column("desired", sa.String(length=12), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.Column("force_after", sa.Double(), nullable=True),
+        sa.Column("reason_code", sa.String(length=64), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("transition_reason", sa.String(length=255), nullable=False),
+        sa.Column("key_name", sa.String(length=255), nullable=False),
+        sa.Column("public_key", sa.Text(), nullable=False),
+        sa.Column("user_data", sa.Text(), nullable=False),
+        sa.Column("root_device", sa.String(length=20), nullable=False),
+        sa.Column("disable_api_termination", sa.Boolean(), nullable=False),
+        sa.Column("disable_api_stop", sa.Boolean(), nullable=False),
+        sa.Column("shutdown_behavior", sa.String(length=10), nullable=False),
+        sa.Column("metadata_options", sa.JSON(), nullable=False),
+        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.Column("client_token", sa.String(length=64), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.Column("launched", sa.Double(), nullable=True),
+        sa.Column("ended", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_instance")),
+    )
+    with op.batch_alter_table("instance", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_instance_account"), ["account"], unique=False)
+        batch_op.create_index(batch_op.f("ix_instance_ended"), ["ended"], unique=False)
+        batch_op.create_index(batch_op.f("ix_instance_host"), ["host"], unique=False)
+        batch_op.create_index(batch_op.f("ix_instance_reservation"), ["reservation"], unique=False)
+
+    op.create_table(
+        "interface",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("vpc", sa.String(length=40), nullable=False),
+        sa.Column("subnet", sa.String(length=40), nullable=False),
+        sa.Column("zone", sa.String(length=64), nullable=False),
+        sa.Column("instance", sa.String(length=40), nullable=False),
+        sa.Column("desired", sa.String(length=10), nullable=False),
+        sa.Column("host", sa.String(length=64), nullable=True),
+        sa.Column("wanted", sa.BigInteger(), nullable=False),
+        sa.Column("reached", sa.BigInteger(), nullable=False),
+        sa.Column("ip", sa.String(length=15), nullable=False),
+        sa.Column("mac", sa.String(length=17), nullable=False),
+        sa.Column("device_index", sa.BigInteger(), nullable=False),
+        sa.Column("attachment", sa.String(length=40), nullable=False),
+        sa.Column("attached", sa.Double(), nullable=True),
+        sa.Column("delete_on_termination", sa.Boolean(), nullable=False),
+        sa.Column("source_dest_check", sa.Boolean(), nullable=False),
+        sa.Column("wants_public_ip", sa.Boolean(), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_interface")),
+        sa.UniqueConstraint("subnet", "ip", name=op.f("uq_interface_subnet_ip")),
+    )
+    with op.batch_alter_table("interface", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_interface_account"), ["account"], unique=False)
+        batch_op.create_index(batch_op.f("ix_interface_instance"), ["instance"], unique=False)
+        batch_op.create_index(batch_op.f("ix_interface_vpc"), ["vpc"], unique=False)
+
+    op.create_table(
+        "interface_group",
+        sa.Column("interface", sa.String(length=40), nullable=False),
+        sa.Column("group_id", sa.String(length=40), nullable=False),
+        sa.PrimaryKeyConstraint("interface", "group_id", name=op.f("pk_interface_group")),
+    )
+    with op.batch_alter_table("interface_group", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_interface_group_group_id"), ["group_id"], unique=False)
+
+    op.create_table(
+        "key_pair",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("type", sa.String(length=10), nullable=False),
+        sa.Column("fingerprint", sa.String(length=80), nullable=False),
+        sa.Column("public_key", sa.Text(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_key_pair")),
+        sa.UniqueConstraint("account", "name", name=op.f("uq_key_pair_account_name")),
+    )
+    op.create_table(
+        "security_group",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("vpc", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("desired", sa.String(length=10), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_security_group")),
+        sa.UniqueConstraint("vpc", "name", name=op.f("uq_security_group_vpc_name")),
+    )
+    with op.batch_alter_table("security_group", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_security_group_account"), ["account"], unique=False)
+
+    op.create_table(
+        "security_group_host",
+        sa.Column("group_id", sa.String(length=40), nullable=False),
+        sa.Column("host", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("group_id", "host", name=op.f("pk_security_group_host")),
+    )
+    op.create_table(
+        "security_group_rule",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("group_id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("egress", sa.Boolean(), nullable=False),
+        sa.Column("protocol", sa.String(length=10), nullable=False),
+        sa.Column("from_port", sa.BigInteger(), nullable=True),
+        sa.Column("to_port", sa.BigInteger(), nullable=True),
+        sa.Column("cidr", sa.String(length=20), nullable=True),
+        sa.Column("cidr_ipv6", sa.String(length=50), nullable=True),
+        sa.Column("source_group", sa.String(length=40), nullable=True),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_security_group_rule")),
+    )
+    with op.batch_alter_table("security_group_rule", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_security_group_rule_group_id"), ["group_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_security_group_rule_source_group"), ["source_group"], unique=False)
+
+    op.create_table(
+        "service",
+        sa.Column("role", sa.String(length=20), nullable=False),
+        sa.Column("host", sa.String(length=64), nullable=False),
+        sa.Column("zone", sa.String(length=64), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("contract", sa.BigInteger(), nullable=False),
+        sa.Column("heard", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("role", "host", name=op.f("pk_service")),
+    )
+    op.create_table(
+        "subnet",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("vpc", sa.String(length=40), nullable=False),
+        sa.Column("zone", sa.String(length=64), nullable=False),
+        sa.Column("cidr", sa.String(length=20), nullable=False),
+        sa.Column("is_default", sa.Boolean(), nullable=False),
+        sa.Column("map_public_ip", sa.Boolean(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subnet")),
+    )
+    with op.batch_alter_table("subnet", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_subnet_account"), ["account"], unique=False)
+        batch_op.create_index(batch_op.f("ix_subnet_vpc"), ["vpc"], unique=False)
+
+    op.create_table(
+        "tag",
+        sa.Column("resource", sa.String(length=40), nullable=False),
+        sa.Column("key", sa.String(length=128), nullable=False),
+        sa.Column("value", sa.String(length=256), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("resource", "key", name=op.f("pk_tag")),
+    )
+    with op.batch_alter_table("tag", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_tag_account"), ["account"], unique=False)
+
+    op.create_table(
+        "volume",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("zone", sa.String(length=64), nullable=False),
+        sa.Column("host", sa.String(length=64), nullable=True),
+        sa.Column("desired", sa.String(length=10), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("size_gib", sa.BigInteger(), nullable=False),
+        sa.Column("type", sa.String(length=12), nullable=False),
+        sa.Column("image_file", sa.String(length=40), nullable=True),
+        sa.Column("instance", sa.String(length=40), nullable=True),
+        sa.Column("device", sa.String(length=32), nullable=False),
+        sa.Column("delete_on_termination", sa.Boolean(), nullable=False),
+        sa.Column("attached", sa.Double(), nullable=True),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume")),
+    )
+    with op.batch_alter_table("volume", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_volume_account"), ["account"], unique=False)
+        batch_op.create_index(batch_op.f("ix_volume_image_file"), ["image_file"], unique=False)
+        batch_op.create_index(batch_op.f("ix_volume_instance"), ["instance"], unique=False)
+
+    op.create_table(
+        "vpc",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("cidr", sa.String(length=20), nullable=False),
+        sa.Column("is_default", sa.Boolean(), nullable=False),
+        sa.Column("dhcp_options", sa.String(length=40), nullable=False),
+        sa.Column("dns_support", sa.Boolean(), nullable=False),
+        sa.Column("dns_hostnames", sa.Boolean(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_vpc")),
+    )
+    with op.batch_alter_table("vpc", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_vpc_account"), ["account"], unique=False)
+
+    op.create_table(
+        "work",
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("due", sa.Double(), nullable=True),
+        sa.Column("lease", sa.Double(), nullable=True),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("wakes", sa.BigInteger(), nullable=False),
+        sa.Column("tries", sa.BigInteger(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "id", name=op.f("pk_work")),
+    )
+    with op.batch_alter_table("work", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_work_due"), ["due"], unique=False)
+
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("work", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_work_due"))
+
+    op.drop_table("work")
+    with op.batch_alter_table("vpc", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_vpc_account"))
+
+    op.drop_table("vpc")
+    with op.batch_alter_table("volume", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_volume_instance"))
+        batch_op.drop_index(batch_op.f("ix_volume_image_file"))
+        batch_op.drop_index(batch_op.f("ix_volume_account"))
+
+    op.drop_table("volume")
+    with op.batch_alter_table("tag", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_tag_account"))
+
+    op.drop_table("tag")
+    with op.batch_alter_table("subnet", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_subnet_vpc"))
+        batch_op.drop_index(batch_op.f("ix_subnet_account"))
+
+    op.drop_table("subnet")
+    op.drop_table("service")
+    with op.batch_alter_table("security_group_rule", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_security_group_rule_source_group"))
+        batch_op.drop_index(batch_op.f("ix_security_group_rule_group_id"))
+
+    op.drop_table("security_group_rule")
+    op.drop_table("security_group_host")
+    with op.batch_alter_table("security_group", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_security_group_account"))
+
+    op.drop_table("security_group")
+    op.drop_table("key_pair")
+    with op.batch_alter_table("interface_group", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_interface_group_group_id"))
+
+    op.drop_table("interface_group")
+    with op.batch_alter_table("interface", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_interface_vpc"))
+        batch_op.drop_index(batch_op.f("ix_interface_instance"))
+        batch_op.drop_index(batch_op.f("ix_interface_account"))
+
+    op.drop_table("interface")
+    with op.batch_alter_table("instance", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_instance_reservation"))
+        batch_op.drop_index(batch_op.f("ix_instance_host"))
+        batch_op.drop_index(batch_op.f("ix_instance_ended"))
+        batch_op.drop_index(batch_op.f("ix_instance_account"))
+
+    op.drop_table("instance")
+    with op.batch_alter_table("image_permission", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_image_permission_account"))
+
+    op.drop_table("image_permission")
+    with op.batch_alter_table("image_file", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_image_file_account"))
+
+    op.drop_table("image_file")
+    with op.batch_alter_table("image", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_image_image_file"))
+        batch_op.drop_index(batch_op.f("ix_image_account"))
+
+    op.drop_table("image")
+    op.drop_table("host")
+    with op.batch_alter_table("client_token", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_client_token_created"))
+
+    op.drop_table("client_token")
+    with op.batch_alter_table("address", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_address_interface"))
+        batch_op.drop_index(batch_op.f("ix_address_account"))
+
+    op.drop_table("address")
+    op.drop_table("account")
+    with op.batch_alter_table("access_key", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_access_key_account"))
+
+    op.drop_table("access_key")

@@ -1,0 +1,65 @@
+"""A bus that loses questions, loses answers, asks twice, and does an old order again later: all by its seed."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from cumulet.bus.contract import Bus, Serve
+from cumulet.bus.remote import Answer
+from cumulet.lib.errors import Unreachable
+
+SHARE = 0.12
+"""Of the questions, for each kind of harm."""
+
+
+class BadBus:
+    """Harms questions on their way to `bus` while `bad`; counts each kind of harm."""
+
+    def __init__(self, bus: Bus, seed: int) -> None:
+        self.bad = True
+        self.harm: Counter[str] = Counter()
+        self._bus = bus
+        self._random = random.Random(seed)
+        self._old: list[tuple[str, bytes]] = []
+
+    def call(self, topic: str, message: bytes, timeout: float = 30.0) -> bytes:
+        if not self.bad:
+            return self._bus.call(topic, message, timeout)
+        self._do_an_old_one_again(timeout)
+        chance = self._random.random()
+        if chance < SHARE:
+            raise self._lost("question", topic)
+        if chance < 2 * SHARE:
+            self._old.append((topic, message))
+            raise self._lost("late question", topic)
+        answer = self._bus.call(topic, message, timeout)
+        if chance < 3 * SHARE:
+            raise self._lost("answer", topic)
+        if chance < 4 * SHARE:
+            self.harm["asked twice"] += 1
+            return self._bus.call(topic, message, timeout)
+        self._old.append((topic, message))
+        return answer
+
+    def serve(self, topic: str, answer: Serve) -> None:
+        self._bus.serve(topic, answer)
+
+    def hint(self, kind: str, id: str) -> None:
+        self._bus.hint(kind, id)
+
+    def on_hint(self, listen: Callable[[str, str], None]) -> None:
+        self._bus.on_hint(listen)
+
+    def _lost(self, what: str, topic: str) -> Unreachable:
+        self.harm[f"lost {what}"] += 1
+        return Unreachable(f"{topic}: no answer")
+
+    def _do_an_old_one_again(self, timeout: float) -> None:
+        if self._old and self._random.random() < 2 * SHARE:
+            topic, message = self._old.pop(self._random.randrange(len(self._old)))
+            answer = msgspec.json.decode(self._bus.call(topic, message, timeout), type=Answer)
+            self.harm[f"late, {answer.error or 'done'}"] += 1

@@ -1,0 +1,235 @@
+"""What a cloud's users do and what happens to guests by itself: each life is set up, then it happens.
+
+Intents are written as the API's handlers write them: one transaction each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from crash.site import Site
+
+from cumulet.lib import ids
+from cumulet.model import Tx, address, group, image, instance, interface, subnet, volume, work
+
+
+def launch(site: Site, *, groups: list[str] | None = None, behavior: str = "stop") -> str:
+    """One instance of the first image in the default subnet; gives its id."""
+    with site.database.write() as tx:
+        return launch_in(tx, site, groups=groups, behavior=behavior)
+
+
+def launch_in(tx: Tx, site: Site, *, groups: list[str] | None = None, behavior: str = "stop", vcpus: int = 1) -> str:
+    id = ids.new("instance")
+    net, found = subnet.default(tx, site.account), image.find(tx, site.image)
+    assert net is not None and found is not None
+    values = {"id": id, "account": site.account, "reservation": ids.new("reservation"), "zone": net.zone}
+    values |= {"image": found.id, "image_file": found.image_file, "boot": found.boot, "shutdown_behavior": behavior}
+    values |= {"type": "m1.tiny", "vcpus": vcpus, "memory_mib": 64, "vpc": net.vpc, "subnet": net.id}
+    tx.insert(instance.instance, {**values, "created": tx.now, "launched": tx.now})
+    members = groups or [group.of_account(tx, site.account)[0].id]
+    interface.create(tx, {"instance": id, "wants_public_ip": True}, net, None, members)
+    disk = {"id": ids.new("volume"), "account": site.account, "zone": net.zone, "size_gib": 1, "instance": id}
+    tx.insert(volume.volume, {**disk, "image_file": found.image_file, "device": "/dev/sda1", "created": tx.now})
+    work.wake(tx, "instance", id)
+    return id
+
+
+def terminate(site: Site, id: str) -> None:
+    with site.database.write() as tx:
+        if instance.move(tx, id, {"desired": ["running", "stopped"]}, desired="terminated", state="shutting-down"):
+            work.wake(tx, "instance", id)
+
+
+def stop(site: Site, id: str) -> None:
+    expected = {"desired": "running", "state": ["pending", "running"]}
+    with site.database.write() as tx:
+        if instance.move(tx, id, expected, desired="stopped", state="stopping", force_after=tx.now + 60):
+            work.wake(tx, "instance", id)
+
+
+def start(site: Site, id: str) -> None:
+    next_start = instance.instance.c.generation + 1
+    with site.database.write() as tx:
+        expected = {"desired": "stopped", "state": "stopped"}
+        values = {"desired": "running", "state": "pending", "generation": next_start, "launched": tx.now}
+        if instance.move(tx, id, expected, **values):
+            work.wake(tx, "instance", id)
+
+
+def reboot(site: Site, id: str) -> None:
+    next_start = instance.instance.c.generation + 1
+    with site.database.write() as tx:
+        expected = {"desired": "running", "state": ["pending", "running"]}
+        if instance.move(tx, id, expected, generation=next_start, force_after=tx.now + 60):
+            work.wake(tx, "instance", id)
+
+
+def allocate(site: Site) -> str:
+    """A new Elastic IP; gives the public address."""
+    with site.database.write() as tx:
+        values: dict[str, object] = {"account": site.account, "allocation": ids.new("allocation")}
+        taken = address.take(tx, site.config.public_pool, values)
+    assert taken is not None
+    return taken
+
+
+def associate(site: Site, public_ip: str, id: str) -> None:
+    """The address reaches this instance from now on, and the one that it reached before gets another."""
+    disassociate(site, public_ip)
+    with site.database.write() as tx:
+        nic = interface.of_instance(tx, id)[0]
+        address.release_automatic(tx, nic.id)
+        address.disassociate(tx, nic.id)
+        address.associate(tx, public_ip, nic.id, ids.new("association"))
+        work.wake(tx, "interface", nic.id)
+
+
+def disassociate(site: Site, public_ip: str) -> None:
+    with site.database.write() as tx:
+        row = address.elastic(tx, site.account, public_ip=public_ip)
+        assert row is not None
+        nic = interface.find(tx, row.interface) if row.interface else None
+        if nic is None:
+            return
+        address.let_go(tx, public_ip)
+        address.take_automatic(tx, site.config.public_pool, nic)
+        work.wake(tx, "interface", nic.id)
+
+
+def create_group(site: Site) -> str:
+    id = ids.new("group")
+    with site.database.write() as tx:
+        net = subnet.default(tx, site.account)
+        assert net is not None
+        values = {"id": id, "account": site.account, "vpc": net.vpc, "name": id, "description": "web"}
+        tx.insert(group.group, {**values, "created": tx.now})
+    return id
+
+
+def authorize(site: Site, id: str, port: int, source: str | None = None) -> None:
+    """Let TCP in by this port, from everywhere or from the members of the group `source`."""
+    cidr = None if source else "0.0.0.0/0"
+    values = {"id": ids.new("rule"), "group_id": id, "account": site.account, "protocol": "tcp", "cidr": cidr}
+    with site.database.write() as tx:
+        tx.insert(
+            group.rule,
+            {**values, "egress": False, "from_port": port, "to_port": port, "source_group": source, "created": tx.now},
+        )
+        group.wake_with_references(tx, id)
+
+
+def delete_group(site: Site, id: str) -> None:
+    with site.database.write() as tx:
+        group.delete(tx, id)
+
+
+def join_groups(site: Site, id: str, groups: list[str]) -> None:
+    """The instance's interface is in these groups, and in no other."""
+    with site.database.write() as tx:
+        nic = interface.of_instance(tx, id)[0]
+        group.wake_of_interface(tx, nic.id)
+        interface.set_groups(tx, nic.id, groups)
+        group.wake_of_interface(tx, nic.id)
+        work.wake(tx, "interface", nic.id)
+
+
+def import_image(site: Site) -> str:
+    values: dict[str, object] = {"account": site.account, "name": "mine", "location": "mine", "source": "/mine"}
+    with site.database.write() as tx:
+        return image.take_in(tx, values)[0]
+
+
+def deregister(site: Site, id: str) -> None:
+    """The image is gone for users, and its file should go."""
+    images, files = image.image, image.image_file
+    with site.database.write() as tx:
+        row = image.find(tx, id)
+        assert row is not None
+        tx.change(images.update().where(images.c.id == id).values(deregistered=True))
+        tx.change(files.update().where(files.c.id == row.image_file).values(desired="absent"))
+        work.wake(tx, "image_file", row.image_file)
+
+
+class Life(NamedTuple):
+    """`act` gets what `prepare` gave: the instances (and others) it is about; `states` are theirs afterwards."""
+
+    name: str
+    prepare: Callable[[Site], list[str]]
+    act: Callable[[Site, list[str]], object]
+    states: list[str]
+
+
+def _running(site: Site) -> list[str]:
+    return [launch(site)]
+
+
+def _stopped(site: Site) -> list[str]:
+    found = _running(site)
+    site.settle()
+    stop(site, found[0])
+    return found
+
+
+def _with_address(site: Site) -> list[str]:
+    found = [launch(site), launch(site), allocate(site)]
+    site.settle()
+    associate(site, found[2], found[0])
+    return found
+
+
+def _with_groups(site: Site) -> list[str]:
+    web, outside = create_group(site), create_group(site)
+    authorize(site, web, 80, outside)
+    return [launch(site, groups=[web]), web, outside]
+
+
+def _leave_and_delete(site: Site, found: list[str]) -> None:
+    with site.database.read() as tx:
+        other = group.of_account(tx, site.account)[0].id
+    join_groups(site, found[0], [other])
+    delete_group(site, found[1])
+
+
+def _host_reboots(site: Site, found: list[str]) -> None:
+    site.world.reboot()
+    site.start_again()
+
+
+LIVES = [
+    Life("launch", lambda site: [], lambda site, found: found.append(launch(site)), ["running"]),
+    Life("terminate", _running, lambda site, found: terminate(site, found[0]), ["terminated"]),
+    Life("stop", _running, lambda site, found: stop(site, found[0]), ["stopped"]),
+    Life("start", _stopped, lambda site, found: start(site, found[0]), ["running"]),
+    Life("reboot", _running, lambda site, found: reboot(site, found[0]), ["running"]),
+    Life("terminate a stopped one", _stopped, lambda site, found: terminate(site, found[0]), ["terminated"]),
+    Life("end by itself", _running, lambda site, found: site.hypervisor.end(found[0]), ["stopped"]),
+    Life(
+        "end by itself for good",
+        lambda site: [launch(site, behavior="terminate")],
+        lambda site, found: site.hypervisor.end(found[0]),
+        ["terminated"],
+    ),
+    Life("crash", _running, lambda site, found: site.hypervisor.end(found[0], "crashed"), ["stopped"]),
+    Life(
+        "associate",
+        lambda site: [launch(site), allocate(site)],
+        lambda site, found: associate(site, found[1], found[0]),
+        ["running"],
+    ),
+    Life("disassociate", _with_address, lambda site, found: disassociate(site, found[2]), ["running", "running"]),
+    Life("move address", _with_address, lambda site, found: associate(site, found[2], found[1]), ["running"] * 2),
+    Life("authorize", _with_groups, lambda site, found: authorize(site, found[1], 443), ["running"]),
+    Life("join group", _with_groups, lambda site, found: join_groups(site, found[0], found[1:]), ["running"]),
+    Life("delete group", _with_groups, _leave_and_delete, ["running"]),
+    Life("import image", lambda site: [], lambda site, found: import_image(site), []),
+    Life(
+        "deregister image",
+        lambda site: [import_image(site)],
+        lambda site, found: deregister(site, found.pop(0)),
+        [],
+    ),
+    Life("host reboots", _running, _host_reboots, ["running"]),
+]
+"""One line for each kind of life; the subjects that are instances come first."""

@@ -1,0 +1,127 @@
+"""A cloud over a directory, with fake drivers and a clock of its own, that can die and be started again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from cumulet.drivers.fake_world import FakeWorld
+from cumulet.drivers.hypervisor.fake import FakeHypervisor
+from cumulet.engine.engine import LEASE_SECONDS, Engine
+from cumulet.lib import log
+from cumulet.lib.clock import TestClock
+from cumulet.lib.config import Config
+from cumulet.model import Database, account, image, tables, work
+from cumulet.services import Cloud
+
+MOST_ROUNDS = 600
+A_SWEEP_OF_ALL = 61.0
+"""Seconds after which each role of each host has been swept."""
+
+
+class Site:
+    """The engine runs in the test's thread; time moves only here, to when something is due next."""
+
+    def __init__(self, directory: Path) -> None:
+        log.start("error")
+        self.directory = directory
+        self.clock = TestClock()
+        self.config = Config(state_dir=directory, drivers="fake", test=True, host_name="h1", vcpu_overcommit=100.0)
+        self.world = FakeWorld(directory / "world")
+        self.open()
+        self.cloud.prepare()
+        self.cloud.host.heartbeat.beat()
+        self.settle()
+        with self.database.read() as tx:
+            found = account.named(tx, "admin")
+            assert found is not None
+            self.account: str = found.id
+            self.image: str = image.visible(tx, found.id)[0].id
+
+    @classmethod
+    def copy(cls, template: Path, directory: Path) -> Site:
+        """A site that begins as the one at `template`, which is closed."""
+        shutil.copytree(template, directory)
+        return cls(directory)
+
+    def open(self) -> None:
+        self.cloud = Cloud(self.config, clock=self.clock)
+        self.engine: Engine = self.cloud.engine
+
+    @property
+    def database(self) -> Database:
+        return self.cloud.database
+
+    @property
+    def hypervisor(self) -> FakeHypervisor:
+        driver = self.cloud.parts["compute"].driver
+        assert isinstance(driver, FakeHypervisor)
+        return driver
+
+    def close(self) -> None:
+        self.database.close()
+
+    def start_again(self) -> None:
+        """The process has died; another one begins once the leases of the first have run out."""
+        self.close()
+        self.pass_time(LEASE_SECONDS + 1)
+        self.open()
+        self.cloud.host.heartbeat.beat()
+        self.recover()
+
+    def recover(self) -> None:
+        """What the agents do by themselves after a start."""
+        for _ in range(2):
+            for agent in self.cloud.host.agents.values():
+                agent.recover()
+
+    def another_engine(self) -> Engine:
+        """One more scheduler on the same database and bus."""
+        first = self.engine
+        return Engine(
+            self.database, first.bus, first.reconcilers, first.give_up, settings=self.config, clock=self.clock
+        )
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+
+    def settle(self, engine: Engine | None = None) -> None:
+        """Run what is due, and let time pass to what is due next, until everything but the sweeps rests."""
+        engine = engine or self.engine
+        for _ in range(MOST_ROUNDS):
+            if engine.run_due():
+                continue
+            waiting = self.waiting()
+            if not waiting:
+                return
+            next_time = min(max(row.due, row.lease or 0.0) for row in waiting)
+            self.pass_time(max(next_time - self.clock.now(), 0.0) + 0.01)
+            self.cloud.host.heartbeat.beat()
+        raise AssertionError(f"no rest: {self.waiting()}")
+
+    def sweep(self) -> None:
+        """Let each role be swept, and settle."""
+        self.pass_time(A_SWEEP_OF_ALL)
+        self.cloud.host.heartbeat.beat()
+        self.settle()
+
+    def waiting(self) -> list[Any]:
+        """The work that is due some time, the sweeps aside."""
+        table = work.work
+        with self.database.read() as tx:
+            return tx.all(sa.select(table).where(table.c.due.is_not(None), table.c.kind != "sweep"))
+
+    def everything(self) -> dict[str, Any]:
+        """All that is written down anywhere: rows, documents, and the outside world."""
+        found: dict[str, Any] = {
+            str(path.relative_to(self.directory)): path.read_bytes()
+            for place in ("world", "agents")
+            for path in sorted((self.directory / place).rglob("*.json"))
+        }
+        with self.database.read() as tx:
+            for table in tables.metadata.sorted_tables:
+                found[table.name] = sorted(map(repr, tx.connection.execute(sa.select(table))))
+        return found

@@ -1,0 +1,153 @@
+"""A process that dies at any point of any life: another one goes on, and nothing is stuck or left over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+from crash.afterwards import check
+from crash.lives import LIVES, Life, terminate
+from crash.site import Site
+
+from cumulet.engine.engine import LEASE_SECONDS
+from cumulet.lib import crash
+from cumulet.lib.crash import Died
+
+STALE_SPREAD = 4
+"""At every so many points a runner is paused."""
+DELETE_SPREAD = 4
+"""At every so many points the user deletes."""
+
+
+def begin(life: Life, template: Path, directory: Path) -> tuple[Site, list[str]]:
+    """The life is set up, and what happens to it has been written down but not been seen by the engine."""
+    site = Site.copy(template, directory)
+    subjects = life.prepare(site)
+    site.settle()
+    life.act(site, subjects)
+    return site, subjects
+
+
+def end(site: Site, life: Life, subjects: list[str]) -> None:
+    """All comes to rest by itself, and is as it should be; so it is after a sweep."""
+    site.settle()
+    check(site, dict(zip(subjects, life.states, strict=False)))
+    before = site.everything()
+    site.sweep()
+    after = site.everything()
+    assert {name: after[name] for name in after if name not in MOVING} == {
+        name: before[name] for name in before if name not in MOVING
+    }
+    site.close()
+
+
+MOVING = ("work", "service")
+"""Tables that a sweep and a heartbeat change."""
+
+
+class At:
+    """Calls `happens` at the point of this number, once; `name` is the point's, when it has been reached."""
+
+    def __init__(self, number: int, happens: Callable[[], None], spared: tuple[str, ...] = ()) -> None:
+        self._left = number
+        self._happens = happens
+        self._spared = spared
+        self.name = ""
+
+    def __call__(self, name: str) -> None:
+        if self.name or name.startswith(self._spared or ("-",)):
+            return
+        self._left -= 1
+        if self._left < 0:
+            self.name = name
+            self._happens()
+
+
+def die() -> None:
+    raise Died
+
+
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.name)
+def test_a_crash_at_any_point_leaves_nothing_stuck_and_nothing_behind(
+    life: Life, template: Path, tmp_path: Path
+) -> None:
+    deaths = 0
+    while True:
+        site, subjects = begin(life, template, tmp_path / str(deaths))
+        point = At(deaths, die)
+        with suppress(Died), crash.at_each_point(point):
+            site.settle()
+        if not point.name:
+            break
+        site.start_again()
+        end(site, life, subjects)
+        deaths += 1
+    end(site, life, subjects)
+    assert deaths > 3
+
+
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.name)
+def test_a_runner_that_wakes_up_after_its_lease_changes_nothing(life: Life, template: Path, tmp_path: Path) -> None:
+    number = 0
+    while True:
+        site, subjects = begin(life, template, tmp_path / str(number))
+        left = take_over_at(site, number)
+        if left is None:
+            break
+        end(site, life, subjects)
+        number += STALE_SPREAD
+    assert number > 0
+
+
+def take_over_at(site: Site, number: int) -> dict[str, object] | None:
+    """Pause the engine at this point and have another finish; the first then changes nothing. None: no such point."""
+    finished: dict[str, object] = {}
+
+    def finish() -> None:
+        site.pass_time(LEASE_SECONDS + 1)
+        site.cloud.host.heartbeat.beat()
+        site.settle(site.another_engine())
+        finished.update(site.everything())
+
+    point = At(number, finish, spared=HELD)
+    with crash.at_each_point(point):
+        while not finished and (site.engine.run_due() or wait(site)):
+            pass
+    if not point.name:
+        return None
+    assert site.everything() == finished, point.name
+    return finished
+
+
+HELD = ("commit.before", "driver.")
+"""Points where something is held that makes others wait: the database's writer, an agent's lock."""
+
+
+def wait(site: Site) -> bool:
+    """Let time pass to what is due next; False when there is nothing."""
+    waiting = site.waiting()
+    if waiting:
+        site.pass_time(max(min(row.due for row in waiting) - site.clock.now(), 0.0) + 0.01)
+    return bool(waiting)
+
+
+WITH_GUESTS = [life for life in LIVES if life.states]
+
+
+@pytest.mark.parametrize("life", WITH_GUESTS, ids=lambda life: life.name)
+def test_a_user_who_deletes_at_any_point_gets_what_was_asked(life: Life, template: Path, tmp_path: Path) -> None:
+    number = 0
+    while True:
+        site, subjects = begin(life, template, tmp_path / str(number))
+        guest = subjects[0]
+        point = At(number, partial(terminate, site, guest), spared=("commit.before",))
+        with crash.at_each_point(point):
+            site.settle()
+        if not point.name:
+            break
+        end(site, life._replace(states=["terminated", *life.states[1:]]), subjects)
+        number += DELETE_SPREAD
+    assert number > 0
