@@ -26,19 +26,18 @@ def upgrade(database: Database, *, quick: bool = False) -> tuple[str, str]:
         return "", ""
     if not before and sa.inspect(database.engine).has_table("account"):
         raise Failure("the database was made for a test (`--test`) and has no version: use another state directory")
-    from alembic import command, script
+    after = newest()
+    if before and before not in known():
+        raise Failure(f"the database has schema {before}, this program knows up to {after}: use the newer program")
+    if before != after:
+        from alembic import command
 
-    config = _config()
-    known = script.ScriptDirectory.from_config(config)
-    newest = known.get_current_head() or ""
-    if before and before not in {found.revision for found in known.walk_revisions()}:
-        raise Failure(f"the database has schema {before}, this program knows up to {newest}: use the newer program")
-    if before != newest:
+        config = _config()
         with database.engine.connect() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
-    return before, newest
+    return before, after
 
 
 def version(database: Database) -> str:
@@ -54,6 +53,13 @@ def newest() -> str:
     from alembic import script
 
     return script.ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def known() -> set[str]:
+    """All the versions that this program has steps for."""
+    from alembic import script
+
+    return {found.revision for found in script.ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
 def _config() -> Any:

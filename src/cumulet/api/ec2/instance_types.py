@@ -100,7 +100,11 @@ def _item(kind: Kind) -> Item:
         "VCpuInfo": _vcpus(kind),
         "MemoryInfo": {"SizeInMiB": kind.memory_mib},
         "InstanceStorageSupported": False,
-        "EbsInfo": {"EbsOptimizedSupport": "supported", "EncryptionSupport": "unsupported", "NvmeSupport": "unsupported"},
+        "EbsInfo": {
+            "EbsOptimizedSupport": "supported",
+            "EncryptionSupport": "unsupported",
+            "NvmeSupport": "unsupported",
+        },
         "NetworkInfo": _network(),
         "PlacementGroupInfo": {"SupportedStrategies": []},
         "HibernationSupported": False,

@@ -118,7 +118,8 @@ def refuse_unsupported(request: LaunchRequest) -> None:
         "PrivateDnsNameOptions": dns.get("HostnameType", "ip-name") != "ip-name"
         or dns.get("EnableResourceNameDnsARecord", False)
         or dns.get("EnableResourceNameDnsAAAARecord", False),
-        "CapacityReservationSpecification": reservation.get("CapacityReservationPreference") not in (None, "open", "none"),
+        "CapacityReservationSpecification": reservation.get("CapacityReservationPreference", "open")
+        not in ("open", "none"),
     }
     for name, is_wrong in wrong.items():
         if is_wrong:

@@ -91,7 +91,8 @@ def _check_interface(one: NetworkInterface) -> None:
     if one["DeviceIndex"] != 0:
         raise invalid(one["DeviceIndex"], "deviceIndex", "The first network interface has the device index 0.")
     if one.get("InterfaceType", "interface") != "interface":
-        raise Refusal("UnsupportedOperation", f"The InterfaceType {one['InterfaceType']} is not supported by this cloud.")
+        text = f"The InterfaceType {one['InterfaceType']} is not supported by this cloud."
+        raise Refusal("UnsupportedOperation", text)
     if not one.get("DeleteOnTermination", True):
         raise Refusal(
             "UnsupportedOperation",
@@ -115,9 +116,7 @@ def _subnet(tx: Tx, account: str, wish: Wish, zone: str) -> Row:
     if not wish.subnet:
         return _default_subnet(tx, account, zone)
     if wish.group_names:
-        raise Refusal(
-            "InvalidParameterCombination", "The parameter groupName cannot be used with the parameter subnet"
-        )
+        raise Refusal("InvalidParameterCombination", "The parameter groupName cannot be used with the parameter subnet")
     row = subnet.find(tx, account, wish.subnet)
     if row is None:
         raise Refusal("InvalidSubnetID.NotFound", f"The subnet ID '{wish.subnet}' does not exist")
@@ -134,9 +133,7 @@ def _default_subnet(tx: Tx, account: str, zone: str) -> Row:
     router = default_vpc(tx, account)
     subnets = [row for row in subnet.of_account(tx, account) if row.is_default and zone in ("", row.zone)]
     if not subnets:
-        raise Refusal(
-            "MissingInput", f"No subnets found for the default VPC '{router.id}'. Please specify a subnet."
-        )
+        raise Refusal("MissingInput", f"No subnets found for the default VPC '{router.id}'. Please specify a subnet.")
     served = {zone for found in host.usable(tx) for zone in found.zones}
     return next((row for row in subnets if row.zone in served), subnets[0])
 
@@ -159,9 +156,7 @@ def _address(net: Row, wish: Wish, most: int) -> str | None:
     except ValueError:
         raise invalid(wish.ip, "privateIpAddress", "Expecting an IPv4 address.") from None
     if address not in ipaddress.IPv4Network(net.cidr):
-        raise Refusal(
-            "InvalidParameterValue", f"Address {address} does not fall within the subnet's address range"
-        )
+        raise Refusal("InvalidParameterValue", f"Address {address} does not fall within the subnet's address range")
     if subnet.is_reserved(net.cidr, wish.ip):
         raise Refusal("InvalidParameterValue", f"Address {address} is in subnet's reserved address range")
     return wish.ip

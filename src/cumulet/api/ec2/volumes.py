@@ -74,18 +74,29 @@ def describe_volumes_modifications(ctx: Context) -> list[Item]:
     return []
 
 
-@describes("LaunchTemplates", id="LaunchTemplateId", ids="launch_template_ids", missing="InvalidLaunchTemplateId.NotFound")
+@describes(
+    "LaunchTemplates",
+    id="LaunchTemplateId",
+    ids="launch_template_ids",
+    missing="InvalidLaunchTemplateId.NotFound",
+)
 def describe_launch_templates(ctx: Context, launch_template_names: list[str] | None = None) -> list[Item]:
     """There are none yet; Terraform asks before each plan of an instance."""
     if launch_template_names:
         names = ", ".join(launch_template_names)
         raise Refusal(
-            "InvalidLaunchTemplateName.NotFoundException", f"At least one of the launch templates does not exist: {names}"
+            "InvalidLaunchTemplateName.NotFoundException",
+            f"At least one of the launch templates does not exist: {names}",
         )
     return []
 
 
-@describes("IamInstanceProfileAssociations", id="AssociationId", ids="association_ids", missing="InvalidAssociationID.NotFound")
+@describes(
+    "IamInstanceProfileAssociations",
+    id="AssociationId",
+    ids="association_ids",
+    missing="InvalidAssociationID.NotFound",
+)
 def describe_iam_instance_profile_associations(ctx: Context) -> list[Item]:
     """There are no instance profiles yet."""
     return []

@@ -1,4 +1,4 @@
-"""The first cloud"""
+"""The first version: all the tables of the first cloud."""
 
 from __future__ import annotations
 

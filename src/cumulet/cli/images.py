@@ -1,0 +1,99 @@
+"""`cumulet image`: the images that the operator offers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cumulet.cli.options import as_json, database, prepared_database, settings
+from cumulet.cli.output import progress, show_json, show_table
+from cumulet.lib.config import Config
+from cumulet.lib.errors import Failure
+
+TINY = "cumulet-tiny"
+TINY_LOCATION = "cumulet/tiny"
+
+
+@click.group()
+def image() -> None:
+    """Images that instances can be launched from."""
+
+
+@image.command("build-tiny")
+@as_json
+@settings
+def build_tiny(config: Config, json: bool) -> None:
+    """Build the tiny guest from this system's packages, and take it in as a public image."""
+    from cumulet.cli import taking_in
+    from cumulet.drivers.image import tiny
+
+    with progress("building the tiny image") as bar:
+        source = tiny.build(config.state_dir / "tiny", progress=bar.say)
+    shared = {"name": TINY, "location": TINY_LOCATION, "description": "Linux, busybox, SSH: boots in a second"}
+    with prepared_database(config) as opened:
+        earlier = taking_in.taken_in_from(opened, TINY_LOCATION, source)
+        values = {**shared, "source": str(source), "declared": "kernel", "public": True}
+        id = earlier or taking_in.order(opened, config, values, config.account, instead=True)
+        _say(taking_in.wait(opened, config, id), json)
+
+
+@image.command("import")
+@click.argument("source", metavar="FILE|URL")
+@click.option("--name", help="The image's name; by default the file's.")
+@click.option("--description", default="", help="What it is.")
+@click.option("--format", "declared", type=click.Choice(["qcow2", "raw"]), help="By default what the file is.")
+@click.option("--public", is_flag=True, help="For all accounts.")
+@click.option("--account", "owner", help="Whose it is; the first account's by default.")
+@as_json
+@settings
+def import_image(
+    config: Config, source: str, name: str | None, description: str, owner: str | None, json: bool, **how: Any
+) -> None:
+    """Take in a disk image (qcow2 or raw) from a file or from a URL."""
+    from cumulet.cli import taking_in
+
+    is_url = source.partition("://")[0] in ("http", "https")
+    file = taking_in.download(source, config.state_dir / "incoming") if is_url else taking_in.readable(source)
+    named = name or Path(source.partition("?")[0]).stem
+    whose = owner or config.account
+    values = {"name": named, "location": f"{whose}/{named}", "source": str(file), "description": description, **how}
+    with prepared_database(config) as opened:
+        found = taking_in.wait(opened, config, taking_in.order(opened, config, values, whose))
+    if is_url and found["state"] != "pending":
+        file.unlink(missing_ok=True)
+    _say(found, json)
+
+
+@image.command("list")
+@as_json
+@settings
+def list_images(config: Config, json: bool) -> None:
+    """List all images, with the state of their files."""
+    from cumulet.cli import taking_in
+
+    with database(config) as opened:
+        values = taking_in.all_images(opened)
+    if json:
+        show_json(values)
+        return
+    columns = ["id", "name", "account", "state", "public", "format", "GiB", "boot", "reason"]
+    rows = [
+        (*(one[key] for key in ("id", "name", "account", "state")), "yes" if one["public"] else "no")
+        + (one["format"], one["gib"], one["boot"], one["reason"])
+        for one in values
+    ]
+    show_table(columns, rows)
+
+
+def _say(found: dict[str, Any], json: bool) -> None:
+    """Say what has become of the image; raises `Failure` when it was refused."""
+    if found["state"] == "failed":
+        raise Failure(f"the image {found['name']} ({found['id']}) was refused: {found['reason']}")
+    if json:
+        show_json(found)
+    elif found["state"] == "available":
+        click.echo(f"{found['id']} {found['name']} is available")
+    else:
+        click.echo(f"{found['id']} {found['name']} will be taken in when the cloud runs (`cumulet up`)")
