@@ -1,4 +1,4 @@
-"""What the cloud answers about itself below `/_cumulet/`: health, the reset of a test's cloud, and why a thing waits."""
+"""What the cloud answers about itself below `/_cumulet/`: health, a test's reset, and why a thing waits."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import msgspec
 import sqlalchemy as sa
 
 from cumulet.drivers.fake_world import FakeWorld
-from cumulet.model.explanation import ROLE_OF, explain
 from cumulet.lib import ids
 from cumulet.lib.errors import CumuletError, Failure
 from cumulet.model import Tx, account, bootstrap, image, tables, work
+from cumulet.model.explanation import ROLE_OF, explain
 from cumulet.services import Cloud
 
 TOKEN_HEADER = "x-cumulet-token"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,8 +68,12 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
 
     state = config.state_dir
     directories = Directories(state / "volumes", state / "images", state / "consoles")
-    kvm = config.emulation == "kvm" or (config.emulation == "auto" and kvm_works(RUN_DIRECTORY / "kvm"))
-    hypervisor = LibvirtHypervisor(config.libvirt_uri, directories, Emulation("kvm" if kvm else "tcg"), on_change)
+    chosen = _in_thread(lambda: config.emulation == "auto" and kvm_works(RUN_DIRECTORY / "kvm"))
+
+    def emulation() -> Emulation:
+        return Emulation("kvm" if config.emulation == "kvm" or chosen.result() else "tcg")
+
+    hypervisor = LibvirtHypervisor(config.libvirt_uri, directories, emulation, on_change)
     images = DirectoryImages(directories.images, Limits(virtual_size=config.image_max_gib << 30))
     settings = NetworkSettings(
         state_directory=RUN_DIRECTORY / "network",
@@ -84,6 +89,14 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
         "volume": Part(DirectoryVolumes(directories.volumes, directories.images), {}),
         "image": Part(images, {"facts": lambda id: msgspec.json.encode(images.facts(id))}),
     }
+
+
+def _in_thread(find_out: Callable[[], bool]) -> Future[bool]:
+    """What takes seconds to find out, and need not be known before the first guest."""
+    pool = ThreadPoolExecutor(1, "kvm")
+    found = pool.submit(find_out)
+    pool.shutdown(wait=False)
+    return found
 
 
 def default_interface() -> str | None:

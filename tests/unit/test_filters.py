@@ -12,7 +12,7 @@ from cumulet.api import filters, pages
 from cumulet.lib.errors import Refusal
 
 ITEMS: list[dict[str, Any]] = [
-    {"Id": "a", "State": {"Name": "on"}, "Tags": [{"Key": "Name", "Value": "web"}], "Disks": [{"Size": 1}, {"Size": 2}]},
+    {"Id": "a", "State": {"Name": "on"}, "Tags": [{"Key": "Name", "Value": "web"}], "Disks": [{"Size": 2}]},
     {"Id": "b", "State": {"Name": "off"}, "Tags": [{"Key": "Name", "Value": "web-2"}], "Default": True},
     {"Id": "c", "State": {"Name": "on"}, "Tags": []},
 ]

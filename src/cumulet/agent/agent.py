@@ -108,7 +108,9 @@ class Agent:
             if document is None or not document.living():
                 return True
             try:
+                crash.point("driver.before")
                 self.driver.ensure(specs.decode(bytes(document.spec)))
+                crash.point("driver.after")
             except (Failure, Impossible) as e:
                 log.warning("not recovered yet", id=id, error=_with_cause(e))
                 return False

@@ -38,7 +38,7 @@ class Heartbeat:
 
     def __init__(self, bus: Bus, host: str, roles: list[str], zones: list[str], directory: Path) -> None:
         self._bus = bus
-        self._identity = {"host": host, "roles": roles, "zones": zones}
+        self._host, self._roles, self._zones = host, roles, zones
         self._directory = directory
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="heartbeat", daemon=True)
@@ -55,7 +55,9 @@ class Heartbeat:
             self._thread.join()
 
     def beat(self) -> None:
-        message = Beat(**self._identity, **capacity(self._directory), facts=self.facts)
+        message = Beat(
+            host=self._host, roles=self._roles, zones=self._zones, **capacity(self._directory), facts=self.facts
+        )
         try:
             self._bus.call("scheduler", msgspec.json.encode(message), 5.0)
         except Unreachable as e:
@@ -69,7 +71,7 @@ class Heartbeat:
                 log.exception("heartbeat failed")
 
 
-def capacity(directory: Path) -> dict[str, int]:
+def capacity(directory: Path) -> dict[str, Any]:
     """The host's vCPUs, MiB of memory, and GiB of disk where `directory` is."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     disk = shutil.disk_usage(directory).total

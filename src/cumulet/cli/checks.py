@@ -96,7 +96,9 @@ def libvirt(config: Config) -> Iterator[Finding]:
         version = connection.getLibVersion()
         connection.close()
     except binding.libvirtError as e:
-        yield Finding("libvirt", "problem", f"{config.libvirt_uri}: {e}", "start libvirtd, or see the setting libvirt_uri")
+        yield Finding(
+            "libvirt", "problem", f"{config.libvirt_uri}: {e}", "start libvirtd, or see the setting libvirt_uri"
+        )
         return
     text = f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000} at {config.libvirt_uri}"
     yield Finding("libvirt", "ok", text)
@@ -104,10 +106,10 @@ def libvirt(config: Config) -> Iterator[Finding]:
 
 def firewall(config: Config) -> Iterator[Finding]:
     """nft takes rules like ours, in a fresh network namespace."""
-    rules = "table inet cumulet_doctor { chain forward { type filter hook forward priority 0; ct state established accept; }; }"
+    rule = "type filter hook forward priority 0; ct state established accept;"
     command = ["unshare", "--net", "nft", "--file", "-"]
     try:
-        run(command, stdin=f"{rules}\n", timeout=10)
+        run(command, stdin=f"table inet cumulet_doctor {{ chain forward {{ {rule} }}; }}\n", timeout=10)
     except CumuletError as e:
         yield Finding("firewall", _unless_fake(config), str(e), "nft needs root and a kernel with nf_tables")
     else:
@@ -144,7 +146,9 @@ def state_directory(config: Config) -> Iterator[Finding]:
         if os.access(parent, os.W_OK | os.X_OK):
             yield Finding("state directory", "ok", f"{where} will be made at the first start")
         else:
-            yield Finding("state directory", "problem", f"{parent} cannot be written", "run as root, or see --state-dir")
+            yield Finding(
+                "state directory", "problem", f"{parent} cannot be written", "run as root, or see --state-dir"
+            )
         return
     try:
         with tempfile.TemporaryFile(dir=where) as file:
@@ -169,7 +173,9 @@ def database(config: Config) -> Iterator[Finding]:
     if found in (newest, ""):
         yield Finding("database", "ok", f"version {found}" if found else "made for a test, without a version")
     elif found in migrate.known():
-        yield Finding("database", "warning", f"version {found}; {newest} is needed", "`cumulet db sync` brings it there")
+        yield Finding(
+            "database", "warning", f"version {found}; {newest} is needed", "`cumulet db sync` brings it there"
+        )
     else:
         text = f"version {found} is newer than this program's {newest}"
         yield Finding("database", "problem", text, "use the newer program")

@@ -21,7 +21,7 @@ def config(file: Path | None, state_dir: Path | None, json: bool) -> None:
     from cumulet.lib.config import MEANINGS
 
     found, origins = load(file, state_dir=state_dir)
-    values = msgspec.to_builtins(found) | {"state_dir": str(found.state_dir), "database_url": _shown(found.database_url)}
+    values = msgspec.to_builtins(found, enc_hook=str) | {"database_url": _shown(found.database_url)}
     rows = [(key, values[key], origins[key], meaning) for key, meaning in zip(values, MEANINGS, strict=True)]
     if json:
         show_json([dict(zip(("key", "value", "origin", "meaning"), row, strict=True)) for row in rows])

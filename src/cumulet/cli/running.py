@@ -20,7 +20,9 @@ def only_one(state: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failure(f"a cloud runs for {state} already (pid {path.read_text().strip()}): see `cumulet status`") from None
+            raise Failure(
+                f"a cloud runs for {state} already (pid {path.read_text().strip()}): see `cumulet status`"
+            ) from None
         os.ftruncate(file, 0)
         os.write(file, f"{os.getpid()}\n".encode())
         endpoint(state).unlink(missing_ok=True)

@@ -49,4 +49,11 @@ def services(tx: Any) -> list[dict[str, Any]]:
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
     status = "enabled" if one["enabled"] else "disabled"
-    return one["binary"], one["host"], one["zone"], status, ":-)" if one["alive"] else "XXX", ago(one["heard_seconds_ago"])
+    return (
+        one["binary"],
+        one["host"],
+        one["zone"],
+        status,
+        ":-)" if one["alive"] else "XXX",
+        ago(one["heard_seconds_ago"]),
+    )

@@ -54,7 +54,7 @@ def _contents(tx: Any) -> dict[str, Any]:
             | {"alive": alive.get(row.name, False)}
             for row in host.all(tx)
         ],
-        "instances": {state: number for state, number in counted},
+        "instances": {row[0]: row[1] for row in counted},
         "troubles": [{"kind": row.kind, "id": row.id, "tries": row.tries, "error": row.error} for row in troubled],
     }
 

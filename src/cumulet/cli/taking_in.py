@@ -52,7 +52,9 @@ def download(url: str, directory: Path) -> Path:
             raise Failure(f"downloading {url}: it ended after {done} of {total} bytes")
         part.rename(target)
     except (OSError, urllib.error.URLError) as e:
-        raise Failure(f"downloading {url}: {getattr(e, 'reason', None) or e}") from None
+        raise Failure(
+            f"downloading {url}: {e if isinstance(e, urllib.error.HTTPError) else getattr(e, 'reason', e)}"
+        ) from None
     finally:
         part.unlink(missing_ok=True)
     return target
@@ -83,7 +85,8 @@ def taken_in_from(database: Database, location: str, source: Path) -> str | None
         digest.update((source / part).read_bytes())
     with database.read() as tx:
         for row in _rows(tx):
-            same = row.facts.get("sha256") == digest.hexdigest() if row.facts else row.source == str(source)
+            known = (row.facts or {}).get("sha256")
+            same = known == digest.hexdigest() if known else row.source == str(source)
             if row.location == location and row.state != "failed" and not row.deregistered and same:
                 return str(row.id)
     return None
@@ -96,7 +99,7 @@ def wait(database: Database, config: Config, id: str) -> dict[str, Any]:
         while True:
             runs = running.pid(config.state_dir) is not None
             with database.read() as tx:
-                row = next(row for row in _rows(tx) if row.id == id)
+                row = _one(tx, id)
                 trouble = work.find(tx, "image_file", row.image_file)
             if row.state != "pending" or not runs:
                 return _described(row)
@@ -120,6 +123,13 @@ def _rows(tx: Tx) -> list[Row]:
     query = query.join(files, files.c.id == image.image.c.image_file)
     query = query.join(account.account, account.account.c.id == image.image.c.account)
     return tx.all(query.order_by(image.image.c.created, image.image.c.id))
+
+
+def _one(tx: Tx, id: str) -> Row:
+    for row in _rows(tx):
+        if row.id == id:
+            return row
+    raise Failure(f"the image {id} is gone: somebody has removed it meanwhile")
 
 
 def _described(row: Row) -> dict[str, Any]:

@@ -13,12 +13,11 @@ def reconcile(run: Run, id: str) -> None:
     with run.read() as tx:
         row = group.find(tx, id)
         there = group.hosts(tx, id)
-        present = row is not None and row.desired == "present"
-        wanted = group.wanted_hosts(tx, id) if present else set()
-    if present:
+        wanted = group.wanted_hosts(tx, id) if row is not None and row.desired == "present" else set()
+    if row is not None and row.desired == "present":
         _make(run, row, wanted, there)
     _remove(run, id, there - wanted)
-    if not present:
+    if row is None or row.desired == "absent":
         with run.write() as tx:
             _forget(tx, id)
 

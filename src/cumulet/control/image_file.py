@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import sqlalchemy as sa
 
 from cumulet.drivers.specs import ImageFileSpec
 from cumulet.engine.engine import Run
@@ -57,9 +58,10 @@ def _say_available(tx: Tx, id: str, facts: dict[str, Any]) -> None:
     files, images = image.image_file, image.image
     tx.change(files.update().where(files.c.id == id).values(state="available", facts=facts))
     root_gib = max(1, -(-int(facts.get("virtual_size", 0)) // GIB))
-    values = {"boot": facts.get("boot", "bios"), "root_gib": root_gib}
-    values["architecture"] = facts.get("architecture", "x86_64")
-    tx.change(images.update().where(images.c.image_file == id).values(**values))
+    # an image may have been registered with a larger disk while its file was on its way
+    largest = sa.case((images.c.root_gib > root_gib, images.c.root_gib), else_=root_gib)
+    values = {"boot": facts.get("boot", "bios"), "architecture": facts.get("architecture", "x86_64")}
+    tx.change(images.update().where(images.c.image_file == id).values(root_gib=largest, **values))
 
 
 def _remove(run: Run, row: Row) -> None:

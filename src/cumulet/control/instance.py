@@ -5,7 +5,7 @@ from __future__ import annotations
 from cumulet.control import placement
 from cumulet.drivers.specs import DiskSpec, InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
-from cumulet.lib.errors import Impossible, Later
+from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Seen
 from cumulet.model import Tx, address, group, instance, interface, volume, work
@@ -42,10 +42,11 @@ def launch(run: Run, row: Row) -> None:
         return
     if seen is not None and seen.state != "off" and seen.generation < row.generation:
         shut_down(run, row, compute, seen.generation)
+        raise Later(0.0, "off; the order to start it needs a higher number than the one to shut down")
     disks = _disks(run, row)
     nics = _taps(run, row, seen)
     spec = _spec(row, disks, nics)
-    compute.ensure(spec)
+    _start(run, row, compute, spec)
     _await_step(run, row, 2 * row.generation + 1)
     compute.ensure(spec)
     _say_running(run, row)
@@ -80,12 +81,24 @@ def _taps(run: Run, row: Row, seen: Seen | None) -> list[NicSpec]:
     with run.read() as tx:
         found = interface.of_instance(tx, row.id)
     gone = seen is None or seen.state == "off"
-    stale = gone and (run.tries > 0 or any(nic.reached > staged for nic in found))
-    if any(nic.wanted < staged for nic in found) or (stale and any(nic.reached for nic in found)):
+    spent = gone and any(nic.reached > staged for nic in found)
+    if spent or any(nic.wanted < staged for nic in found):
         with run.write() as tx:
             _ask(tx, row.id, staged)
     _await(run, row, staged)
     return [NicSpec(interface=nic.id, mac=nic.mac) for nic in found]
+
+
+def _start(run: Run, row: Row, compute: Remote, spec: InstanceSpec) -> None:
+    """Where it fails, the taps may be spent: the next try is made with new ones."""
+    try:
+        compute.ensure(spec)
+    except Failure:
+        table, staged = interface.interface, 2 * row.generation
+        unused = table.update().where(table.c.instance == row.id, table.c.wanted == staged)
+        with run.write() as tx:
+            tx.change(unused.values(wanted=staged - 1, reached=0))
+        raise
 
 
 def _ask(tx: Tx, id: str, step: int) -> None:

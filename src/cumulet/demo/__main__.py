@@ -9,19 +9,17 @@ import time
 from pathlib import Path
 
 from cumulet.demo.inside import main as inside
-from cumulet.demo.inventory import differences, inventory
+from cumulet.demo.inventory import MARK, differences, inventory
 from cumulet.demo.report import failed, said, step
 from cumulet.drivers.image import tiny
 from cumulet.lib.errors import CumuletError
 from cumulet.lib.private_host import SCRATCH_VARIABLE, run_in_private_host
 
-IMAGE_VARIABLE = "CUMULET_DEMO_IMAGE"
-
 
 def main() -> int:
     """The exit status: 0 only if every step went well and nothing is left."""
-    if SCRATCH_VARIABLE in os.environ and IMAGE_VARIABLE in os.environ:
-        return inside(Path(os.environ[IMAGE_VARIABLE]))
+    if SCRATCH_VARIABLE in os.environ and MARK in os.environ:
+        return inside(Path(os.environ[MARK]))
     begun = time.monotonic()
     watched = [Path("/run/cumulet"), Path("/var/lib/cumulet")]
     scratch = set(Path(tempfile.gettempdir()).iterdir())
@@ -43,7 +41,7 @@ def _run() -> int:
     try:
         with step("build the tiny image (kernel and initramfs from Debian's packages)"):
             image = tiny.build(Path.home() / ".cache" / "cumulet" / "tiny")
-        os.environ[IMAGE_VARIABLE] = str(image)
+        os.environ[MARK] = str(image)
         return run_in_private_host([sys.executable, "-m", "cumulet.demo"])
     except KeyboardInterrupt:
         failed("interrupted")

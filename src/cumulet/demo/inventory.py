@@ -6,7 +6,11 @@ import os
 from pathlib import Path
 
 from cumulet.lib.command import run
+from cumulet.lib.private_host import SCRATCH_VARIABLE
 
+MARK = "CUMULET_DEMO_IMAGE"
+"""In the environment of each process that the demonstration begins."""
+_SCRATCH = "cumulet-private-"
 _PROGRAMS = ("qemu-system", "dnsmasq", "libvirtd", "virtlogd", "cumulet")
 
 
@@ -44,19 +48,24 @@ def _first_words(command: list[str], position: int) -> set[str]:
 
 
 def _processes() -> set[str]:
-    """The programs of a cloud that run in this process namespace, this one and its parents aside."""
+    """The processes of a cloud that the demonstration has begun, this one and its parents aside."""
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) not in _own():
-            words = _command(entry)
-            if words and any(program in Path(words[0]).name or program in words[1:4] for program in _PROGRAMS):
+            words = _zeroed(entry / "cmdline")
+            mine = SCRATCH_VARIABLE in os.environ or MARK in " ".join(_zeroed(entry / "environ"))
+            if words and (mine or _SCRATCH in " ".join(words)) and _is_of_a_cloud(words):
                 found.add(f"{entry.name} {' '.join(words)[:120]}")
     return found
 
 
-def _command(process: Path) -> list[str]:
+def _is_of_a_cloud(words: list[str]) -> bool:
+    return any(program in Path(words[0]).name or program in words[1:4] for program in _PROGRAMS)
+
+
+def _zeroed(file: Path) -> list[str]:
     try:
-        return (process / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+        return file.read_bytes().decode(errors="replace").split("\0")[:-1]
     except OSError:
         return []
 

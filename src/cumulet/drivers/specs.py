@@ -17,7 +17,7 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pass
 
 
-class ImageFileSpec(_Struct, tag="image_file"):
+class ImageFileSpec(_Struct, frozen=True, tag="image_file"):
     """An imported image in the store: `source` becomes the files that `image_files` names."""
 
     id: str
@@ -27,7 +27,7 @@ class ImageFileSpec(_Struct, tag="image_file"):
     """What the owner says it is; None: find out."""
 
 
-class VolumeSpec(_Struct, tag="volume"):
+class VolumeSpec(_Struct, frozen=True, tag="volume"):
     """A disk of `size_gib`; on top of the image file `image_file` where it has one."""
 
     id: str
@@ -35,14 +35,14 @@ class VolumeSpec(_Struct, tag="volume"):
     image_file: str | None = None
 
 
-class DiskSpec(_Struct):
+class DiskSpec(_Struct, frozen=True):
     """A volume in a guest; the first one is the root disk."""
 
     volume: str
     device: str = "/dev/vda"
 
 
-class NicSpec(_Struct):
+class NicSpec(_Struct, frozen=True):
     """A network interface in a guest; its tap is `tap_name(interface)`, made by the network driver."""
 
     interface: str
@@ -50,7 +50,7 @@ class NicSpec(_Struct):
     mtu: int = 1500
 
 
-class InstanceSpec(_Struct, tag="instance"):
+class InstanceSpec(_Struct, frozen=True, tag="instance"):
     """A guest.
 
     `generation` counts the starts: a guest that runs with an older one is shut down and started anew (so that a
@@ -73,7 +73,7 @@ class InstanceSpec(_Struct, tag="instance"):
     nics: list[NicSpec] = []
 
 
-class RuleSpec(_Struct):
+class RuleSpec(_Struct, frozen=True):
     """One direction's permission; the other side is a range (`cidr`) or the members of a `group`."""
 
     protocol: str
@@ -86,7 +86,7 @@ class RuleSpec(_Struct):
     group: str | None = None
 
 
-class GroupSpec(_Struct, tag="group"):
+class GroupSpec(_Struct, frozen=True, tag="group"):
     """A security group in its VPC's namespace on one host: its rules, and its members' addresses as a set."""
 
     id: str
@@ -97,7 +97,7 @@ class GroupSpec(_Struct, tag="group"):
     """Private IPv4 addresses of all the interfaces in the group, on every host."""
 
 
-class MetadataSpec(_Struct):
+class MetadataSpec(_Struct, frozen=True):
     """What 169.254.169.254 answers to this guest. Names of the fields: AWS's metadata categories."""
 
     instance_id: str
@@ -132,7 +132,7 @@ class MetadataSpec(_Struct):
     life_cycle: str = "on-demand"
 
 
-class InterfaceSpec(_Struct, tag="interface"):
+class InterfaceSpec(_Struct, frozen=True, tag="interface"):
     """A guest's network interface on its host: tap, anti-spoofing, groups, DHCP, NAT and metadata."""
 
     id: str
@@ -161,7 +161,8 @@ def encode(spec: Any) -> bytes:
 
 def decode(document: bytes) -> Spec:
     """The spec that `encode` wrote; raises `msgspec.ValidationError` for anything else."""
-    return msgspec.json.decode(document, type=Spec)
+    spec: Spec = msgspec.json.decode(document, type=Spec)
+    return spec
 
 
 _DOMAIN_NAMESPACE = uuid.UUID("f3a1c3f2-5f0c-4b8e-9d58-0c6a0ec2f0de")

@@ -3,6 +3,8 @@
 One table holds all of it: `work`. There is no program counter: whatever woke a resource, its reconciler runs from
 the top. A lost hint costs one slow poll; a runner that dies costs the rest of its lease; a runner that wakes up
 after its lease is refused by number, here in each transaction and at the agents in each order.
+
+How a run ends is written down in the transaction that takes the next ones: one commit for both, and for many.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from cumulet.bus.contract import Bus
@@ -22,6 +25,8 @@ from cumulet.lib.log import Log
 from cumulet.model import Database, Tx, work
 from cumulet.model.database import Row
 
+__all__ = ["Engine", "GiveUp", "Reconciler", "Remote", "Run"]
+
 log = Log("engine")
 LEASE_SECONDS = 120.0
 LAST_EPOCH = 2**62
@@ -31,6 +36,8 @@ MOST_SECONDS = 30.0
 
 Reconciler = Callable[["Run", str], None]
 GiveUp = Callable[["Run", str, Impossible], None]
+End = Callable[[Tx], None]
+"""Writes down how a run has ended: at rest, or due again."""
 
 
 class Run:
@@ -63,6 +70,19 @@ class Run:
         """The three verbs of that host's `role`, with this lease's number on each order."""
         return Remote(self._engine.bus, f"{role}.{host}", self.epoch)
 
+    def put_off(self, seconds: float, why: str, tries: int) -> End:
+        """The end of a run that comes again after so many seconds."""
+        return partial(
+            work.put_off,
+            kind=self.kind,
+            id=self.id,
+            epoch=self.epoch,
+            wakes=self.wakes,
+            seconds=seconds,
+            error=why,
+            tries=tries,
+        )
+
     def last_word(self, role: str, host: str) -> Remote:
         """The same for things that no row stands for any more: no order comes after it."""
         return Remote(self._engine.bus, f"{role}.{host}", LAST_EPOCH)
@@ -80,7 +100,7 @@ class Engine:
         *,
         settings: Any = None,
         clock: Clock | None = None,
-        threads: int = 8,
+        threads: int = 4,
     ) -> None:
         self.database = database
         self.bus = bus
@@ -90,7 +110,7 @@ class Engine:
         self.give_up = give_up
         self._threads = threads
         self._due = threading.Event()
-        self._free = threading.Semaphore(threads)
+        self._ended: list[End] = []
         self._stopped = threading.Event()
         self._pool: ThreadPoolExecutor | None = None
         self._leaser: threading.Thread | None = None
@@ -110,100 +130,107 @@ class Engine:
         if self._leaser is not None and self._pool is not None:
             self._leaser.join()
             self._pool.shutdown(wait=True)
+            self._let_go(self._take_ended())
 
     def run_due(self) -> int:
         """Run what is due now, one after the other, in this thread; gives how many were run (tests)."""
-        rows = self._lease(100)
-        for row in rows:
-            self.run(row)
+        rows = self._lease([], 100)
+        self._let_go([self.run(row) for row in rows])
         return len(rows)
 
     def _lease_until_stopped(self) -> None:
+        running = 0
+        ended: list[End] = []
         while not self._stopped.is_set():
+            self._due.clear()
+            just_ended = self._take_ended()
+            running -= len(just_ended)
+            ended += just_ended
             try:
-                waiting = self._lease_and_submit()
+                rows = self._lease(ended, self._threads - running)
+                ended = []
+                waiting = self._until_next() if len(rows) < self._threads - running else POLL_SECONDS
             except Exception:  # noqa: BLE001 - a database that is away is asked again
                 log.exception("leasing failed")
-                waiting = POLL_SECONDS
+                rows, waiting = [], POLL_SECONDS
+            running += len(rows)
+            for row in rows:
+                self._submit(row)
             if waiting > 0:
                 self._due.wait(timeout=waiting)  # a lost wake costs a second, never an instance
 
-    def _lease_and_submit(self) -> float:
-        """Hand out what is due; gives the seconds until there is more to do."""
-        self._free.acquire()
-        free = 1
-        while free < self._threads and self._free.acquire(blocking=False):
-            free += 1
-        self._due.clear()
-        rows: list[Row] = []
-        try:
-            rows = [] if self._stopped.is_set() else self._lease(free)
-        finally:
-            for _ in range(free - len(rows)):
-                self._free.release()
-        for row in rows:
-            assert self._pool is not None
-            self._pool.submit(self._run_and_release, row)
-        return 0.0 if len(rows) == free else self._until_next()
+    def _take_ended(self) -> list[End]:
+        count = len(self._ended)  # runs append meanwhile; what they append stays for the next turn
+        ended, self._ended[:count] = self._ended[:count], []
+        return ended
+
+    def _lease(self, ended: list[End], limit: int) -> list[Row]:
+        """Write down how runs have ended and take at most `limit` that are due, in one transaction."""
+        kinds = list(self.reconcilers)
+        if not ended:
+            with self.database.read() as tx:
+                if limit < 1 or not work.is_due(tx, kinds):
+                    return []
+        with self.database.write() as tx:
+            for end in ended:
+                end(tx)
+            return work.lease(tx, LEASE_SECONDS, limit, kinds)
+
+    def _let_go(self, ended: list[End]) -> None:
+        if ended:
+            with self.database.write() as tx:
+                for end in ended:
+                    end(tx)
 
     def _until_next(self) -> float:
         with self.database.read() as tx:
             due = work.next_due(tx)
             return POLL_SECONDS if due is None else min(POLL_SECONDS, max(due - tx.now, 0.0))
 
-    def _lease(self, limit: int) -> list[Row]:
-        kinds = list(self.reconcilers)
-        with self.database.read() as tx:
-            if not work.is_due(tx, kinds):
-                return []
-        with self.database.write() as tx:
-            return work.lease(tx, LEASE_SECONDS, limit, kinds)
+    def _submit(self, row: Row) -> None:
+        assert self._pool is not None
+        self._pool.submit(self._run_in_thread, row)
 
-    def _run_and_release(self, row: Row) -> None:
+    def _run_in_thread(self, row: Row) -> None:
+        end: End = _lapse
         try:
-            self.run(row)
-        except Exception:  # noqa: BLE001 - the lease runs out by itself and the row comes again
-            log.exception("run broke off", kind=row.kind, id=row.id)
+            end = self.run(row)
         finally:
-            self._free.release()
+            self._ended.append(end)
             self._due.set()
 
-    def run(self, row: Row) -> None:
-        """Run one leased row and let it go, whichever way it ends."""
+    def run(self, row: Row) -> End:
+        """Run one leased row; gives how it has ended, to be written down by the caller."""
         run = Run(self, row)
         crash.point("run.before")
         try:
-            self.reconcilers[run.kind](run, run.id)
+            self._reconcile(run)
         except Later as later:
-            self._put_off(run, later.seconds, later.why, run.tries)
+            return run.put_off(later.seconds, later.why, run.tries)
         except Superseded as e:
             log.info("superseded", kind=run.kind, id=run.id, why=e)
-        except Impossible as e:
-            self._despair(run, e)
+            return run.put_off(POLL_SECONDS, str(e), run.tries)  # nothing, unless the lease is ours after all
         except Exception as e:  # noqa: BLE001 - whatever goes wrong is tried again
-            self._fail(run, e)
-        else:
-            with self.database.write() as tx:
-                work.rest(tx, run.kind, run.id, run.epoch, run.wakes)
+            return self._failed(run, e)
+        return partial(work.rest, kind=run.kind, id=run.id, epoch=run.epoch, wakes=run.wakes)
 
-    def _put_off(self, run: Run, seconds: float, why: str, tries: int = 0) -> None:
-        with self.database.write() as tx:
-            work.put_off(tx, run.kind, run.id, run.epoch, run.wakes, seconds, why, tries)
-
-    def _despair(self, run: Run, reason: Impossible) -> None:
-        log.warning("impossible", kind=run.kind, id=run.id, why=reason)
+    def _reconcile(self, run: Run) -> None:
         try:
-            self.give_up[run.kind](run, run.id, reason)
-        except Superseded as e:
-            log.info("superseded", kind=run.kind, id=run.id, why=e)
-            return
-        self._put_off(run, 0.0, str(reason))
+            self.reconcilers[run.kind](run, run.id)
+        except Impossible as e:
+            log.warning("impossible", kind=run.kind, id=run.id, why=e)
+            self.give_up[run.kind](run, run.id, e)
 
-    def _fail(self, run: Run, e: Exception) -> None:
+    def _failed(self, run: Run, e: Exception) -> End:
         cause = f"{e}" if e.__cause__ is None else f"{e} ({e.__cause__})"
         log.warning("failed, tried again", kind=run.kind, id=run.id, tries=run.tries + 1, error=cause)
         log.debug("traceback", trace=_trace(e))
-        self._put_off(run, min(MOST_SECONDS, 0.25 * 2**run.tries), f"{type(e).__name__}: {cause}", run.tries + 1)
+        pause = min(MOST_SECONDS, 0.25 * 2 ** min(run.tries, 10))
+        return run.put_off(pause, f"{type(e).__name__}: {cause}", run.tries + 1)
+
+
+def _lapse(tx: Tx) -> None:
+    """Nothing is written down: the lease runs out, and the row comes again."""
 
 
 def _trace(e: Exception) -> str:

@@ -24,9 +24,7 @@ client_token = sa.Table(
 )
 
 
-def claim(
-    tx: Tx, account: str, action: str, token: str, fingerprint: str, result: dict[str, Any]
-) -> Row | None:
+def claim(tx: Tx, account: str, action: str, token: str, fingerprint: str, result: dict[str, Any]) -> Row | None:
     """Remember what the first request with this token makes; None for the first one, its row for all others."""
     earlier = find(tx, account, action, token)
     if earlier is not None:

@@ -146,3 +146,24 @@ def take_in(tx: Tx, values: dict[str, object]) -> tuple[str, str]:
     )
     wake(tx, "image_file", file_id)
     return image_id, file_id
+
+
+def register(tx: Tx, account: str, file: Row, values: dict[str, object]) -> str:
+    """A new image of a file that was taken in; gives its id. `values`: name, and what differs from the defaults."""
+    id = ids.new("image")
+    facts = file.facts or {}
+    root_gib = max(1, -(-int(facts.get("virtual_size", 0)) // 2**30))
+    found = {"boot": facts.get("boot", "bios"), "architecture": facts.get("architecture", "x86_64")}
+    base = {"id": id, "account": account, "image_file": file.id, "location": file.location, "created": tx.now}
+    tx.insert(image, {**base, **found, "root_gib": root_gib, **values})
+    return id
+
+
+def change(tx: Tx, id: str, **values: object) -> None:
+    tx.change(image.update().where(image.c.id == id).values(**values))
+
+
+def deregister(tx: Tx, id: str) -> bool:
+    """Nothing can be launched from it any more; whether it was registered until now."""
+    mine = sa.and_(image.c.id == id, sa.not_(image.c.deregistered))
+    return tx.change(image.update().where(mine).values(deregistered=True)) == 1

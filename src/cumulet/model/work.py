@@ -41,28 +41,23 @@ def wake_new(tx: Tx, kind: str, ids: list[str]) -> None:
 
 
 def lease(tx: Tx, seconds: float, limit: int, kinds: list[str]) -> list[Row]:
-    """Take what is due and nobody holds, the longest due first; each with a new epoch."""
-    free = sa.or_(work.c.lease.is_(None), work.c.lease < tx.now)
+    """Take what is due and nobody holds, the longest due first; gives kind, id, wakes, tries and the new epoch."""
     query = (
-        sa.select(work.c.kind, work.c.id)
-        .where(work.c.due <= tx.now, free, work.c.kind.in_(kinds))
+        sa.select(work.c.kind, work.c.id, work.c.wakes, work.c.tries, (work.c.epoch + 1).label("epoch"))
+        .where(work.c.due <= tx.now, _free(tx), work.c.kind.in_(kinds))
         .order_by(work.c.due)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    taken = (lease_one(tx, found.kind, found.id, seconds) for found in tx.all(query))
-    return [row for row in taken if row is not None]
+    taken = tx.all(query) if limit > 0 else []
+    if taken:
+        these = sa.tuple_(work.c.kind, work.c.id).in_([(row.kind, row.id) for row in taken])
+        tx.change(work.update().where(these).values(lease=tx.now + seconds, epoch=work.c.epoch + 1))
+    return taken
 
 
-def lease_one(tx: Tx, kind: str, id: str, seconds: float) -> Row | None:
-    """Take one, due or not, unless somebody holds it; gives its row with the new epoch."""
-    free = sa.or_(work.c.lease.is_(None), work.c.lease < tx.now)
-    taken = tx.change(
-        work.update()
-        .where(work.c.kind == kind, work.c.id == id, free)
-        .values(lease=tx.now + seconds, epoch=work.c.epoch + 1)
-    )
-    return find(tx, kind, id) if taken else None
+def _free(tx: Tx) -> sa.ColumnElement[bool]:
+    return sa.or_(work.c.lease.is_(None), work.c.lease < tx.now)
 
 
 def find(tx: Tx, kind: str, id: str) -> Row | None:
@@ -72,7 +67,7 @@ def find(tx: Tx, kind: str, id: str) -> Row | None:
 def holds(tx: Tx, kind: str, id: str, epoch: int) -> bool:
     """Whether `epoch` is still the newest; locks the row until the end of the transaction."""
     mine = sa.and_(work.c.kind == kind, work.c.id == id, work.c.epoch == epoch)
-    return tx.change(work.update().where(mine).values(epoch=epoch)) == 1
+    return tx.first(sa.select(work.c.epoch).where(mine).with_for_update()) is not None
 
 
 def rest(tx: Tx, kind: str, id: str, epoch: int, wakes: int) -> None:
@@ -107,6 +102,5 @@ def next_due(tx: Tx) -> float | None:
 
 def is_due(tx: Tx, kinds: list[str]) -> bool:
     """Whether there is anything that `lease` would take."""
-    free = sa.or_(work.c.lease.is_(None), work.c.lease < tx.now)
-    query = sa.select(sa.literal(1)).where(work.c.due <= tx.now, free, work.c.kind.in_(kinds)).limit(1)
+    query = sa.select(sa.literal(1)).where(work.c.due <= tx.now, _free(tx), work.c.kind.in_(kinds)).limit(1)
     return tx.first(query) is not None

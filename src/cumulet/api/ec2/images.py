@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+import re
+from typing import Any
 
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
-from cumulet.api.ec2.image_rows import owned, usable
+from cumulet.api.ec2.image_rows import owned
+from cumulet.api.ec2.image_view import ALIAS, image_item
+from cumulet.api.ec2.launch_disk import root_disk
+from cumulet.api.ec2.launch_request import BlockDeviceMapping
 from cumulet.api.ec2.tagging import TagSpecification, tags_for
-from cumulet.api.ec2.validation import invalid
-from cumulet.lib import ids
+from cumulet.api.ec2.validation import described, missing
 from cumulet.lib.errors import Refusal
-from cumulet.model import image, tag
+from cumulet.model import Tx, image, tag
 from cumulet.model.database import Row
-from cumulet.wire.scalars import write_time
 
-_STATES = {"pending": "pending", "available": "available", "failed": "failed"}
+_NAME = re.compile(r"[a-zA-Z0-9()\[\] ./\-'@_]{3,128}")
+_DISK = "BlockDeviceMappings.Ebs"
 _FILTERS = {
     "architecture": "Architecture",
+    "block-device-mapping.delete-on-termination": f"{_DISK}.DeleteOnTermination",
     "block-device-mapping.device-name": "BlockDeviceMappings.DeviceName",
-    "block-device-mapping.volume-size": "BlockDeviceMappings.Ebs.VolumeSize",
-    "block-device-mapping.volume-type": "BlockDeviceMappings.Ebs.VolumeType",
-    "block-device-mapping.delete-on-termination": "BlockDeviceMappings.Ebs.DeleteOnTermination",
-    "block-device-mapping.encrypted": "BlockDeviceMappings.Ebs.Encrypted",
+    "block-device-mapping.encrypted": f"{_DISK}.Encrypted",
+    "block-device-mapping.snapshot-id": f"{_DISK}.SnapshotId",
+    "block-device-mapping.volume-size": f"{_DISK}.VolumeSize",
+    "block-device-mapping.volume-type": f"{_DISK}.VolumeType",
     "boot-mode": "BootMode",
     "creation-date": "CreationDate",
     "description": "Description",
@@ -31,12 +35,17 @@ _FILTERS = {
     "image-id": "ImageId",
     "image-type": "ImageType",
     "is-public": "Public",
+    "kernel-id": "KernelId",
     "manifest-location": "ImageLocation",
     "name": "Name",
-    "owner-id": "OwnerId",
     "owner-alias": "ImageOwnerAlias",
+    "owner-id": "OwnerId",
+    "platform": "Platform",
+    "product-code": "ProductCodes.ProductCodeId",
+    "ramdisk-id": "RamdiskId",
     "root-device-name": "RootDeviceName",
     "root-device-type": "RootDeviceType",
+    "sriov-net-support": "SriovNetSupport",
     "state": "State",
     "state-reason-code": "StateReason.Code",
     "state-reason-message": "StateReason.Message",
@@ -52,182 +61,104 @@ _FILTERS = {
     malformed="InvalidAMIID.Malformed",
     prefix="ami-",
     filters=dict(_FILTERS),
-    accepts={
-        "IncludeDeprecated": "no image is deprecated",
-        "IncludeDisabled": "no image is disabled",
-    },
+    accepts={"IncludeDeprecated": "no image is ever deprecated", "IncludeDisabled": "no image is ever disabled"},
 )
 def describe_images(
     ctx: Context, owners: list[str] | None = None, executable_users: list[str] | None = None
 ) -> list[Item]:
-    """The account's own images and the public ones; public ones are also `amazon`'s, so that configurations run."""
+    """The account's own images, the public ones and those that were opened to it."""
     with ctx.read() as tx:
+        rows = image.visible(tx, ctx.account)
         tags = tag.of_account(tx, ctx.account, ["image"])
-        items = [item(row, tags.get(row.id, [])) for row in image.visible(tx, ctx.account)]
-    if owners:
-        items = [one for one in items if any(_is_of(ctx, one, owner) for owner in owners)]
+        opened = image.permissions(tx, ctx.account) if executable_users else {}
     if executable_users:
-        items = [one for one in items if any(_may_run(ctx, one, user) for user in executable_users)]
-    return items
+        rows = [row for row in rows if _may_run(ctx, row, executable_users, opened.get(row.id, []))]
+    found = [image_item(row, tags.get(row.id, [])) for row in rows]
+    return [item for item in found if _is_of(ctx, item, owners)] if owners else found
 
 
-def _is_of(ctx: Context, one: Item, owner: str) -> bool:
-    if owner == "self":
-        return bool(one["OwnerId"] == ctx.account)
-    return bool(one["Public"]) if owner in ("amazon", "aws-marketplace") else bool(one["OwnerId"] == owner)
+def _is_of(ctx: Context, item: Item, owners: list[str]) -> bool:
+    wanted = [ctx.account if owner == "self" else owner for owner in owners]
+    return item["OwnerId"] in wanted or (item["ImageOwnerAlias"] == ALIAS and ALIAS in wanted)
 
 
-def _may_run(ctx: Context, one: Item, user: str) -> bool:
-    if user == "all":
-        return bool(one["Public"])
-    return bool(one["OwnerId"] == ctx.account) if user in ("self", ctx.account) else False
-
-
-def item(row: Row, tags: list[dict[str, str]]) -> Item:
-    """AWS's Image."""
-    disk = {"VolumeSize": row.root_gib, "VolumeType": "gp3", "DeleteOnTermination": True, "Encrypted": False}
-    found: Item = {
-        "ImageId": row.id,
-        "Name": row.name,
-        "Description": row.description or None,
-        "ImageLocation": row.location,
-        "OwnerId": row.account,
-        "ImageOwnerAlias": "amazon" if row.public else None,
-        "Public": row.public,
-        "State": _STATES.get(row.state or "", "invalid"),
-        "ImageType": "machine",
-        "Architecture": row.architecture,
-        "PlatformDetails": "Linux/UNIX",
-        "UsageOperation": "RunInstances",
-        "Hypervisor": "xen",
-        "VirtualizationType": "hvm",
-        "EnaSupport": True,
-        "SriovNetSupport": "simple",
-        "RootDeviceType": "ebs",
-        "RootDeviceName": row.root_device,
-        "BlockDeviceMappings": [{"DeviceName": row.root_device, "Ebs": disk}],
-        "CreationDate": write_time(row.created),
-        "BootMode": "uefi" if row.boot == "uefi" else "legacy-bios",
-        "Tags": tags,
-    }
-    if row.state == "failed":
-        found["StateReason"] = {"Code": row.reason_code, "Message": row.reason}
-    return found
-
-
-class AttributeValue(TypedDict, total=False):
-    Value: str
-
-
-class LaunchPermission(TypedDict, total=False):
-    Group: str
-
-
-class LaunchPermissions(TypedDict, total=False):
-    Add: list[LaunchPermission]
-    Remove: list[LaunchPermission]
+def _may_run(ctx: Context, row: Row, users: list[str], opened: list[str]) -> bool:
+    """AWS's ExecutableUsers: an explicit permission for one of these accounts, `self`, or for `all`."""
+    wanted = {ctx.account if user == "self" else user for user in users}
+    given_to_me = row.account != ctx.account and not row.public and ctx.account in wanted
+    return (row.public and "all" in wanted) or given_to_me or bool(wanted & set(opened))
 
 
 @action()
-def describe_image_attribute(ctx: Context, image_id: str, attribute: str) -> Result:
-    """One attribute of an image that the account may use."""
-    with ctx.read() as tx:
-        row = usable(tx, ctx.account, image_id)
-    shown = item(row, [])
-    values: dict[str, Item] = {
-        "description": {"Description": {"Value": row.description}},
-        "launchPermission": {"LaunchPermissions": [{"Group": "all"}] if row.public else []},
-        "blockDeviceMapping": {"BlockDeviceMappings": shown["BlockDeviceMappings"]},
-        "bootMode": {"BootMode": {"Value": shown["BootMode"]}},
-        "sriovNetSupport": {"SriovNetSupport": {"Value": shown["SriovNetSupport"]}},
-        "kernel": {"KernelId": {}},
-        "ramdisk": {"RamdiskId": {}},
-        "productCodes": {"ProductCodes": []},
-    }
-    if attribute not in values:
-        raise invalid(attribute, "attribute", f"Valid are {', '.join(values)}.")
-    return {"ImageId": row.id, **values[attribute]}
-
-
-@action()
-def modify_image_attribute(
-    ctx: Context,
-    image_id: str,
-    attribute: str = "",
-    description: AttributeValue | None = None,
-    launch_permission: LaunchPermissions | None = None,
-    operation_type: str = "",
-    user_groups: list[str] | None = None,
-) -> Result:
-    """Change an own image's description, or give it to all accounts (group `all`) and take it back."""
-    changes: dict[str, object] = {}
-    if description is not None:
-        changes["description"] = description.get("Value", "")
-    add = list((launch_permission or {}).get("Add", []))
-    remove = list((launch_permission or {}).get("Remove", []))
-    (add if operation_type == "add" else remove).extend({"Group": group} for group in user_groups or [])
-    for permission in [*add, *remove]:
-        if permission.get("Group") != "all":
-            raise Refusal("UnsupportedOperation", "Images are given to all accounts (Group=all), or to none.")
-    if add or remove:
-        changes["public"] = bool(add)
-    if not changes:
-        raise Refusal("InvalidParameterCombination", "No attribute to change was given.")
-    with ctx.write() as tx:
-        row = owned(tx, ctx.account, image_id)
-        tx.change(image.image.update().where(image.image.c.id == row.id).values(**changes))
-    return {}
-
-
-@action(
-    accepts={
-        "EnaSupport": "every guest has virtio, whatever is said",
-        "SriovNetSupport": "every guest has virtio, whatever is said",
-        "VirtualizationType": "all guests are fully virtual (hvm)",
-    }
-)
 def register_image(
     ctx: Context,
     name: str,
     image_location: str = "",
     description: str = "",
     architecture: str = "",
-    root_device_name: str = "",
+    root_device_name: str = "/dev/sda1",
+    virtualization_type: str = "hvm",
+    ena_support: bool = False,
+    sriov_net_support: str = "",
+    block_device_mappings: list[BlockDeviceMapping] | None = None,
     tag_specifications: list[TagSpecification] | None = None,
 ) -> Result:
-    """Give an image file that was imported before (`image_location`) a new name and id."""
-    tags = tags_for(tag_specifications, "image")
-    if not 3 <= len(name) <= 128:
-        raise Refusal("InvalidAMIName.Malformed", f"AMI names must be between 3 and 128 characters long, not '{name}'.")
+    """A new image of a file that the image command has taken in under `image_location`."""
+    _check_name(name)
     if not image_location:
-        raise Refusal("MissingParameter", "The request must contain the parameter ImageLocation.")
+        raise missing("ImageLocation")
+    if virtualization_type != "hvm":
+        raise Refusal("UnsupportedOperation", f"The VirtualizationType {virtualization_type} is not hvm.")
+    tags = tags_for(tag_specifications, "image")
+    shown = {"EnaSupport": ena_support, "SriovNetSupport": sriov_net_support or None}
+    values: dict[str, Any] = {"name": name, "description": described(description, "image"), "attributes": shown}
     with ctx.write() as tx:
         if image.named(tx, ctx.account, name) is not None:
-            raise Refusal("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI of this account.")
-        file = image.file_at(tx, ctx.account, image_location)
-        if file is None:
-            raise Refusal("InvalidManifest", f"There is no imported image at '{image_location}'; import it first.")
-        row = ids.new("image")
-        root_gib = max(1, -(-int(file.facts.get("virtual_size", 0)) // 2**30))
-        values = {"id": row, "account": ctx.account, "image_file": file.id, "name": name, "description": description}
-        values |= {"location": file.location, "root_gib": root_gib, "boot": file.facts.get("boot", "bios")}
-        values["architecture"] = architecture or file.facts.get("architecture", "x86_64")
-        tx.insert(image.image, values | {"root_device": root_device_name or "/dev/sda1", "created": tx.now})
-        tag.put(tx, ctx.account, row, "image", tags)
-    return {"ImageId": row}
+            raise Refusal("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by an AMI of this account.")
+        file = _file(tx, ctx.account, image_location, architecture)
+        id = image.register(tx, ctx.account, file, values | {"root_device": root_device_name})
+        _take_disk(tx, id, block_device_mappings or [], shown)
+        tag.put(tx, ctx.account, id, "image", tags)
+    return {"ImageId": id}
 
 
-@action(accepts={"DeleteAssociatedSnapshots": "images have no snapshots here"})
+@action(accepts={"DeleteAssociatedSnapshots": "an image has no snapshots here"})
 def deregister_image(ctx: Context, image_id: str) -> Result:
-    """No instance can be run from it any more; those that run go on."""
+    """Nothing can be launched from the image any more; what runs of it goes on."""
     with ctx.write() as tx:
         row = owned(tx, ctx.account, image_id)
-        tx.change(image.image.update().where(image.image.c.id == row.id).values(deregistered=True))
+        image.deregister(tx, row.id)
         tag.remove(tx, row.id)
     return {"Return": True}
 
 
-@action()
-def get_instance_uefi_data(ctx: Context, instance_id: str) -> Result:
-    """Terraform asks this of images too, and takes a refusal for "none"."""
-    raise Refusal("UnsupportedOperation", f"The UEFI variables of {instance_id} are not shown by this cloud.")
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise Refusal(
+            "InvalidAMIName.Malformed",
+            "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '[', "
+            f"']', ' ', '.', '/', '-', \"'\", '@' and '_'; {name[:140]!r} does not.",
+        )
+
+
+def _file(tx: Tx, account: str, location: str, architecture: str) -> Row:
+    """The file at this location, of this architecture if one is given; raises `Refusal`."""
+    file = image.file_at(tx, account, location)
+    if file is None:
+        raise Refusal(
+            "InvalidManifest",
+            f"There is no image file at the location '{location}'; `cumulet image import` takes one in.",
+        )
+    found = (file.facts or {}).get("architecture", architecture)
+    if architecture and found != architecture:
+        raise Refusal("InvalidParameterValue", f"The file at '{location}' is {found}, not {architecture}.")
+    return file
+
+
+def _take_disk(tx: Tx, id: str, mappings: list[BlockDeviceMapping], shown: dict[str, Any]) -> None:
+    """The root disk is as large and as lasting as the request has it."""
+    row = image.find(tx, id)
+    if mappings and row is not None:
+        disk = root_disk(row, mappings)
+        kept = {"VolumeType": disk.type, "DeleteOnTermination": disk.delete_on_termination}
+        image.change(tx, id, root_gib=disk.size_gib, attributes={**shown, **kept})

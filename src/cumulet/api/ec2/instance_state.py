@@ -15,7 +15,12 @@ from cumulet.model.database import Row
 _BY_USER = "Client.UserInitiatedShutdown"
 
 
-@action()
+@action(
+    accepts={
+        "Force": "a guest that is terminated is switched off at once in any case",
+        "SkipOsShutdown": "a guest that is terminated is switched off at once in any case",
+    }
+)
 def terminate_instances(ctx: Context, instance_ids: list[str]) -> Result:
     """Write down that these instances should be gone; all of them, or none if one is protected."""
     with ctx.write() as tx:
@@ -31,9 +36,18 @@ def terminate_instances(ctx: Context, instance_ids: list[str]) -> Result:
     return {"TerminatingInstances": changes}
 
 
-@action(accepts={"Hibernate": "false is the only value that is honoured: a guest is never hibernated"})
-def stop_instances(ctx: Context, instance_ids: list[str], force: bool = False) -> Result:
+@action()
+def stop_instances(
+    ctx: Context,
+    instance_ids: list[str],
+    force: bool = False,
+    skip_os_shutdown: bool = False,
+    hibernate: bool = False,
+) -> Result:
     """Have these guests shut down; switched off at once with `force`, else after the time of grace."""
+    if hibernate:
+        raise Refusal("UnsupportedHibernationConfiguration", "Guests of this cloud cannot be hibernated.")
+    force = force or skip_os_shutdown
     grace = 0.0 if force else ctx.config.stop_grace_seconds
 
     def stopped(tx: Tx, row: Row) -> dict[str, Any] | None:
@@ -68,6 +82,8 @@ def reboot_instances(ctx: Context, instance_ids: list[str]) -> Result:
     """Have these guests shut down and boot again; their state goes on being running."""
     with ctx.write() as tx:
         for row in named(tx, ctx.account, instance_ids):
+            if row.state == "terminated":
+                continue  # AWS: "Requests to reboot terminated instances are ignored"
             _expect(row, ["running"], "rebooted")
             values = {"generation": row.generation + 1, "force_after": tx.now + ctx.config.stop_grace_seconds}
             _move(tx, row, values)
@@ -106,7 +122,9 @@ def _change(tx: Tx, row: Row, wanted: Callable[[Tx, Row], dict[str, Any] | None]
 
 
 def _move(tx: Tx, row: Row, values: dict[str, Any]) -> None:
-    expected = {"desired": row.desired, "state": row.state, "generation": row.generation}
+    expected: dict[str, Any] = {"desired": row.desired, "state": row.state, "generation": row.generation}
+    if values.get("desired") == "terminated":
+        expected = {"desired": ["running", "stopped"]}  # whatever it has become meanwhile, it should go
     if not instance.move(tx, row.id, expected, **values):
         raise Refusal("IncorrectInstanceState", f"The instance '{row.id}' has changed meanwhile; try again.")
     work.wake(tx, "instance", row.id)

@@ -83,7 +83,7 @@ def shutdown_behavior(value: str) -> str:
     return value
 
 
-def auto_recovery(value: str) -> str:
+def recovery(value: str) -> str:
     if value not in ("default", "disabled"):
         raise invalid(value, "autoRecovery", "Expecting default or disabled.")
     return value
@@ -167,8 +167,8 @@ def _attributes(kind: Kind, cpus: dict[str, int], request: LaunchRequest) -> dic
         attributes["Monitoring"] = True
     if request.get("ebs_optimized"):
         attributes["EbsOptimized"] = True
-    if recovery := (request.get("maintenance_options") or {}).get("AutoRecovery"):
-        attributes["AutoRecovery"] = auto_recovery(recovery)
+    if wanted := (request.get("maintenance_options") or {}).get("AutoRecovery"):
+        attributes["AutoRecovery"] = recovery(wanted)
     if credits := (request.get("credit_specification") or {}).get("CpuCredits"):
         if not kind.burstable:
             raise Refusal(

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
+from cumulet.api.filters import Path
 from cumulet.lib.errors import Refusal
-from cumulet.model import tag, volume, work
+from cumulet.model import Tx, tag, volume, work
 from cumulet.model.database import Row
+from cumulet.wire.scalars import write_time
 
-_FILTERS = {
-    "attachment.attach-time": "Attachments.AttachTime",
+_FILTERS: dict[str, Path] = {
+    "attachment.attach-time": lambda item: [write_time(one["AttachTime"]) for one in item["Attachments"]],
     "attachment.delete-on-termination": "Attachments.DeleteOnTermination",
     "attachment.device": "Attachments.Device",
     "attachment.instance-id": "Attachments.InstanceId",
     "attachment.status": "Attachments.State",
     "availability-zone": "AvailabilityZone",
-    "create-time": "CreateTime",
+    "create-time": lambda item: write_time(item["CreateTime"]),
     "encrypted": "Encrypted",
+    "fast-restored": "FastRestored",
+    "multi-attach-enabled": "MultiAttachEnabled",
     "size": "Size",
     "snapshot-id": "SnapshotId",
     "status": "State",
@@ -32,7 +36,8 @@ _FILTERS = {
     missing="InvalidVolume.NotFound",
     malformed="InvalidParameterValue",
     prefix="vol-",
-    filters=dict(_FILTERS),
+    filters=_FILTERS,
+    accepts={"IncludeManagedResources": "no volume here is managed by a service of AWS"},
 )
 def describe_volumes(ctx: Context) -> list[Item]:
     """The account's volumes, each with the instance that it is in."""
@@ -41,64 +46,15 @@ def describe_volumes(ctx: Context) -> list[Item]:
         return [_item(row, tags.get(row.id, [])) for row in volume.of_account(tx, ctx.account)]
 
 
-def _item(row: Row, tags: list[dict[str, str]]) -> Item:
-    attachment = {
-        "VolumeId": row.id,
-        "InstanceId": row.instance,
-        "Device": row.device,
-        "State": "attached" if row.desired == "present" else "detaching",
-        "AttachTime": row.attached or row.created,
-        "DeleteOnTermination": row.delete_on_termination,
-    }
-    free = "creating" if row.state == "creating" else "available"
-    return {
-        "VolumeId": row.id,
-        "Size": row.size_gib,
-        "VolumeType": row.type,
-        "AvailabilityZone": row.zone,
-        "State": "deleting" if row.desired == "absent" else ("in-use" if row.instance else free),
-        "CreateTime": row.created,
-        "Encrypted": False,
-        "MultiAttachEnabled": False,
-        "SnapshotId": "",
-        "Iops": 3000,
-        "Throughput": 125,
-        "Attachments": [attachment] if row.instance else [],
-        "Tags": tags,
-    }
-
-
-@describes("VolumesModifications", id="VolumeId", ids="volume_ids", missing="InvalidVolumeModification.NotFound")
+@describes(
+    "VolumesModifications",
+    id="VolumeId",
+    ids="volume_ids",
+    missing="InvalidVolumeModification.NotFound",
+    filters={"modification-state": "ModificationState", "volume-id": "VolumeId"},
+)
 def describe_volumes_modifications(ctx: Context) -> list[Item]:
     """No volume has been modified: that is not possible yet."""
-    return []
-
-
-@describes(
-    "LaunchTemplates",
-    id="LaunchTemplateId",
-    ids="launch_template_ids",
-    missing="InvalidLaunchTemplateId.NotFound",
-)
-def describe_launch_templates(ctx: Context, launch_template_names: list[str] | None = None) -> list[Item]:
-    """There are none yet; Terraform asks before each plan of an instance."""
-    if launch_template_names:
-        names = ", ".join(launch_template_names)
-        raise Refusal(
-            "InvalidLaunchTemplateName.NotFoundException",
-            f"At least one of the launch templates does not exist: {names}",
-        )
-    return []
-
-
-@describes(
-    "IamInstanceProfileAssociations",
-    id="AssociationId",
-    ids="association_ids",
-    missing="InvalidAssociationID.NotFound",
-)
-def describe_iam_instance_profile_associations(ctx: Context) -> list[Item]:
-    """There are no instance profiles yet."""
     return []
 
 
@@ -106,12 +62,56 @@ def describe_iam_instance_profile_associations(ctx: Context) -> list[Item]:
 def delete_volume(ctx: Context, volume_id: str) -> Result:
     """Have a volume that no instance holds go, such as a root disk that has outlived its instance."""
     with ctx.write() as tx:
-        row = volume.find(tx, volume_id)
-        if row is None or row.account != ctx.account:
-            raise Refusal("InvalidVolume.NotFound", f"The volume '{volume_id}' does not exist.")
+        row = _found(tx, ctx.account, volume_id)
         if row.instance is not None:
             raise Refusal("VolumeInUse", f"Volume {volume_id} is currently attached to {row.instance}")
         table = volume.volume
         tx.change(table.update().where(table.c.id == row.id).values(desired="absent"))
         work.wake(tx, "volume", row.id)
     return {}
+
+
+def _found(tx: Tx, account: str, id: str) -> Row:
+    row = volume.find(tx, id)
+    if row is None or row.account != account:
+        raise Refusal("InvalidVolume.NotFound", f"The volume '{id}' does not exist.")
+    return row
+
+
+def _item(row: Row, tags: list[dict[str, str]]) -> Item:
+    performance: Item = {"gp3": {"Iops": 3000, "Throughput": 125}, "gp2": {"Iops": max(100, 3 * row.size_gib)}}
+    return {
+        "VolumeId": row.id,
+        "Size": row.size_gib,
+        "VolumeType": row.type,
+        "AvailabilityZone": row.zone,
+        "State": _state(row),
+        "CreateTime": row.created,
+        "Encrypted": False,
+        "FastRestored": False,
+        "MultiAttachEnabled": False,
+        "SnapshotId": "",
+        **performance.get(row.type, {}),
+        "Attachments": [_attachment(row)] if row.instance is not None else [],
+        "Tags": tags,
+    }
+
+
+def _state(row: Row) -> str:
+    if row.desired == "absent":
+        return "deleting"
+    if row.state != "ready":
+        return "creating"
+    return "in-use" if row.instance is not None else "available"
+
+
+def _attachment(row: Row) -> Item:
+    there = "attached" if row.state == "ready" else "attaching"
+    return {
+        "VolumeId": row.id,
+        "InstanceId": row.instance,
+        "Device": row.device,
+        "State": "detaching" if row.desired == "absent" else there,
+        "AttachTime": row.attached or row.created,
+        "DeleteOnTermination": row.delete_on_termination,
+    }

@@ -25,6 +25,7 @@ from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
 
 log = Log("hypervisor")
+_EMULATED = Emulation()
 _PRESS_AGAIN = 5.0
 """Seconds until the power button is pressed once more: a guest that was booting has not felt the first time."""
 _OFF = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED)
@@ -45,14 +46,14 @@ class LibvirtHypervisor:
         self,
         uri: str,
         directories: Directories,
-        emulation: Emulation | None = None,
+        emulation: Emulation | Callable[[], Emulation] = _EMULATED,
         on_change: Callable[[str], None] = lambda _: None,
         *,
         clock: Clock | None = None,
         boot_id_file: Path = Path("/proc/sys/kernel/random/boot_id"),
     ) -> None:
         self.directories = directories
-        self.emulation = emulation or Emulation()
+        self._emulation = emulation
         self._on_change = on_change
         self._clock = clock or Clock()
         self._boot_id_file = boot_id_file
@@ -151,7 +152,8 @@ class LibvirtHypervisor:
 
     def _define(self, spec: InstanceSpec, generation: int) -> tuple[Any, Facts]:
         known = Facts(spec.id, generation, self._boot())
-        xml = domain_xml(spec, known, self.directories, self.emulation)
+        emulation = self._emulation if isinstance(self._emulation, Emulation) else self._emulation()
+        xml = domain_xml(spec, known, self.directories, emulation)
         return self._connection.get().defineXML(xml), known
 
     def _start(self, spec: InstanceSpec) -> None:

@@ -351,7 +351,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_work_due"), ["due"], unique=False)
 
 
-
 def downgrade() -> None:
     with op.batch_alter_table("work", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_work_due"))

@@ -1,0 +1,58 @@
+"""From rows to AWS's Image."""
+
+from __future__ import annotations
+
+from cumulet.api.actions import Item
+from cumulet.api.ec2.instance_view import BOOT_MODES
+from cumulet.model.database import Row
+from cumulet.wire.scalars import write_time
+
+ALIAS = "amazon"
+"""AWS's word for who provides the public images; here that is the cloud's operator."""
+
+
+def image_item(row: Row, tags: list[dict[str, str]]) -> Item:
+    """An image with its file's state, as `model.image` gives it."""
+    return {
+        "ImageId": row.id,
+        "Name": row.name,
+        "Description": row.description or None,
+        "ImageLocation": row.location,
+        "OwnerId": row.account,
+        "ImageOwnerAlias": ALIAS if row.public and row.provided else None,
+        "Public": row.public,
+        "State": row.state or "failed",
+        "StateReason": _reason(row),
+        "CreationDate": write_time(row.created),
+        "ImageType": "machine",
+        "Architecture": row.architecture,
+        "PlatformDetails": "Linux/UNIX",
+        "UsageOperation": "RunInstances",
+        "Hypervisor": "xen",
+        "VirtualizationType": "hvm",
+        "EnaSupport": row.attributes.get("EnaSupport", False),
+        "SriovNetSupport": row.attributes.get("SriovNetSupport"),
+        "RootDeviceType": "ebs",
+        "RootDeviceName": row.root_device,
+        "BlockDeviceMappings": block_devices(row),
+        "BootMode": BOOT_MODES.get(row.boot),
+        "ProductCodes": [],
+        "Tags": tags,
+    }
+
+
+def block_devices(row: Row) -> list[Item]:
+    """The image's one disk."""
+    ebs = {
+        "DeleteOnTermination": row.attributes.get("DeleteOnTermination", True),
+        "VolumeSize": row.root_gib,
+        "VolumeType": row.attributes.get("VolumeType", "gp3"),
+        "Encrypted": False,
+    }
+    return [{"DeviceName": row.root_device, "Ebs": ebs}]
+
+
+def _reason(row: Row) -> Item | None:
+    if row.state is None:
+        return {"Code": "Client.InternalError", "Message": "The image's file has been removed."}
+    return {"Code": row.reason_code, "Message": row.reason} if row.reason_code else None

@@ -1,0 +1,101 @@
+"""`python -m cumulet.cli.docs DIRECTORY`: the pages of the documentation that are made from the program itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cumulet.lib.config import MEANINGS, Config
+
+_MADE = "<!-- Made by `python -m cumulet.cli.docs`; change the program instead. -->\n\n"
+
+
+def pages() -> dict[str, str]:
+    """Each page's text by the name of its file in `docs/`."""
+    return {"configuration.md": configuration(), "actions.md": actions()}
+
+
+def configuration() -> str:
+    """The settings: key, default and meaning."""
+    import msgspec
+
+    defaults = msgspec.to_builtins(Config(), enc_hook=str)
+    rows = [(f"`{key}`", _value(defaults[key]), text) for key, text in zip(defaults, MEANINGS, strict=True)]
+    head = (
+        "# Configuration\n\n" + _MADE + "A setting comes from the command line, else from `CUMULET_KEY` in the "
+        "environment (lists with commas), else from the TOML file that `--config` or `CUMULET_CONFIG` names, else from "
+        "its default. `cumulet config` shows what holds and where it comes from.\n\n"
+    )
+    return head + _table(("key", "default", "meaning"), rows)
+
+
+def _value(default: Any) -> str:
+    if isinstance(default, bool):
+        return "`true`" if default else "`false`"
+    if isinstance(default, list):
+        return ", ".join(f"`{part}`" for part in default) or "none"
+    return f"`{default}`" if default not in ("", {}) else "none"
+
+
+def actions() -> str:
+    """The actions, with the parameters and filters that they honour, and those that have no effect."""
+    from cumulet.api.app import SERVICES
+    from cumulet.wire.models import load
+
+    names = [module.__name__.rpartition(".")[2] for module in SERVICES]
+    head = (
+        "# Actions\n\n" + _MADE + "An action that is not here answers `UnsupportedOperation`, and so does a parameter "
+        "that is not named; `DryRun` works with every action of EC2.\n"
+    )
+    return head + "".join(_service(name, load(name)) for name in names)
+
+
+def _service(service: str, model: Any) -> str:
+    from cumulet.api.actions import ACTIONS
+
+    found = sorted((action for action in ACTIONS.values() if action.service == service), key=lambda one: one.name)
+    rows = [_row(action, model) for action in found]
+    columns = ("action", "parameters", "accepted, without effect", "filters")
+    return f"\n## {service.upper()}\n\n{len(rows)} actions.\n\n{_table(columns, rows)}"
+
+
+def _row(action: Any, model: Any) -> tuple[str, ...]:
+    parameters = list(_parameters(action, model))
+    accepted = [f"`{name}`: {reason}" for name, reason in sorted(action.accepts.items())]
+    filters = [f"`{name}`" for name in sorted(action.listing.filters)] if action.listing else []
+    return f"`{action.name}`", "<br>".join(parameters), "<br>".join(accepted), ", ".join(filters)
+
+
+def _parameters(action: Any, model: Any) -> Iterator[str]:
+    """What is honoured: parameters of the function, and those that a listing sees to."""
+    from cumulet.api.dispatch import LISTING
+    from cumulet.wire.names import python_name
+
+    members = {python_name(member): member for member in model.input(action.name).members}
+    for name, tree in action.honoured().items():
+        yield f"`{members[name]}`" + (f" ({_inner(tree)})" if tree else "")
+    if action.listing:
+        own = members.get(action.listing.ids)
+        yield from (f"`{name}`" for name in (own, *LISTING) if name in members.values())
+
+
+def _inner(tree: dict[str, Any]) -> str:
+    return ", ".join(f"`{name}`" + (f" ({_inner(inner)})" if inner else "") for name, inner in tree.items())
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [columns, tuple("---" for _ in columns), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+
+
+def main(arguments: list[str]) -> None:
+    """Write the pages into the directory that is named, `docs` by default."""
+    directory = Path(arguments[0] if arguments else "docs")
+    for name, text in pages().items():
+        (directory / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

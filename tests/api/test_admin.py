@@ -1,0 +1,122 @@
+"""What the cloud answers below `/_cumulet/`, asked without HTTP."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api.conftest import TestedCloud
+
+from cumulet.admin import TOKEN_HEADER, Administration, make_token
+from cumulet.lib.config import Config
+from cumulet.services import Cloud
+
+
+@pytest.fixture
+def admin(cloud: TestedCloud) -> Administration:
+    return Administration(cloud.cloud, make_token(cloud.config.state_dir))
+
+
+def ask(admin: Administration, method: str, path: str, **headers: str) -> tuple[int, dict[str, Any]]:
+    answer = admin(method, f"/_cumulet/{path}", headers, b"")
+    assert answer is not None
+    return answer[0], json.loads(answer[1])
+
+
+def explained(admin: Administration, cloud: TestedCloud, id: str) -> dict[str, Any]:
+    token = (cloud.config.state_dir / "admin.token").read_text()
+    status, found = ask(admin, "GET", f"explain/{id}", **{TOKEN_HEADER: token})
+    assert status == 200, found
+    return found
+
+
+def launch(cloud: TestedCloud, number: int = 1) -> list[str]:
+    made = cloud.client().run_instances(ImageId=cloud.image, MinCount=number, MaxCount=number)
+    return [instance["InstanceId"] for instance in made["Instances"]]
+
+
+def test_health_is_open_to_all(admin: Administration) -> None:
+    assert ask(admin, "GET", "health") == (200, {"status": "ok"})
+
+
+def test_other_paths_and_methods_are_not_there(admin: Administration) -> None:
+    assert admin("GET", "/_cumulet/nothing", {}, b"") is None
+    assert admin("GET", "/_cumulet/reset", {}, b"") is None
+    assert admin("POST", "/_cumulet/health", {}, b"") is None
+
+
+def test_only_a_test_can_be_reset(tmp_path: Path) -> None:
+    cloud = Cloud(Config(state_dir=tmp_path, drivers="fake", host_name="h1"))
+    cloud.prepare()
+    status, found = ask(Administration(cloud, "secret"), "POST", "reset")
+    assert (status, found) == (403, {"error": "only a cloud that was started with --test can be reset"})
+    cloud.stop()
+
+
+def test_a_reset_empties_every_account_and_the_hosts(cloud: TestedCloud, admin: Administration) -> None:
+    ec2, other = cloud.client(), cloud.account("other").client()
+    launch(cloud, 3)
+    ec2.create_security_group(GroupName="web", Description="web")
+    other.create_key_pair(KeyName="theirs")
+    ec2.allocate_address()
+    old = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    cloud.settle()
+    assert ask(admin, "POST", "reset") == (200, {"status": "ok"})
+    cloud.cloud.engine.stop()
+    assert ec2.describe_instances()["Reservations"] == []
+    assert [group["GroupName"] for group in ec2.describe_security_groups()["SecurityGroups"]] == ["default"]
+    assert ec2.describe_addresses()["Addresses"] == []
+    assert other.describe_key_pairs()["KeyPairs"] == []
+    assert [vpc["VpcId"] == old for vpc in ec2.describe_vpcs()["Vpcs"]] == [False]
+    world = {role: part.driver.observe() for role, part in cloud.cloud.parts.items()}
+    assert {role: len(seen) for role, seen in world.items()} == {"compute": 0, "network": 0, "volume": 0, "image": 1}
+
+
+def test_after_a_reset_instances_run_from_the_image_that_was_there(cloud: TestedCloud, admin: Administration) -> None:
+    cloud.client().deregister_image(ImageId=cloud.image)
+    ask(admin, "POST", "reset")
+    cloud.cloud.engine.stop()
+    (id,) = launch(cloud)
+    cloud.settle()
+    found = cloud.client().describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]
+    assert found["State"]["Name"] == "running"
+
+
+def test_explain_needs_the_token(cloud: TestedCloud, admin: Administration) -> None:
+    (id,) = launch(cloud)
+    assert ask(admin, "GET", f"explain/{id}")[0] == 403
+    assert ask(admin, "GET", f"explain/{id}", **{TOKEN_HEADER: "guess"})[0] == 403
+    assert stat.S_IMODE((cloud.config.state_dir / "admin.token").stat().st_mode) == 0o600
+
+
+def test_explain_says_what_a_new_instance_waits_for(cloud: TestedCloud, admin: Administration) -> None:
+    (id,) = launch(cloud)
+    found = explained(admin, cloud, id)
+    assert (found["kind"], found["desired"], found["state"], found["hosts"]) == ("instance", "running", "pending", [])
+    assert {part["kind"] for part in found["waits_for"]} >= {"volume"}
+    assert found["work"]["rests"] is False
+
+
+def test_explain_says_what_the_host_sees_of_a_running_one(cloud: TestedCloud, admin: Administration) -> None:
+    (id,) = launch(cloud)
+    cloud.settle()
+    found = explained(admin, cloud, id)
+    assert (found["state"], found["waits_for"], found["work"]["rests"]) == ("running", [], True)
+    assert found["host_says"]["h1"]["state"] == "running"
+    cloud.cloud.parts["compute"].driver.remove(id)
+    assert explained(admin, cloud, id)["host_says"] == {"h1": "it is not there"}
+
+
+def test_explain_of_an_image_is_that_of_its_file(cloud: TestedCloud, admin: Administration) -> None:
+    found = explained(admin, cloud, cloud.image)
+    assert (found["kind"], found["state"]) == ("image_file", "available")
+
+
+def test_explain_of_what_is_not_there_says_so(cloud: TestedCloud, admin: Administration) -> None:
+    token = (cloud.config.state_dir / "admin.token").read_text()
+    status, found = ask(admin, "GET", "explain/i-0123", **{TOKEN_HEADER: token})
+    assert status == 404
+    assert "there is no i-0123" in found["error"]

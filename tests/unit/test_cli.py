@@ -1,0 +1,205 @@
+"""The command `cumulet` on a state directory for which no cloud runs."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shlex
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cumulet.cli import cumulet
+from cumulet.cli.running import only_one, pid
+from cumulet.lib.errors import Failure
+
+
+class Shell:
+    """Runs the command for a state directory."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+
+    def run(self, *words: str) -> Result:
+        environ = {key: None for key in os.environ if key.startswith("CUMULET_")}
+        return CliRunner().invoke(cumulet, [*words, "--state-dir", str(self.state)], env={**environ, **FAKE})
+
+    def json(self, *words: str) -> object:
+        done = self.run(*words, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+
+FAKE = {"CUMULET_DRIVERS": "fake", "CUMULET_HOST_NAME": "h1"}
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path / "state")
+
+
+@pytest.fixture
+def made(shell: Shell) -> Shell:
+    """A cloud that has been made, with an account `bob`."""
+    shell.json("account", "create", "bob")
+    return shell
+
+
+def test_a_cloud_that_is_not_there_is_said_in_one_line(shell: Shell) -> None:
+    done = shell.run("status")
+    assert done.exit_code == 1
+    assert done.stderr == f"cumulet: there is no cloud in {shell.state} yet: `cumulet up` starts one\n"
+    assert not shell.state.exists()
+
+
+def test_a_wrong_command_line_is_a_usage_error(shell: Shell) -> None:
+    assert shell.run("nonsense").exit_code == 2
+    assert shell.run("image", "import").exit_code == 2
+
+
+def test_a_wrong_setting_is_named(shell: Shell) -> None:
+    done = CliRunner().invoke(cumulet, ["config"], env={"CUMULET_THREADS": "many"})
+    assert done.exit_code == 1
+    assert done.stderr.startswith("cumulet: the setting threads is 'many'")
+
+
+def test_a_new_account_has_ids_and_a_key_that_env_exports(made: Shell) -> None:
+    (one,) = [row for row in made.json("account", "list") if row["name"] == "bob"]  # type: ignore[attr-defined]
+    lines = made.run("env", "--account", "bob").stdout.splitlines()
+    exported = dict(shlex.split(line.removeprefix("export "))[0].split("=", 1) for line in lines)
+    assert one["access_keys"] == [exported["AWS_ACCESS_KEY_ID"]]
+    assert exported["AWS_ENDPOINT_URL"] == "http://127.0.0.1:8773"
+    assert exported["AWS_DEFAULT_REGION"] == "us-east-1"
+    assert len(exported["AWS_SECRET_ACCESS_KEY"]) == 40
+    assert len(one["account"]) == 12
+
+
+def test_a_name_that_is_taken_is_refused(made: Shell) -> None:
+    done = made.run("account", "create", "bob")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("cumulet: the name bob is taken")
+    assert len(made.json("account", "list")) == 2  # type: ignore[arg-type]
+
+
+def test_an_unknown_account_has_no_environment(made: Shell) -> None:
+    done = made.run("env", "--account", "eve")
+    assert done.exit_code == 1
+    assert "there is no account eve; there are: admin, bob" in done.stderr
+
+
+def test_only_the_owner_can_read_the_database(made: Shell) -> None:
+    assert stat.S_IMODE((made.state / "cumulet.db").stat().st_mode) == 0o600
+
+
+def test_the_database_says_from_which_version_to_which(shell: Shell) -> None:
+    first = shell.json("db", "sync")
+    assert first == {"before": "", "after": "0001"}
+    assert shell.json("db", "version") == {"version": "0001", "known": "0001"}
+    assert "nothing to do" in shell.run("db", "sync").stdout
+
+
+def test_the_origin_of_each_setting_is_shown(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "cumulet.toml"
+    file.write_text('region = "eu-west-1"\n[instance_types."x1.huge"]\nvcpus = 8\nmemory_mib = 1024\n')
+    rows = {row["key"]: row for row in shell.json("config", "--config", str(file))}  # type: ignore[attr-defined]
+    assert (rows["region"]["value"], rows["region"]["origin"]) == ("eu-west-1", str(file))
+    assert (rows["drivers"]["value"], rows["drivers"]["origin"]) == ("fake", "environment")
+    assert (rows["state_dir"]["value"], rows["state_dir"]["origin"]) == (str(shell.state), "command")
+    assert rows["threads"]["origin"] == "default"
+    assert rows["instance_types"]["value"] == {"x1.huge": {"vcpus": 8, "memory_mib": 1024}}
+
+
+def test_the_password_of_the_database_is_not_shown(shell: Shell) -> None:
+    environ = {"CUMULET_DATABASE_URL": "postgresql://cloud:hunter2@db/cloud"}
+    done = CliRunner().invoke(cumulet, ["config", "--json"], env=environ)
+    assert "hunter2" not in done.output
+    assert "cloud:***@db" in done.output
+
+
+def test_without_a_running_cloud_an_image_waits_for_the_next_start(made: Shell, tmp_path: Path) -> None:
+    disk = tmp_path / "debian 12.qcow2"
+    disk.write_bytes(b"QFI\xfb")
+    done = made.run("image", "import", str(disk), "--public")
+    assert done.exit_code == 0, done.output
+    assert "will be taken in when the cloud runs" in done.stdout
+    (row,) = [row for row in made.json("image", "list") if row["name"] == "debian 12"]  # type: ignore[attr-defined]
+    assert (row["state"], row["public"], row["account"]) == ("pending", True, "admin")
+
+
+def test_a_file_that_is_not_there_is_not_taken_in(made: Shell) -> None:
+    done = made.run("image", "import", "/nowhere/disk.qcow2")
+    assert (done.exit_code, done.stderr) == (1, "cumulet: there is no file /nowhere/disk.qcow2\n")
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A web server with one disk on it."""
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "disk.raw").write_bytes(b"x" * 3_000_000)
+
+    class Files(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments, directory=str(tmp_path / "www"))  # type: ignore[arg-type]
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_image_is_downloaded_whole(made: Shell, web: str) -> None:
+    assert made.run("image", "import", f"{web}/disk.raw", "--name", "far").exit_code == 0
+    (file,) = (made.state / "incoming").iterdir()
+    assert file.read_bytes() == b"x" * 3_000_000
+
+
+def test_a_download_that_fails_leaves_nothing(made: Shell, web: str) -> None:
+    done = made.run("image", "import", f"{web}/nothing.raw")
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"cumulet: downloading {web}/nothing.raw: HTTP Error 404")
+    assert list((made.state / "incoming").iterdir()) == []
+
+
+def test_a_resource_that_is_not_there_cannot_be_explained(made: Shell) -> None:
+    assert "there is no i-0123" in made.run("explain", "i-0123").stderr
+    assert "is not the id of an instance" in made.run("explain", "hello").stderr
+
+
+def test_doctor_says_what_to_do_and_fails_for_a_problem(made: Shell) -> None:
+    rows = {row["part"]: row for row in made.json("doctor")}  # type: ignore[attr-defined]
+    assert rows["database"] == {"part": "database", "level": "ok", "text": "version 0001", "advice": ""}
+    assert rows["services"]["level"] == "warning"
+    (made.state / "cumulet.db").write_bytes(b"this is no database" * 100)
+    done = made.run("doctor", "--json")
+    rows = {row["part"]: row for row in json.loads(done.stdout)}
+    assert (done.exit_code, rows["database"]["level"]) == (1, "problem")
+
+
+def test_one_state_directory_has_one_cloud(tmp_path: Path) -> None:
+    with only_one(tmp_path):
+        assert pid(tmp_path) == os.getpid()
+        with pytest.raises(Failure, match=f"pid {os.getpid()}"), only_one(tmp_path):
+            pass
+    assert pid(tmp_path) is None
+
+
+def test_a_real_cloud_cannot_be_one_for_tests(shell: Shell) -> None:
+    done = shell.run("up", "--drivers", "real", "--test")
+    assert done.exit_code == 1
+    assert "--drivers fake only" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete_the_command(name: str) -> None:
+    done = CliRunner().invoke(cumulet, ["completion", name])
+    assert done.exit_code == 0
+    assert "_CUMULET_COMPLETE" in done.stdout

@@ -1,0 +1,80 @@
+"""The schema's history leads to what the program's tables say, there and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+
+import cumulet.model.migrations
+from cumulet.lib.errors import Failure
+from cumulet.model import Database, migrate, tables
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    return Database(f"sqlite:///{tmp_path}/cumulet.db")
+
+
+def names(database: Database) -> set[str]:
+    return set(sa.inspect(database.engine).get_table_names())
+
+
+def differences(database: Database) -> list[object]:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, tables.metadata))
+
+
+def downgrade_to_nothing(database: Database) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(cumulet.model.migrations.__file__).parent))
+    with database.engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        connection.commit()
+
+
+def test_a_new_database_is_as_the_tables_say(database: Database) -> None:
+    assert migrate.upgrade(database) == ("", migrate.newest())
+    assert differences(database) == []
+    assert names(database) >= set(tables.metadata.tables)
+
+
+def test_a_table_that_lacks_a_column_is_noticed(database: Database) -> None:
+    migrate.upgrade(database)
+    with database.write() as tx:
+        tx.connection.exec_driver_sql("ALTER TABLE account DROP COLUMN canonical_id")
+    assert len(differences(database)) == 1
+
+
+def test_an_upgraded_database_stays_as_it_is(database: Database) -> None:
+    migrate.upgrade(database)
+    assert migrate.upgrade(database) == (migrate.newest(), migrate.newest())
+
+
+def test_the_steps_can_be_taken_back_and_again(database: Database) -> None:
+    migrate.upgrade(database)
+    downgrade_to_nothing(database)
+    assert names(database) == {"alembic_version"}
+    migrate.upgrade(database)
+    assert differences(database) == []
+
+
+def test_a_newer_schema_is_refused(database: Database) -> None:
+    migrate.upgrade(database)
+    with database.write() as tx:
+        tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Failure, match="9999.*newer program"):
+        migrate.upgrade(database)
+
+
+def test_a_database_made_for_a_test_is_not_taken_for_a_real_one(database: Database) -> None:
+    migrate.upgrade(database, quick=True)
+    with pytest.raises(Failure, match="made for a test"):
+        migrate.upgrade(database)
