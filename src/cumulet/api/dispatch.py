@@ -175,4 +175,6 @@ def _missing_text(how: Listing, lacking: list[str]) -> str:
         "DhcpOption": "dhcpOption ID",
     }
     name = noun.get(kind, kind)
+    if kind == "AMI":
+        shown = f"'[{', '.join(lacking)}]'"  # AWS has brackets here and nowhere else
     return f"The {name}{'s' if len(lacking) > 1 else ''} {shown} do{'' if len(lacking) > 1 else 'es'} not exist"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path

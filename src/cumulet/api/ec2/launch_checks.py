@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from typing import Any, NamedTuple
 
 from cumulet.api.ec2.launch_request import CpuOptions, LaunchRequest
-from cumulet.api.ec2.metadata_options import options_of
+from cumulet.api.ec2.metadata_options import check_tags, options_of
 from cumulet.api.ec2.tagging import tags_for
 from cumulet.api.ec2.validation import invalid
 from cumulet.lib.config import Config
@@ -19,8 +18,6 @@ DEFAULT_TYPE = "m1.small"
 MOST_USER_DATA = 16 * 1024
 LONGEST_TOKEN = 64
 TAGGED = ("instance", "volume", "network-interface")
-_TAG_IN_METADATA = re.compile(r"[0-9a-zA-Z\-_+=,.@:]{1,255}")
-_RESERVED_IN_METADATA = (".", "..", "_index")
 
 
 class Launch(NamedTuple):
@@ -40,7 +37,7 @@ def checked(config: Config, request: LaunchRequest) -> Launch:
     tags = {resource: tags_for(request.get("tag_specifications"), resource, TAGGED) for resource in TAGGED}
     options = options_of(dict(request.get("metadata_options") or {}))
     if options.get("InstanceMetadataTags") == "enabled":
-        check_tags_in_metadata(list(tags["instance"]))
+        check_tags(list(tags["instance"]))
     cpus = _cpu_options(kind, request.get("cpu_options"))
     columns = {
         "type": kind.name,
@@ -93,17 +90,6 @@ def cpu_credits(value: str) -> str:
     if value not in ("standard", "unlimited"):
         raise invalid(value, "cpuCredits", "Expecting standard or unlimited.")
     return value
-
-
-def check_tags_in_metadata(keys: list[str]) -> None:
-    """Raises `Refusal` for a tag that has no place among the paths of the metadata service (IMDS documentation)."""
-    for key in keys:
-        if not _TAG_IN_METADATA.fullmatch(key) or key in _RESERVED_IN_METADATA:
-            raise Refusal(
-                "InvalidParameterValue",
-                f"'{key}' is not a valid tag key. Tag keys must match pattern ([0-9a-zA-Z\\-_+=,.@:]{{1,255}}), "
-                "and must not be a reserved name ('.', '..', '_index')",
-            )
 
 
 def refuse_unsupported(request: LaunchRequest) -> None:

@@ -21,20 +21,22 @@ class RootDisk(NamedTuple):
 
 def root_disk(image: Row, mappings: list[BlockDeviceMapping]) -> RootDisk:
     """The root disk of an instance of this image; raises `Refusal` InvalidBlockDeviceMapping for what cannot be."""
+    kept = image.attributes
+    usual = RootDisk(image.root_gib, kept.get("VolumeType", "gp3"), kept.get("DeleteOnTermination", True))
     if not mappings:
-        return RootDisk(image.root_gib, "gp3", True)
+        return usual
     if len(mappings) > 1 or mappings[0].get("DeviceName") != image.root_device:
         raise _wrong(
             f"An instance of this cloud is launched with its root disk only, {image.root_device} of the image "
             f"'{image.id}'; given are {', '.join(one.get('DeviceName', 'no DeviceName') for one in mappings)}."
         )
     ebs = mappings[0].get("Ebs") or {}
-    kind = ebs.get("VolumeType", "gp3")
+    kind = ebs.get("VolumeType", usual.type)
     if kind not in TYPES:
         raise _wrong(f"The volume type {kind} cannot be a root disk's; these can: {', '.join(TYPES)}.")
     if ebs.get("Encrypted"):
         raise Refusal("UnsupportedOperation", "Encrypted volumes are not supported by this cloud.")
-    return RootDisk(_size(image, ebs.get("VolumeSize")), kind, ebs.get("DeleteOnTermination", True))
+    return RootDisk(_size(image, ebs.get("VolumeSize")), kind, ebs.get("DeleteOnTermination", usual.delete_on_termination))
 
 
 def _size(image: Row, given: int | None) -> int:

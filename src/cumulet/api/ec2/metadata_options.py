@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from cumulet.api.actions import Result, action
@@ -10,7 +11,7 @@ from cumulet.api.ec2.instance_rows import one, settable
 from cumulet.api.ec2.instance_view import metadata_options
 from cumulet.api.ec2.validation import invalid
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, instance, interface, work
+from cumulet.model import Tx, instance, interface, tag, work
 
 _WORDS = {
     "HttpTokens": ("optional", "required"),
@@ -19,6 +20,8 @@ _WORDS = {
     "InstanceMetadataTags": ("enabled", "disabled"),
 }
 _HOPS = range(1, 65)
+_TAG_IN_METADATA = re.compile(r"[0-9a-zA-Z\-_+=,.@:]{1,255}")
+_RESERVED_IN_METADATA = (".", "..", "_index")
 
 
 @action()
@@ -46,6 +49,8 @@ def modify_instance_metadata_options(
         row = settable(one(tx, ctx.account, instance_id))
         table = instance.instance
         merged = {**row.metadata_options, **changes}
+        if merged.get("InstanceMetadataTags") == "enabled":
+            check_tags(list(tag.of(tx, row.id)))
         tx.change(table.update().where(table.c.id == row.id).values(metadata_options=merged))
         wake_interfaces(tx, row.id)
         shown = metadata_options(one(tx, ctx.account, row.id))
@@ -62,6 +67,17 @@ def options_of(given: dict[str, Any]) -> dict[str, Any]:
     if given.get("HttpProtocolIpv6") == "enabled":
         raise Refusal("UnsupportedOperation", "The metadata service of this cloud has no IPv6 address.")
     return given
+
+
+def check_tags(keys: list[str]) -> None:
+    """Raises `Refusal` for a tag that has no place among the paths of the metadata service (IMDS documentation)."""
+    for key in keys:
+        if not _TAG_IN_METADATA.fullmatch(key) or key in _RESERVED_IN_METADATA:
+            raise Refusal(
+                "InvalidParameterValue",
+                f"'{key}' is not a valid tag key. Tag keys must match pattern ([0-9a-zA-Z\\-_+=,.@:]{{1,255}}), "
+                "and must not be a reserved name ('.', '..', '_index')",
+            )
 
 
 def wake_interfaces(tx: Tx, instance_id: str) -> None:
