@@ -85,7 +85,12 @@ class Cloud:
         prepare(self.database, self.config)
 
     def start(self) -> None:
-        """The agents recover and are heard, and the engine runs."""
+        """The agents recover and are heard, and the engine runs.
+
+        The bus is this process's own, so whatever is still leased was leased by a process that has died.
+        """
+        with self.database.write() as tx:
+            work.free_all(tx)
         self.host.start()
         self.engine.start()
 

@@ -26,7 +26,11 @@ def test_metadata_options_are_changed_one_by_one_and_the_guests_host_hears_of_it
     order = interface_order(cloud, shown(ec2, id)["NetworkInterfaces"][0]["NetworkInterfaceId"])
     assert order is not None
     assert order.metadata is not None
-    assert (order.metadata.http_tokens, order.metadata.hop_limit, order.metadata.http_endpoint) == ("required", 2, False)
+    assert (order.metadata.http_tokens, order.metadata.hop_limit, order.metadata.http_endpoint) == (
+        "required",
+        2,
+        False,
+    )
 
 
 def test_metadata_options_that_cannot_be_are_refused(cloud: Any, ec2: Any) -> None:

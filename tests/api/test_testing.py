@@ -64,6 +64,22 @@ def test_the_fixture_gives_an_empty_cloud(cumulet_cloud: RunningCloud) -> None:
     assert [image["Name"] for image in ec2.describe_images()["Images"]] == ["cumulet-tiny"]
 
 
+def test_this_machine_does_not_limit_how_many_run(cumulet_cloud: RunningCloud) -> None:
+    ec2 = cumulet_cloud.client("ec2")
+    number = 4 * (os.cpu_count() or 1) + 2
+    launch(ec2, number)
+    until(lambda: states(ec2) == ["running"] * number)
+
+
+def test_a_reset_in_the_midst_of_a_launch_leaves_nothing(cumulet_cloud: RunningCloud) -> None:
+    ec2 = cumulet_cloud.client("ec2")
+    launch(ec2, 20)
+    cumulet_cloud.reset()
+    assert states(ec2) == []
+    launch(ec2)
+    until(lambda: states(ec2) == ["running"])
+
+
 def test_its_environment_is_that_of_the_aws_command(cumulet_cloud: RunningCloud) -> None:
     assert cumulet_cloud.environ == {
         "AWS_ACCESS_KEY_ID": cumulet_cloud.access_key,
@@ -99,7 +115,7 @@ def test_the_commands_find_the_running_cloud(tmp_path: Path) -> None:
         disk = tmp_path / "disk.raw"
         disk.write_bytes(b"x")
         assert "is available" in command(state, "image", "import", str(disk))
-        assert "have ended" not in command(state, "down")
+        assert "the cloud has ended" in command(state, "down")
         assert process.wait(10) == 0
         assert process.stdout is not None
         assert f"ready at {found['url']}" in process.stdout.read()

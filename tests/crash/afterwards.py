@@ -78,7 +78,8 @@ def _groups(tx: Tx, site: Site) -> None:
         there = site.world.get("group", id) or {}
         assert there["members"] == group.member_addresses(tx, id)
         assert there["rules"] == len(group.rules(tx, id))
-    memberships = tx.all(sa.select(interface.interface_group.c.interface))
+    memberships = tx.all(sa.select(interface.interface_group))
+    assert {row.group_id for row in memberships} <= {row.id for row in rows}
     assert {row.interface for row in memberships} == set(tx.connection.scalars(sa.select(interface.interface.c.id)))
 
 

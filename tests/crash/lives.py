@@ -6,21 +6,35 @@ Intents are written as the API's handlers write them: one transaction each.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from crash.site import Site
 
 from cumulet.lib import ids
-from cumulet.model import Tx, address, group, image, instance, interface, subnet, volume, work
+from cumulet.lib.config import Config
+from cumulet.model import Database, Tx, address, group, image, instance, interface, subnet, volume, work
 
 
-def launch(site: Site, *, groups: list[str] | None = None, behavior: str = "stop") -> str:
+class Place(Protocol):
+    """Where an account's intents are written down."""
+
+    @property
+    def database(self) -> Database: ...
+    @property
+    def config(self) -> Config: ...
+    @property
+    def account(self) -> str: ...
+    @property
+    def image(self) -> str: ...
+
+
+def launch(site: Place, *, groups: list[str] | None = None, behavior: str = "stop") -> str:
     """One instance of the first image in the default subnet; gives its id."""
     with site.database.write() as tx:
         return launch_in(tx, site, groups=groups, behavior=behavior)
 
 
-def launch_in(tx: Tx, site: Site, *, groups: list[str] | None = None, behavior: str = "stop", vcpus: int = 1) -> str:
+def launch_in(tx: Tx, site: Place, *, groups: list[str] | None = None, behavior: str = "stop", vcpus: int = 1) -> str:
     id = ids.new("instance")
     net, found = subnet.default(tx, site.account), image.find(tx, site.image)
     assert net is not None and found is not None
@@ -28,28 +42,33 @@ def launch_in(tx: Tx, site: Site, *, groups: list[str] | None = None, behavior: 
     values |= {"image": found.id, "image_file": found.image_file, "boot": found.boot, "shutdown_behavior": behavior}
     values |= {"type": "m1.tiny", "vcpus": vcpus, "memory_mib": 64, "vpc": net.vpc, "subnet": net.id}
     tx.insert(instance.instance, {**values, "created": tx.now, "launched": tx.now})
-    members = groups or [group.of_account(tx, site.account)[0].id]
-    interface.create(tx, {"instance": id, "wants_public_ip": True}, net, None, members)
+    members = groups or [default_group(tx, site)]
+    interface.create_many(tx, [id], {"wants_public_ip": True}, net, members)
     disk = {"id": ids.new("volume"), "account": site.account, "zone": net.zone, "size_gib": 1, "instance": id}
     tx.insert(volume.volume, {**disk, "image_file": found.image_file, "device": "/dev/sda1", "created": tx.now})
     work.wake(tx, "instance", id)
     return id
 
 
-def terminate(site: Site, id: str) -> None:
+def default_group(tx: Tx, site: Place) -> str:
+    """The default group of the default VPC."""
+    return next(str(row.id) for row in group.of_account(tx, site.account) if row.name == "default")
+
+
+def terminate(site: Place, id: str) -> None:
     with site.database.write() as tx:
         if instance.move(tx, id, {"desired": ["running", "stopped"]}, desired="terminated", state="shutting-down"):
             work.wake(tx, "instance", id)
 
 
-def stop(site: Site, id: str) -> None:
+def stop(site: Place, id: str) -> None:
     expected = {"desired": "running", "state": ["pending", "running"]}
     with site.database.write() as tx:
         if instance.move(tx, id, expected, desired="stopped", state="stopping", force_after=tx.now + 60):
             work.wake(tx, "instance", id)
 
 
-def start(site: Site, id: str) -> None:
+def start(site: Place, id: str) -> None:
     next_start = instance.instance.c.generation + 1
     with site.database.write() as tx:
         expected = {"desired": "stopped", "state": "stopped"}
@@ -58,7 +77,7 @@ def start(site: Site, id: str) -> None:
             work.wake(tx, "instance", id)
 
 
-def reboot(site: Site, id: str) -> None:
+def reboot(site: Place, id: str) -> None:
     next_start = instance.instance.c.generation + 1
     with site.database.write() as tx:
         expected = {"desired": "running", "state": ["pending", "running"]}
@@ -66,7 +85,7 @@ def reboot(site: Site, id: str) -> None:
             work.wake(tx, "instance", id)
 
 
-def allocate(site: Site) -> str:
+def allocate(site: Place) -> str:
     """A new Elastic IP; gives the public address."""
     with site.database.write() as tx:
         values: dict[str, object] = {"account": site.account, "allocation": ids.new("allocation")}
@@ -75,7 +94,7 @@ def allocate(site: Site) -> str:
     return taken
 
 
-def associate(site: Site, public_ip: str, id: str) -> None:
+def associate(site: Place, public_ip: str, id: str) -> None:
     """The address reaches this instance from now on, and the one that it reached before gets another."""
     disassociate(site, public_ip)
     with site.database.write() as tx:
@@ -86,7 +105,7 @@ def associate(site: Site, public_ip: str, id: str) -> None:
         work.wake(tx, "interface", nic.id)
 
 
-def disassociate(site: Site, public_ip: str) -> None:
+def disassociate(site: Place, public_ip: str) -> None:
     with site.database.write() as tx:
         row = address.elastic(tx, site.account, public_ip=public_ip)
         assert row is not None
@@ -98,7 +117,7 @@ def disassociate(site: Site, public_ip: str) -> None:
         work.wake(tx, "interface", nic.id)
 
 
-def create_group(site: Site) -> str:
+def create_group(site: Place) -> str:
     id = ids.new("group")
     with site.database.write() as tx:
         net = subnet.default(tx, site.account)
@@ -108,7 +127,7 @@ def create_group(site: Site) -> str:
     return id
 
 
-def authorize(site: Site, id: str, port: int, source: str | None = None) -> None:
+def authorize(site: Place, id: str, port: int, source: str | None = None) -> None:
     """Let TCP in by this port, from everywhere or from the members of the group `source`."""
     cidr = None if source else "0.0.0.0/0"
     values = {"id": ids.new("rule"), "group_id": id, "account": site.account, "protocol": "tcp", "cidr": cidr}
@@ -120,12 +139,12 @@ def authorize(site: Site, id: str, port: int, source: str | None = None) -> None
         group.wake_with_references(tx, id)
 
 
-def delete_group(site: Site, id: str) -> None:
+def delete_group(site: Place, id: str) -> None:
     with site.database.write() as tx:
         group.delete(tx, id)
 
 
-def join_groups(site: Site, id: str, groups: list[str]) -> None:
+def join_groups(site: Place, id: str, groups: list[str]) -> None:
     """The instance's interface is in these groups, and in no other."""
     with site.database.write() as tx:
         nic = interface.of_instance(tx, id)[0]
@@ -135,13 +154,13 @@ def join_groups(site: Site, id: str, groups: list[str]) -> None:
         work.wake(tx, "interface", nic.id)
 
 
-def import_image(site: Site) -> str:
+def import_image(site: Place) -> str:
     values: dict[str, object] = {"account": site.account, "name": "mine", "location": "mine", "source": "/mine"}
     with site.database.write() as tx:
         return image.take_in(tx, values)[0]
 
 
-def deregister(site: Site, id: str) -> None:
+def deregister(site: Place, id: str) -> None:
     """The image is gone for users, and its file should go."""
     images, files = image.image, image.image_file
     with site.database.write() as tx:
@@ -187,7 +206,7 @@ def _with_groups(site: Site) -> list[str]:
 
 def _leave_and_delete(site: Site, found: list[str]) -> None:
     with site.database.read() as tx:
-        other = group.of_account(tx, site.account)[0].id
+        other = default_group(tx, site)
     join_groups(site, found[0], [other])
     delete_group(site, found[1])
 

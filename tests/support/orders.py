@@ -6,13 +6,20 @@ from typing import Any
 
 from cumulet.agent.documents import Documents
 from cumulet.drivers import specs
-from cumulet.drivers.specs import GroupSpec, InterfaceSpec
+from cumulet.drivers.specs import GroupSpec, InstanceSpec, InterfaceSpec
 
 
 def interface_order(cloud: Any, id: str) -> InterfaceSpec | None:
     """What the host's network has of this interface; None: nothing."""
     found = _order(cloud, "network", id)
     assert found is None or isinstance(found, InterfaceSpec)
+    return found
+
+
+def instance_order(cloud: Any, id: str) -> InstanceSpec | None:
+    """What the host's hypervisor has of this instance; None: nothing."""
+    found = _order(cloud, "compute", id)
+    assert found is None or isinstance(found, InstanceSpec)
     return found
 
 

@@ -1,13 +1,13 @@
-"""What an agent has been told, one file a thing: written aside, flushed to disk, renamed."""
+"""What an agent has been told, one file a thing, flushed to disk before the driver is called."""
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import msgspec
 
+from cumulet.lib import files
 from cumulet.lib.errors import Failure, Superseded
 
 KEPT_SECONDS = 24 * 3600.0
@@ -46,7 +46,7 @@ class Documents:
         if old is not None and old.epoch == document.epoch and bytes(old.spec) == bytes(document.spec):
             return
         try:
-            self._write(self._path(id), msgspec.json.encode(document))
+            files.write(self._path(id), msgspec.json.encode(document), durable=self._durable)
         except OSError as e:
             raise Failure(f"writing the document of {id} to {self._directory}") from e
 
@@ -62,15 +62,6 @@ class Documents:
 
     def _path(self, id: str) -> Path:
         return self._directory / f"{id}.json"
-
-    def _write(self, path: Path, text: bytes) -> None:
-        aside = path.with_suffix(".aside")
-        with aside.open("wb") as file:
-            file.write(text)
-            if self._durable:
-                file.flush()
-                os.fsync(file.fileno())
-        aside.rename(path)
 
     def _forget_old(self) -> None:
         for path in self._directory.glob("*.json"):

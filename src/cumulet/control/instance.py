@@ -20,21 +20,25 @@ OFF_SECONDS = 0.5
 def reconcile(run: Run, id: str) -> None:
     with run.read() as tx:
         row = instance.find(tx, id)
+        disks = volume.of_instance(tx, id)
+        nics = interface.of_instance(tx, id)
     if row is None:
         with run.write() as tx:
             work.forget(tx, "instance", id)
     elif row.desired == "running":
-        launch(run, row)
+        launch(run, row, disks, nics)
     elif row.desired == "stopped":
-        halt(run, row)
+        halt(run, row, nics)
     else:
         tear_down(run, row)
 
 
-def launch(run: Run, row: Row) -> None:
+def launch(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
     """Placed, its disks there, its taps made, started paused, its taps plugged, resumed."""
     if not row.claimed:
-        row = placement.place(run, row)
+        placement.place(run, row)
+        raise Later(AWAIT_SECONDS, "its disks and taps are being made")
+    _await([disk.id for disk in disks if disk.state != "ready"] + [nic.id for nic in nics if nic.reached < nic.wanted])
     compute = run.driver("compute", row.host)
     seen = compute.look(row.id)
     if seen is not None and _is_over(seen, row):
@@ -43,12 +47,9 @@ def launch(run: Run, row: Row) -> None:
     if seen is not None and seen.state != "off" and seen.generation < row.generation:
         shut_down(run, row, compute, seen.generation)
         raise Later(0.0, "off; the order to start it needs a higher number than the one to shut down")
-    disks = _disks(run, row)
-    nics = _taps(run, row, seen)
-    spec = _spec(row, disks, nics)
-    _start(run, row, compute, spec)
-    _await_step(run, row, 2 * row.generation + 1)
-    compute.ensure(spec)
+    _have_taps(run, row, nics, seen)
+    _start(run, row, compute, _spec(row, disks, nics))
+    _have_taps_plugged(run, row, nics)
     _say_running(run, row)
 
 
@@ -66,27 +67,29 @@ def shut_down(run: Run, row: Row, compute: Remote, generation: int) -> None:
         raise Later(OFF_SECONDS, f"the guest has until {row.force_after or 0:.0f} to shut down")
 
 
-def _disks(run: Run, row: Row) -> list[DiskSpec]:
-    with run.read() as tx:
-        volumes = volume.of_instance(tx, row.id)
-    waiting = [found.id for found in volumes if found.state != "ready"]
-    if waiting:
-        raise Later(AWAIT_SECONDS, f"waiting for {', '.join(waiting)}")
-    return [DiskSpec(volume=found.id, device=found.device) for found in volumes]
+def _await(missing: list[str]) -> None:
+    if missing:
+        raise Later(AWAIT_SECONDS, f"waiting for {', '.join(missing)}")
 
 
-def _taps(run: Run, row: Row, seen: Seen | None) -> list[NicSpec]:
-    """The network interfaces, each with a tap that is made for this start."""
+def _have_taps(run: Run, row: Row, nics: list[Row], seen: Seen | None) -> None:
+    """Each network interface has a tap that is made for this start."""
     staged = 2 * row.generation
-    with run.read() as tx:
-        found = interface.of_instance(tx, row.id)
     gone = seen is None or seen.state == "off"
-    spent = gone and any(nic.reached > staged for nic in found)
-    if spent or any(nic.wanted < staged for nic in found):
+    spent = gone and any(nic.reached > staged for nic in nics)
+    if spent or any(nic.wanted < staged for nic in nics):
         with run.write() as tx:
             _ask(tx, row.id, staged)
-    _await(run, row, staged)
-    return [NicSpec(interface=nic.id, mac=nic.mac) for nic in found]
+        _await([nic.id for nic in nics])
+
+
+def _have_taps_plugged(run: Run, row: Row, nics: list[Row]) -> None:
+    """Each tap is in its VPC, now that the guest holds it; only then the guest is resumed."""
+    plugged = 2 * row.generation + 1
+    if any(nic.wanted < plugged for nic in nics):
+        with run.write() as tx:
+            interface.want(tx, row.id, plugged)
+    _await([nic.id for nic in nics if nic.reached < plugged])
 
 
 def _start(run: Run, row: Row, compute: Remote, spec: InstanceSpec) -> None:
@@ -97,7 +100,7 @@ def _start(run: Run, row: Row, compute: Remote, spec: InstanceSpec) -> None:
         table, staged = interface.interface, 2 * row.generation
         unused = table.update().where(table.c.instance == row.id, table.c.wanted == staged)
         with run.write() as tx:
-            tx.change(unused.values(wanted=staged - 1, reached=0))
+            tx.change(unused.values(wanted=staged - 1, reached=staged - 1))
         raise
 
 
@@ -109,23 +112,7 @@ def _ask(tx: Tx, id: str, step: int) -> None:
         work.wake(tx, "interface", nic.id)
 
 
-def _await_step(run: Run, row: Row, step: int) -> None:
-    with run.read() as tx:
-        behind = [nic for nic in interface.of_instance(tx, row.id) if nic.wanted < step]
-    if behind:
-        with run.write() as tx:
-            interface.want(tx, row.id, step)
-    _await(run, row, step)
-
-
-def _await(run: Run, row: Row, step: int) -> None:
-    with run.read() as tx:
-        waiting = [nic.id for nic in interface.of_instance(tx, row.id) if nic.reached < step]
-    if waiting:
-        raise Later(AWAIT_SECONDS, f"waiting for {', '.join(waiting)}")
-
-
-def _spec(row: Row, disks: list[DiskSpec], nics: list[NicSpec]) -> InstanceSpec:
+def _spec(row: Row, disks: list[Row], nics: list[Row]) -> InstanceSpec:
     return InstanceSpec(
         id=row.id,
         generation=row.generation,
@@ -134,8 +121,8 @@ def _spec(row: Row, disks: list[DiskSpec], nics: list[NicSpec]) -> InstanceSpec:
         memory_mib=row.memory_mib,
         boot=row.boot,
         kernel_image=row.image_file if row.boot == "kernel" else None,
-        disks=disks,
-        nics=nics,
+        disks=[DiskSpec(volume=disk.id, device=disk.device) for disk in disks],
+        nics=[NicSpec(interface=nic.id, mac=nic.mac) for nic in nics],
     )
 
 
@@ -166,28 +153,27 @@ def end_by_itself(run: Run, row: Row, seen: Seen) -> None:
         work.wake(tx, "instance", row.id)
 
 
-def halt(run: Run, row: Row) -> None:
+def halt(run: Run, row: Row, nics: list[Row]) -> None:
     """The guest is off; its taps and its public address, if that came with it, are given back."""
     if row.host is not None:
         compute = run.driver("compute", row.host)
         seen = compute.look(row.id)
         if seen is not None and seen.state != "off":
             shut_down(run, row, compute, seen.generation)
-        _unplug(run, row)
+        _unplug(run, row, nics)
     with run.write() as tx:
-        for nic in interface.of_instance(tx, row.id):
+        for nic in nics:
             address.release_automatic(tx, nic.id)
         expected = {"desired": "stopped", "state": ["stopping", "stopped", "pending", "running"]}
         instance.move(tx, row.id, expected, state="stopped", claimed=False)
 
 
-def _unplug(run: Run, row: Row) -> None:
-    with run.read() as tx:
-        plugged = [nic.id for nic in interface.of_instance(tx, row.id) if nic.host is not None]
+def _unplug(run: Run, row: Row, nics: list[Row]) -> None:
+    plugged = [nic.id for nic in nics if nic.host is not None]
     if plugged:
         with run.write() as tx:
             _ask(tx, row.id, 0)
-        raise Later(AWAIT_SECONDS, f"waiting for {', '.join(plugged)}")
+    _await(plugged)
 
 
 def tear_down(run: Run, row: Row) -> None:

@@ -8,7 +8,7 @@ from cumulet.control.instance import refuse
 from cumulet.drivers.specs import InterfaceSpec, MetadataSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible
-from cumulet.model import Tx, address, group, instance, interface, subnet, tag, vpc, work
+from cumulet.model import Tx, address, group, instance, interface, subnet, tag, work
 from cumulet.model.database import Row
 
 
@@ -62,20 +62,19 @@ def _delete(tx: Tx, id: str) -> None:
 
 def _spec(tx: Tx, row: Row, region: str) -> InterfaceSpec:
     guest = instance.find(tx, row.instance)
-    net = subnet.find(tx, row.account, row.subnet)
-    router = vpc.find(tx, row.account, row.vpc)
-    assert guest is not None and net is not None and router is not None
+    ranges = subnet.ranges(tx, row.subnet)
+    assert guest is not None and ranges is not None
     public = address.of_interface(tx, row.id)
     hostname = "ip-" + row.ip.replace(".", "-")
-    groups = interface.groups(tx, row.id)
+    groups = group.of_interface(tx, row.id)
     return InterfaceSpec(
         id=row.id,
         vpc=row.vpc,
-        vpc_cidr=router.cidr,
-        subnet_cidr=net.cidr,
+        vpc_cidr=ranges.vpc_cidr,
+        subnet_cidr=ranges.subnet_cidr,
         mac=row.mac,
         ip=row.ip,
-        groups=groups,
+        groups=[found.id for found in groups],
         public_ip=public.public_ip if public is not None else None,
         hostname=hostname,
         source_dest_check=row.source_dest_check,
@@ -83,9 +82,8 @@ def _spec(tx: Tx, row: Row, region: str) -> InterfaceSpec:
     )
 
 
-def _metadata(tx: Tx, guest: Row, row: Row, groups: list[str], region: str) -> MetadataSpec:
+def _metadata(tx: Tx, guest: Row, row: Row, groups: list[Row], region: str) -> MetadataSpec:
     options: dict[str, Any] = guest.metadata_options
-    names = [found.name for id in groups if (found := group.find(tx, id)) is not None]
     suffix = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
     return MetadataSpec(
         instance_id=guest.id,
@@ -101,8 +99,8 @@ def _metadata(tx: Tx, guest: Row, row: Row, groups: list[str], region: str) -> M
         key_name=guest.key_name,
         public_key=guest.public_key,
         user_data=guest.user_data,
-        security_groups=names,
-        security_group_ids=groups,
+        security_groups=[found.name for found in groups],
+        security_group_ids=[found.id for found in groups],
         tags=tag.of(tx, guest.id),
         tags_enabled=options.get("InstanceMetadataTags") == "enabled",
         launched_at=guest.launched or guest.created,

@@ -40,8 +40,8 @@ def rooms(tx: Tx, config: Config) -> list[Room]:
     return found
 
 
-def place(run: Run, row: Row) -> Row:
-    """Write down where the instance runs, before anything is ordered there; gives the row as it is then.
+def place(run: Run, row: Row) -> None:
+    """Write down where the instance runs, before anything is ordered there.
 
     Raises `Impossible` Server.InsufficientInstanceCapacity when no host has room for it, and `Later` while
     no host is heard at all.
@@ -59,10 +59,7 @@ def place(run: Run, row: Row) -> Row:
         if not instance.move(tx, row.id, expected, host=chosen, claimed=True):
             raise Later(0.0, "the instance has changed meanwhile")
         _settle(tx, run, row, chosen)
-        placed = instance.find(tx, row.id)
-    assert placed is not None
     log.info("placed", instance=row.id, host=chosen)
-    return placed
 
 
 def _why(free: list[Room], row: Row) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+import threading
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from cumulet.lib import ids
+from cumulet.lib import files, ids
 
 
 class FakeWorld:
@@ -17,6 +17,9 @@ class FakeWorld:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._kinds: set[str] = set()
+        self.lock = threading.RLock()
+        """Held by a driver that changes what another one changes too."""
         directory.mkdir(parents=True, exist_ok=True)
 
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
@@ -26,11 +29,10 @@ class FakeWorld:
             return None
 
     def put(self, kind: str, name: str, values: dict[str, Any]) -> None:
-        path = self._path(kind, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{ids.token(8)}")
-        aside.write_bytes(msgspec.json.encode(values))
-        aside.rename(path)
+        if kind not in self._kinds:
+            (self._directory / kind).mkdir(exist_ok=True)
+            self._kinds.add(kind)
+        files.write(self._path(kind, name), msgspec.json.encode(values), durable=False)
 
     def remove(self, kind: str, name: str) -> None:
         self._path(kind, name).unlink(missing_ok=True)
@@ -40,9 +42,9 @@ class FakeWorld:
 
     def clear(self, *, keep: Collection[str] = ()) -> None:
         """Nothing is there any more, but for these kinds."""
-        for path in self._directory.iterdir():
-            if path.name not in keep:
-                shutil.rmtree(path, ignore_errors=True)
+        for path in self._directory.glob("*/*"):
+            if path.parent.name not in keep:
+                path.unlink(missing_ok=True)
 
     def boot(self) -> str:
         """The host's boot, which `reboot` changes."""

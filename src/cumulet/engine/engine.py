@@ -134,7 +134,7 @@ class Engine:
 
     def run_due(self) -> int:
         """Run what is due now, one after the other, in this thread; gives how many were run (tests)."""
-        rows = self._lease([], 100)
+        rows, _ = self._lease([], 100)
         self._let_go([self.run(row) for row in rows])
         return len(rows)
 
@@ -147,45 +147,43 @@ class Engine:
             running -= len(just_ended)
             ended += just_ended
             try:
-                rows = self._lease(ended, self._threads - running)
+                rows, waiting = self._lease(ended, self._threads - running)
                 ended = []
-                waiting = self._until_next() if len(rows) < self._threads - running else POLL_SECONDS
             except Exception:  # noqa: BLE001 - a database that is away is asked again
                 log.exception("leasing failed")
                 rows, waiting = [], POLL_SECONDS
             running += len(rows)
             for row in rows:
                 self._submit(row)
-            if waiting > 0:
-                self._due.wait(timeout=waiting)  # a lost wake costs a second, never an instance
+            if running == self._threads:
+                waiting = POLL_SECONDS  # until one of them ends
+            self._due.wait(timeout=waiting)  # a lost wake costs a second, never an instance
 
     def _take_ended(self) -> list[End]:
         count = len(self._ended)  # runs append meanwhile; what they append stays for the next turn
         ended, self._ended[:count] = self._ended[:count], []
         return ended
 
-    def _lease(self, ended: list[End], limit: int) -> list[Row]:
-        """Write down how runs have ended and take at most `limit` that are due, in one transaction."""
+    def _lease(self, ended: list[End], limit: int) -> tuple[list[Row], float]:
+        """Write down how runs have ended and take at most `limit` that are due, in one transaction.
+
+        Gives also the seconds until the next is due.
+        """
         kinds = list(self.reconcilers)
         if not ended:
             with self.database.read() as tx:
                 if limit < 1 or not work.is_due(tx, kinds):
-                    return []
+                    return [], _until_next(tx)
         with self.database.write() as tx:
             for end in ended:
                 end(tx)
-            return work.lease(tx, LEASE_SECONDS, limit, kinds)
+            return work.lease(tx, LEASE_SECONDS, limit, kinds), _until_next(tx)
 
     def _let_go(self, ended: list[End]) -> None:
         if ended:
             with self.database.write() as tx:
                 for end in ended:
                     end(tx)
-
-    def _until_next(self) -> float:
-        with self.database.read() as tx:
-            due = work.next_due(tx)
-            return POLL_SECONDS if due is None else min(POLL_SECONDS, max(due - tx.now, 0.0))
 
     def _submit(self, row: Row) -> None:
         assert self._pool is not None
@@ -227,6 +225,11 @@ class Engine:
         log.debug("traceback", trace=_trace(e))
         pause = min(MOST_SECONDS, 0.25 * 2 ** min(run.tries, 10))
         return run.put_off(pause, f"{type(e).__name__}: {cause}", run.tries + 1)
+
+
+def _until_next(tx: Tx) -> float:
+    due = work.next_due(tx)
+    return POLL_SECONDS if due is None else min(POLL_SECONDS, max(due - tx.now, 0.0))
 
 
 def _lapse(tx: Tx) -> None:

@@ -55,7 +55,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     vpc_cidr: str = _key("172.31.0.0/16", "range of each account's default VPC")
     transit_cidr: str = _key("100.64.0.0/16", "range of the links between this host and its VPCs; never seen outside")
     dns_servers: list[str] = _key([], "where guests' questions go; empty: the host's own servers")
-    vcpu_overcommit: float = _key(4.0, "virtual CPUs promised for each of the host's")
+    vcpu_overcommit: float = _key(16.0, "virtual CPUs promised for each of the host's")
     memory_overcommit: float = _key(1.0, "guests' memory promised for each byte of the host's")
     disk_overcommit: float = _key(4.0, "guests' disks promised for each byte of the host's")
     quota_instances: int = _key(1000, "instances of an account")
@@ -66,7 +66,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     terminated_seconds: float = _key(3600.0, "how long a terminated instance stays visible")
     image_max_gib: int = _key(2048, "largest virtual size of an imported image")
     account: str = _key("admin", "name of the account made at the first start")
-    threads: int = _key(8, "reconcilers at a time")
+    threads: int = _key(4, "reconcilers at a time")
     log_level: Literal["debug", "info", "warning", "error"] = _key("info", "what is worth a line in the log")
     instance_types: dict[str, InstanceType] = _key({}, "more instance types: vcpus and memory_mib by name")
 

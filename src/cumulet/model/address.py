@@ -75,8 +75,14 @@ def in_pool(pool: Sequence[str], public_ip: str) -> bool:
 
 def of_interface(tx: Tx, interface: str) -> Row | None:
     """The address that reaches the interface: its Elastic IP before the one that comes and goes."""
-    query = sa.select(address).where(address.c.interface == interface)
-    return tx.first(query.order_by(address.c.allocation.is_(None), address.c.created.desc()))
+    return tx.first(_OF_INTERFACE, of=interface)
+
+
+_OF_INTERFACE = (
+    sa.select(address)
+    .where(address.c.interface == sa.bindparam("of"))
+    .order_by(address.c.allocation.is_(None), address.c.created.desc())
+)
 
 
 def of_account(tx: Tx, account: str) -> list[Row]:

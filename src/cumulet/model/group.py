@@ -121,6 +121,19 @@ def referring(tx: Tx, id: str) -> list[str]:
     return list(tx.connection.scalars(sa.select(rule.c.group_id).where(rule.c.source_group == id).distinct()))
 
 
+def of_interface(tx: Tx, interface_id: str) -> list[Row]:
+    """Id and name of each group that the interface is in, in a stable order."""
+    return tx.all(_OF_INTERFACE, of=interface_id)
+
+
+_OF_INTERFACE = (
+    sa.select(group.c.id, group.c.name)
+    .join(interface_group, interface_group.c.group_id == group.c.id)
+    .where(interface_group.c.interface == sa.bindparam("of"))
+    .order_by(group.c.id)
+)
+
+
 def member_addresses(tx: Tx, id: str) -> list[str]:
     """Private addresses of the interfaces in the group that are on a host."""
     query = (

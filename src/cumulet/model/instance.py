@@ -63,7 +63,10 @@ CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "st
 
 
 def find(tx: Tx, id: str) -> Row | None:
-    return tx.first(sa.select(instance).where(instance.c.id == id))
+    return tx.first(_FIND, of=id)
+
+
+_FIND = sa.select(instance).where(instance.c.id == sa.bindparam("of"))
 
 
 def of_account(tx: Tx, account: str) -> list[Row]:
@@ -84,21 +87,23 @@ def of_reservation(tx: Tx, account: str, reservation: str) -> list[Row]:
     return tx.all(query.order_by(instance.c.launch_index))
 
 
-def troubles(tx: Tx, ids: list[str]) -> dict[str, Row]:
-    """Of these instances, those that wait: id to the work row (`error`, `tries`) of what they wait for.
+UNFINISHED = ("pending", "stopping", "shutting-down")
+
+
+def troubles(tx: Tx, account: str) -> dict[str, Row]:
+    """The account's instances that are held up: id to the work row (`error`, `tries`) of what they wait for.
 
     That is the instance's own, or that of a disk or an interface of it which has failed and is tried again.
     """
-    found = {row.id: row for row in tx.all(sa.select(work).where(work.c.kind == "instance", *_troubled(ids)))}
+    mine = sa.and_(instance.c.account == account, instance.c.state.in_(UNFINISHED))
+    own = sa.select(instance.c.id, work.c.error, work.c.tries).join(work, work.c.id == instance.c.id)
+    query = own.where(mine, work.c.kind == "instance", work.c.error != "")
+    found = {row.id: row for row in tx.all(query)}
     for kind, part in (("volume", volume), ("interface", interface)):
-        parts = sa.select(part.c.instance, work.c.error, work.c.tries).join(work, work.c.id == part.c.id)
-        query = parts.where(work.c.kind == kind, work.c.tries > 0, work.c.error != "", part.c.instance.in_(ids))
-        found |= {row.instance: row for row in tx.all(query)}
+        parts = sa.select(instance.c.id, work.c.error, work.c.tries).join(part, part.c.instance == instance.c.id)
+        failed = sa.and_(work.c.kind == kind, work.c.tries > 0, work.c.error != "")
+        found |= {row.id: row for row in tx.all(parts.join(work, work.c.id == part.c.id).where(mine, failed))}
     return found
-
-
-def _troubled(ids: list[str]) -> tuple[sa.ColumnElement[bool], ...]:
-    return work.c.id.in_(ids), work.c.error != ""
 
 
 def move(tx: Tx, id: str, expected: dict[str, Any], **values: Any) -> bool:

@@ -133,12 +133,17 @@ def groups(tx: Tx, id: str) -> list[str]:
 
 
 def find(tx: Tx, id: str) -> Row | None:
-    return tx.first(sa.select(interface).where(interface.c.id == id))
+    return tx.first(_FIND, of=id)
+
+
+_FIND = sa.select(interface).where(interface.c.id == sa.bindparam("of"))
 
 
 def of_instance(tx: Tx, instance: str) -> list[Row]:
-    query = sa.select(interface).where(interface.c.instance == instance)
-    return tx.all(query.order_by(interface.c.device_index))
+    return tx.all(_OF_INSTANCE, of=instance)
+
+
+_OF_INSTANCE = sa.select(interface).where(interface.c.instance == sa.bindparam("of")).order_by(interface.c.device_index)
 
 
 def of_instances(tx: Tx, instances: list[str]) -> list[Row]:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import flag, id_column, metadata, moment, text
+from cumulet.model.vpc import vpc
 
 subnet = sa.Table(
     "subnet",
@@ -28,6 +29,18 @@ RESERVED = (0, 1, 2, 3, -1)
 
 def find(tx: Tx, account: str, id: str) -> Row | None:
     return tx.first(sa.select(subnet).where(subnet.c.id == id, subnet.c.account == account))
+
+
+def ranges(tx: Tx, id: str) -> Row | None:
+    """`subnet_cidr`, and the `vpc_cidr` that it is a part of."""
+    return tx.first(_RANGES, of=id)
+
+
+_RANGES = (
+    sa.select(subnet.c.cidr.label("subnet_cidr"), vpc.c.cidr.label("vpc_cidr"))
+    .join(vpc, vpc.c.id == subnet.c.vpc)
+    .where(subnet.c.id == sa.bindparam("of"))
+)
 
 
 def default(tx: Tx, account: str, zone: str | None = None) -> Row | None:

@@ -33,7 +33,10 @@ def find(tx: Tx, id: str) -> Row | None:
 
 
 def of_instance(tx: Tx, instance: str) -> list[Row]:
-    return tx.all(sa.select(volume).where(volume.c.instance == instance).order_by(volume.c.device, volume.c.id))
+    return tx.all(_OF_INSTANCE, of=instance)
+
+
+_OF_INSTANCE = sa.select(volume).where(volume.c.instance == sa.bindparam("of")).order_by(volume.c.device, volume.c.id)
 
 
 def of_instances(tx: Tx, instances: list[str]) -> list[Row]:

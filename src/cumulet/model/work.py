@@ -24,14 +24,20 @@ work = sa.Table(
 _FRESH = {"lease": None, "epoch": 0, "tries": 0, "error": ""}
 
 
+_THIS = sa.and_(work.c.kind == sa.bindparam("of_kind"), work.c.id == sa.bindparam("of_id"))
+_MINE = sa.and_(_THIS, work.c.epoch == sa.bindparam("of_epoch"))
+_UNWOKEN = sa.and_(_MINE, work.c.wakes == sa.bindparam("of_wakes"))
+_NOW: sa.BindParameter[float] = sa.bindparam("now")
+
+
 def wake(tx: Tx, kind: str, id: str) -> None:
     """Have (kind, id) looked at now; whoever looks at it already will look once more."""
-    row = {"kind": kind, "id": id, "due": tx.now, "wakes": 1, **_FRESH}
-    if not tx.change(
-        work.update().where(work.c.kind == kind, work.c.id == id).values(due=tx.now, wakes=work.c.wakes + 1)
-    ):
-        tx.insert(work, row)
+    if not tx.change(_WAKE, of_kind=kind, of_id=id, now=tx.now):
+        tx.insert(work, {"kind": kind, "id": id, "due": tx.now, "wakes": 1, **_FRESH})
     tx.hints[kind, id] = None
+
+
+_WAKE = work.update().where(_THIS).values(due=_NOW, wakes=work.c.wakes + 1)
 
 
 def wake_new(tx: Tx, kind: str, ids: list[str]) -> None:
@@ -61,32 +67,49 @@ def _free(tx: Tx) -> sa.ColumnElement[bool]:
 
 
 def find(tx: Tx, kind: str, id: str) -> Row | None:
-    return tx.first(sa.select(work).where(work.c.kind == kind, work.c.id == id))
+    return tx.first(_FIND, of_kind=kind, of_id=id)
+
+
+_FIND = sa.select(work).where(_THIS)
 
 
 def holds(tx: Tx, kind: str, id: str, epoch: int) -> bool:
     """Whether `epoch` is still the newest; locks the row until the end of the transaction."""
-    mine = sa.and_(work.c.kind == kind, work.c.id == id, work.c.epoch == epoch)
-    return tx.first(sa.select(work.c.epoch).where(mine).with_for_update()) is not None
+    return tx.first(_HOLDS, of_kind=kind, of_id=id, of_epoch=epoch) is not None
+
+
+_HOLDS = sa.select(work.c.epoch).where(_MINE).with_for_update()
 
 
 def rest(tx: Tx, kind: str, id: str, epoch: int, wakes: int) -> None:
     """Let go: at rest if nobody woke it meanwhile, else due again at once."""
-    mine = sa.and_(work.c.kind == kind, work.c.id == id, work.c.epoch == epoch)
-    if not tx.change(work.update().where(mine, work.c.wakes == wakes).values(due=None, lease=None, tries=0, error="")):
-        tx.change(work.update().where(mine).values(due=tx.now, lease=None))
+    mine = {"of_kind": kind, "of_id": id, "of_epoch": epoch}
+    if not tx.change(_REST, **mine, of_wakes=wakes):
+        tx.change(_COME_AGAIN, **mine, now=tx.now)
+
+
+_REST = work.update().where(_UNWOKEN).values(due=None, lease=None, tries=0, error="")
+_COME_AGAIN = work.update().where(_MINE).values(due=_NOW, lease=None)
 
 
 def put_off(
     tx: Tx, kind: str, id: str, epoch: int, wakes: int, seconds: float, error: str = "", tries: int = 0
 ) -> None:
     """Let go, due again after `seconds`, or at once if somebody woke it meanwhile."""
-    mine = sa.and_(work.c.kind == kind, work.c.id == id, work.c.epoch == epoch)
-    values: dict[str, Any] = {"lease": None, "error": error[:2000]}
-    if not tx.change(
-        work.update().where(mine, work.c.wakes == wakes).values(due=tx.now + seconds, tries=tries, **values)
-    ):
-        tx.change(work.update().where(mine).values(due=tx.now, **values))
+    mine = {"of_kind": kind, "of_id": id, "of_epoch": epoch}
+    said = {"now_error": error[:2000], "now_tries": tries}
+    if not tx.change(_PUT_OFF, **mine, **said, of_wakes=wakes, now=tx.now + seconds):
+        tx.change(_PUT_OFF_WOKEN, **mine, **said, now=tx.now)
+
+
+_SAID: dict[str, Any] = {"lease": None, "error": sa.bindparam("now_error"), "tries": sa.bindparam("now_tries")}
+_PUT_OFF = work.update().where(_UNWOKEN).values(due=_NOW, **_SAID)
+_PUT_OFF_WOKEN = work.update().where(_MINE).values(due=_NOW, **_SAID)
+
+
+def free_all(tx: Tx) -> None:
+    """Nobody holds anything: whoever did has died, or will be refused by number."""
+    tx.change(work.update().where(work.c.lease.is_not(None)).values(lease=None))
 
 
 def forget(tx: Tx, kind: str, id: str) -> None:
@@ -96,8 +119,11 @@ def forget(tx: Tx, kind: str, id: str) -> None:
 
 def next_due(tx: Tx) -> float | None:
     """When the next thing is due that nobody holds."""
-    due: float | None = tx.value(sa.select(sa.func.min(work.c.due)).where(work.c.lease.is_(None)))
+    due: float | None = tx.value(_NEXT_DUE)
     return due
+
+
+_NEXT_DUE = sa.select(sa.func.min(work.c.due)).where(work.c.lease.is_(None))
 
 
 def is_due(tx: Tx, kinds: list[str]) -> bool:

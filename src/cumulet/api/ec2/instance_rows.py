@@ -62,9 +62,3 @@ def state(name: str) -> dict[str, Any]:
 def user_initiated(now: float) -> str:
     """AWS's StateTransitionReason for what a user has asked for."""
     return f"User initiated ({datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} GMT)"
-
-
-def waiting(tx: Tx, rows: list[Row]) -> dict[str, Row]:
-    """Of these instances, those that are held up: id to the work row that says why."""
-    unfinished = [row.id for row in rows if row.state in ("pending", "stopping", "shutting-down")]
-    return instance.troubles(tx, unfinished) if unfinished else {}

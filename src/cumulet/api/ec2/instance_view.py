@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from cumulet.api.actions import Item
 from cumulet.api.context import Context
-from cumulet.api.ec2.instance_rows import state, waiting
+from cumulet.api.ec2.instance_rows import state
 from cumulet.api.ec2.validation import private_dns_name
 from cumulet.lib.dns_names import public_name
 from cumulet.lib.instance_types import catalogue
@@ -61,7 +61,7 @@ def _around(tx: Tx, account: str, rows: list[Row], whole: bool) -> Around:
         nics=_by(nics, lambda nic: nic.instance),
         disks=_by(disks, lambda disk: disk.instance),
         tags=tag.of_account(tx, account, ["instance"]) if whole else tag.of_resources(tx, ids),
-        troubles=waiting(tx, rows),
+        troubles=instance.troubles(tx, account) if any(row.state in instance.UNFINISHED for row in rows) else {},
         addresses=_reaching(held),
         groups=_named(tx, account, groups),
     )
@@ -98,7 +98,6 @@ def _named(tx: Tx, account: str, groups: dict[str, list[str]]) -> dict[str, Grou
 
 def _item(row: Row, around: Around, region: str, threads: int) -> Item:
     nics = [_nic(nic, row, around, region) for nic in around.nics.get(row.id, [])]
-    attributes: dict[str, Any] = row.attributes
     item = {
         "ReservationId": row.reservation,
         "OwnerId": row.account,
@@ -108,49 +107,59 @@ def _item(row: Row, around: Around, region: str, threads: int) -> Item:
         "PrivateDnsName": "",
         "PublicDnsName": "",
         "StateTransitionReason": row.transition_reason,
+        "StateReason": _reason(row, around.troubles.get(row.id)),
         "KeyName": row.key_name or None,
         "AmiLaunchIndex": row.launch_index,
-        "ProductCodes": [],
         "InstanceType": row.type,
         "LaunchTime": row.launched or row.created,
+        "UsageOperationUpdateTime": row.created,
         "Placement": {"AvailabilityZone": row.zone, "GroupName": "", "Tenancy": "default"},
-        "Monitoring": {"State": "enabled" if attributes.get("Monitoring") else "disabled"},
         "Architecture": row.architecture,
         "BlockDeviceMappings": [_disk(disk) for disk in around.disks.get(row.id, [])],
         "ClientToken": row.client_token,
-        "EbsOptimized": attributes.get("EbsOptimized", False),
-        "EnaSupport": attributes.get("EnaSupport", False),
-        "Hypervisor": "xen",
         "NetworkInterfaces": nics,
         "RootDeviceName": row.root_device,
-        "RootDeviceType": "ebs",
         "SecurityGroups": nics[0]["Groups"] if nics else [],
-        "StateReason": _reason(row, around.troubles.get(row.id)),
         "Tags": around.tags.get(row.id, []),
-        "VirtualizationType": "hvm",
-        "CpuOptions": attributes.get("CpuOptions")
-        or {"CoreCount": max(1, row.vcpus // threads), "ThreadsPerCore": min(threads, row.vcpus)},
-        "CapacityReservationSpecification": _OPEN,
-        "HibernationOptions": {"Configured": False},
-        "MetadataOptions": metadata_options(row),
-        "EnclaveOptions": {"Enabled": False},
         "BootMode": BOOT_MODES.get(row.boot),
         "CurrentInstanceBootMode": BOOT_MODES.get(row.boot),
-        "PlatformDetails": "Linux/UNIX",
-        "UsageOperation": "RunInstances",
-        "UsageOperationUpdateTime": row.created,
-        "PrivateDnsNameOptions": _NO_RECORDS,
-        "MaintenanceOptions": maintenance_options(row),
+        **_SAME_FOR_ALL,
+        **_options(row, threads),
     }
     return item | _where(row, nics[0]) if nics else item
 
 
-_OPEN = {"CapacityReservationPreference": "open"}
-_NO_RECORDS = {
-    "HostnameType": "ip-name",
-    "EnableResourceNameDnsARecord": False,
-    "EnableResourceNameDnsAAAARecord": False,
+def _options(row: Row, threads: int) -> Item:
+    """What the request has chosen, or the default of it."""
+    attributes: dict[str, Any] = row.attributes
+    cpus = {"CoreCount": max(1, row.vcpus // threads), "ThreadsPerCore": min(threads, row.vcpus)}
+    return {
+        "Monitoring": {"State": "enabled" if attributes.get("Monitoring") else "disabled"},
+        "EbsOptimized": attributes.get("EbsOptimized", False),
+        "EnaSupport": attributes.get("EnaSupport", False),
+        "CpuOptions": attributes.get("CpuOptions") or cpus,
+        "MetadataOptions": metadata_options(row),
+        "MaintenanceOptions": maintenance_options(row),
+    }
+
+
+_SAME_FOR_ALL: Item = {
+    "ProductCodes": [],
+    "Hypervisor": "xen",
+    "RootDeviceType": "ebs",
+    "VirtualizationType": "hvm",
+    "CapacityReservationSpecification": {"CapacityReservationPreference": "open"},
+    "HibernationOptions": {"Configured": False},
+    "EnclaveOptions": {"Enabled": False},
+    "PlatformDetails": "Linux/UNIX",
+    "UsageOperation": "RunInstances",
+    "PrivateDnsNameOptions": {
+        "HostnameType": "ip-name",
+        "EnableResourceNameDnsARecord": False,
+        "EnableResourceNameDnsAAAARecord": False,
+    },
 }
+"""AWS says xen of its Nitro guests as well."""
 BOOT_MODES = {"bios": "legacy-bios", "uefi": "uefi"}
 """Our word for how an image boots to AWS's; a direct kernel boot has none."""
 

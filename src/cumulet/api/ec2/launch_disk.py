@@ -36,7 +36,9 @@ def root_disk(image: Row, mappings: list[BlockDeviceMapping]) -> RootDisk:
         raise _wrong(f"The volume type {kind} cannot be a root disk's; these can: {', '.join(TYPES)}.")
     if ebs.get("Encrypted"):
         raise Refusal("UnsupportedOperation", "Encrypted volumes are not supported by this cloud.")
-    return RootDisk(_size(image, ebs.get("VolumeSize")), kind, ebs.get("DeleteOnTermination", usual.delete_on_termination))
+    return RootDisk(
+        _size(image, ebs.get("VolumeSize")), kind, ebs.get("DeleteOnTermination", usual.delete_on_termination)
+    )
 
 
 def _size(image: Row, given: int | None) -> int:

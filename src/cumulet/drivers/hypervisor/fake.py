@@ -34,7 +34,8 @@ class FakeHypervisor:
         if domain and domain["state"] != "off" and (spec.power == "off" or domain["generation"] < spec.generation):
             domain = self._shut_down(spec, domain)
         if spec.power == "on" and (domain is None or self._may_start(domain, spec)):
-            domain = self._start(spec)
+            with self._world.lock:
+                domain = self._start(spec)
         if domain and domain["state"] == "paused" and not self._unplugged(domain):
             self._world.put("domain", spec.id, domain | {"state": "running"})
 

@@ -182,7 +182,9 @@ def _sandboxed(command: list[str], limits: Limits) -> CompletedProcess[str]:
     """Run a command with limits on memory, processor and time, and without a network."""
     memory = limits.memory_mib * 1024 * 1024
     bounds = ["prlimit", f"--as={memory}", f"--cpu={limits.cpu_seconds}", "--core=0", "--nofile=64", "--"]
-    done = run([*bounds, "unshare", "--net", "--", *command], timeout=limits.seconds, check=False)
+    # each thread of qemu-img would reserve an arena of its own from the limited memory, and abort where none is left
+    arena = ["env", "MALLOC_ARENA_MAX=1"]
+    done = run([*bounds, "unshare", "--net", "--", *arena, *command], timeout=limits.seconds, check=False)
     if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
         raise _refused("Limits", f"inspecting the image took more than {limits.cpu_seconds} s of processor time")
     if done.returncode < 0 or "annot allocate memory" in done.stderr:

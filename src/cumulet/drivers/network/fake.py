@@ -22,9 +22,10 @@ class FakeNetwork:
             return
         assert isinstance(spec, InterfaceSpec)
         name = tap_name(spec.id)
-        tap = self._world.get("tap", name) or {}
         facts = {"id": spec.id, "ip": spec.ip, "public_ip": spec.public_ip, "groups": spec.groups, "vpc": spec.vpc}
-        self._world.put("tap", name, facts | self._placed(tap))
+        with self._world.lock:
+            tap = self._world.get("tap", name) or {}
+            self._world.put("tap", name, facts | self._placed(tap))
 
     def remove(self, id: str) -> None:
         if id.startswith("sg-"):
