@@ -32,6 +32,7 @@ from cumulet.drivers.volume.directory import DirectoryVolumes
 from cumulet.drivers.volume.fake import FakeVolumes
 from cumulet.lib.errors import Failure, Superseded
 
+
 def guest(number: int, step: int = 0) -> Spec:
     return InstanceSpec(id=f"i-{number:017x}", generation=1 + step, power="on", memory_mib=64)
 
