@@ -14,9 +14,9 @@ from botocore.serialize import create_serializer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.signed import sign
+from support.tested_cloud import TestedCloud
 from support.wire_shapes import Values, botocore_model, without_nothing
 
-from conftest import TestedCloud
 from cumulet.api.actions import ACTIONS
 from cumulet.api.dispatch import Response, answer
 from cumulet.wire.models import load

@@ -1,4 +1,4 @@
-"""Small files of JSON that are whole whenever the process dies, and on request also when the host does."""
+"""Small files that are whole whenever the process dies, and on request also when the host does."""
 
 from __future__ import annotations
 
@@ -6,31 +6,18 @@ import os
 from pathlib import Path
 
 
-def write(path: Path, document: bytes, *, durable: bool) -> None:
-    """Have the file at `path` hold the JSON `document`: whoever reads it finds the old one or the new one.
+def write(path: Path, text: bytes, *, durable: bool) -> None:
+    """Have the file at `path` hold `text`: whoever reads it finds all of the old one or all of the new one.
 
-    `durable`: after a power cut too. Without it the old file is overwritten by one call, as renaming over a file
-    makes ext4 flush it; spaces stand for what the old one was longer.
+    `durable`: after a power cut too. One writer of a path at a time; only its user may read it.
     """
-    if not durable and _overwrite(path, document):
-        return
     aside = path.with_suffix(".aside")
-    with aside.open("wb") as file:
-        file.write(document)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, len(text))  # else ext4 flushes it when it is renamed over the old one
+        os.write(descriptor, text)
         if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    aside.rename(path)
-
-
-def _overwrite(path: Path, document: bytes) -> bool:
-    """False where there is no such file yet."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        os.pwrite(descriptor, document.ljust(os.fstat(descriptor).st_size), 0)
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    return True
+    aside.rename(path)

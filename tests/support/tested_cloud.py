@@ -1,0 +1,84 @@
+"""The whole cloud in this process, with fake drivers, a real HTTP server and boto3 in front of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config as ClientConfig
+
+from cumulet.api.app import App
+from cumulet.api.server import Server
+from cumulet.lib.clock import Clock
+from cumulet.lib.config import Config
+from cumulet.model import account, bootstrap, image
+from cumulet.services import Cloud
+
+
+class Account:
+    """Somebody with keys: clients that sign with them."""
+
+    def __init__(self, url: str, key: str, secret: str, id: str) -> None:
+        self.id = id
+        self.key = key
+        self.secret = secret
+        self._url = url
+
+    def client(self, service: str = "ec2", **config: Any) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self._url,
+            region_name="us-east-1",
+            aws_access_key_id=self.key,
+            aws_secret_access_key=self.secret,
+            config=ClientConfig(**{"retries": {"total_max_attempts": 1}, **config}),
+        )
+
+
+class TestedCloud:
+    """`settle` runs the engine in the test's thread until nothing is due: no test waits or polls."""
+
+    __test__ = False
+
+    def __init__(self, directory: Path, **settings: Any) -> None:
+        values = {"state_dir": directory, "drivers": "fake", "test": True, "host_name": "h1", "listen": "127.0.0.1:0"}
+        self.clock = Clock()
+        self.config = Config(**{**values, **settings})
+        self.cloud = Cloud(self.config, clock=self.clock)
+        self.database = self.cloud.database
+        self.cloud.prepare()
+        self.cloud.host.heartbeat.beat()
+        self.server = Server(App(self.database, self.config, self.cloud.ask, lambda *request: None), ("127.0.0.1", 0))
+        self.server.start()
+        self.url = self.server.url
+        self.admin = self._account("admin")
+        self.settle()
+        with self.database.read() as tx:
+            self.image = image.visible(tx, self.admin.id)[0].id
+
+    def client(self, service: str = "ec2", **config: Any) -> Any:
+        return self.admin.client(service, **config)
+
+    def account(self, name: str) -> Account:
+        """Another account, made now."""
+        with self.database.write() as tx:
+            bootstrap.create_account(tx, self.config, name)
+        return self._account(name)
+
+    def settle(self, most: int = 200) -> None:
+        for _ in range(most):
+            if not self.cloud.engine.run_due():
+                return
+        raise AssertionError("the engine does not come to rest")
+
+    def stop(self) -> None:
+        self.server.stop()
+        self.database.close()
+
+    def _account(self, name: str) -> Account:
+        with self.database.read() as tx:
+            found = account.named(tx, name)
+            assert found is not None
+            key = account.keys(tx, found.id)[0]
+        return Account(self.url, key.id, key.secret, found.id)
