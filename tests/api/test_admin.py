@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api.conftest import TestedCloud
+from support.tested_cloud import TestedCloud
 
 from cumulet.admin import TOKEN_HEADER, Administration, make_token
 from cumulet.lib.config import Config

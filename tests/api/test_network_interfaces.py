@@ -229,7 +229,7 @@ def test_what_is_not_there_is_refused_by_its_name(cloud: Any, ec2: Any, guest: s
         assert code(client.modify_network_interface_attribute, **change) == "InvalidNetworkInterfaceID.NotFound"
         asked = {"NetworkInterfaceIds": [wanted]}
         assert code(client.describe_network_interfaces, **asked) == "InvalidNetworkInterfaceID.NotFound"
-        asked = {"NetworkInterfaceId": wanted, "Attribute": "description"}
-        assert code(client.describe_network_interface_attribute, **asked) == "InvalidNetworkInterfaceID.NotFound"
+        one = {"NetworkInterfaceId": wanted, "Attribute": "description"}
+        assert code(client.describe_network_interface_attribute, **one) == "InvalidNetworkInterfaceID.NotFound"
     malformed = {"NetworkInterfaceIds": ["x"]}
     assert code(ec2.describe_network_interfaces, **malformed) == "InvalidNetworkInterfaceId.Malformed"
