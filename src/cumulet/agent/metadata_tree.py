@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 from cumulet.drivers.specs import InterfaceSpec, MetadataSpec
+from cumulet.lib.dns_names import public_name
 
 _VERSIONS = """\
 1.0 2007-01-19 2007-03-01 2007-08-29 2007-10-10 2007-12-15 2008-02-01 2008-09-01 2009-04-04 2011-01-01
@@ -86,7 +87,7 @@ def _meta_data(interface: InterfaceSpec, metadata: MetadataSpec) -> Tree:
         "services": {"domain": b"amazonaws.com", "partition": b"aws"},
     }
     if interface.public_ip:
-        told["public-hostname"] = public_hostname(interface.public_ip, metadata.region).encode()
+        told["public-hostname"] = public_name(interface.public_ip, metadata.region).encode()
         told["public-ipv4"] = interface.public_ip.encode()
     if metadata.public_key:
         told["public-keys"] = {
@@ -115,7 +116,7 @@ def _interface(interface: InterfaceSpec, metadata: MetadataSpec) -> Tree:
     }
     if interface.public_ip:
         told["ipv4-associations"] = {interface.public_ip: interface.ip.encode()}
-        told["public-hostname"] = public_hostname(interface.public_ip, metadata.region).encode()
+        told["public-hostname"] = public_name(interface.public_ip, metadata.region).encode()
         told["public-ipv4s"] = interface.public_ip.encode()
     return told
 
@@ -134,9 +135,3 @@ def zone_id(region: str, zone: str) -> str:
     short = "".join(part[0] for word in direction for part in _DIRECTIONS.findall(word))
     letter = zone.removeprefix(region)[:1]
     return f"{area}{short}{number}-az{ord(letter) - ord('a') + 1 if letter.isalpha() else 1}"
-
-
-def public_hostname(public_ip: str, region: str) -> str:
-    """The public DNS name that AWS gives to an address."""
-    domain = "compute-1" if region == "us-east-1" else f"{region}.compute"
-    return f"ec2-{public_ip.replace('.', '-')}.{domain}.amazonaws.com"
