@@ -337,3 +337,28 @@ def test_a_database_that_is_away_for_a_while_is_waited_for(running: Bench) -> No
         connection.commit()
     running.wake("a")
     wait_for(lambda: running.ran == ["a"])
+
+
+def test_what_was_taken_ahead_and_not_begun_is_let_go_when_the_engine_stops(tmp_path: Path) -> None:
+    bench, begun, go_on = Bench(tmp_path, Clock()), threading.Event(), threading.Event()
+
+    def act(run: Run, id: str) -> None:
+        begun.set()
+        go_on.wait(10)
+
+    bench.act = act
+    bench.wake(*(f"{number:02}" for number in range(12)))
+    bench.engine.start()
+    assert begun.wait(10)
+    stopping = threading.Thread(target=bench.engine.stop)
+    stopping.start()
+    time.sleep(0.1)
+    go_on.set()
+    stopping.join(10)
+    ran = len(bench.ran)
+    assert ran < 12
+    with bench.database.read() as tx:
+        rows = tx.all(sa.select(work.work))
+    assert all(row.lease is None for row in rows)
+    assert sum(row.due is not None for row in rows) == 12 - ran
+    bench.database.close()

@@ -4,16 +4,17 @@ One table holds all of it: `work`. There is no program counter: whatever woke a 
 the top. A lost hint costs one slow poll; a runner that dies costs the rest of its lease; a runner that wakes up
 after its lease is refused by number, here in each transaction and at the agents in each order.
 
-How a run ends is written down in the transaction that takes the next ones: one commit for both, and for many.
+How a run ends is written down in the transaction that takes the next ones: one commit for both, and for many. Some
+rows are taken ahead of the threads that will run them, so that a burst does not cost a transaction for each run.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 from cumulet.bus.contract import Bus
@@ -29,6 +30,10 @@ __all__ = ["Engine", "GiveUp", "Reconciler", "Remote", "Run"]
 
 log = Log("engine")
 LEASE_SECONDS = 120.0
+AHEAD = 4
+"""Rows taken for each thread, the one that it runs included."""
+STALE_SECONDS = LEASE_SECONDS / 4
+"""A row that has waited so long for a thread is let go instead: a run is to end well inside its lease."""
 LAST_EPOCH = 2**62
 POLL_SECONDS = 1.0
 MOST_SECONDS = 30.0
@@ -110,27 +115,31 @@ class Engine:
         self.give_up = give_up
         self._threads = threads
         self._due = threading.Event()
+        self._taken: SimpleQueue[tuple[Row, float] | None] = SimpleQueue()
         self._ended: list[End] = []
         self._stopped = threading.Event()
-        self._pool: ThreadPoolExecutor | None = None
-        self._leaser: threading.Thread | None = None
-        bus.on_hint(lambda kind, id: self._due.set())
+        self._running: list[threading.Thread] = []
+        bus.on_hint(lambda kind, id: self._wake())
 
     def start(self) -> None:
         """Lease and run in threads until `stop`."""
         self._stopped.clear()
-        self._pool = ThreadPoolExecutor(self._threads, "reconcile")
-        self._leaser = threading.Thread(target=self._lease_until_stopped, name="engine", daemon=True)
-        self._leaser.start()
+        runners = [threading.Thread(target=self._run_until_stopped, name="reconcile") for _ in range(self._threads)]
+        self._running = [threading.Thread(target=self._lease_until_stopped, name="engine"), *runners]
+        for thread in self._running:
+            thread.daemon = True
+            thread.start()
 
     def stop(self) -> None:
         """Take no more; wait for the runs that are under way."""
         self._stopped.set()
         self._due.set()
-        if self._leaser is not None and self._pool is not None:
-            self._leaser.join()
-            self._pool.shutdown(wait=True)
-            self._let_go(self._take_ended())
+        for _ in range(self._threads):
+            self._taken.put(None)
+        for thread in self._running:
+            thread.join()
+        self._running = []
+        self._let_go(self._take_ended())
 
     def run_due(self) -> int:
         """Run what is due now, one after the other, in this thread; gives how many were run (tests)."""
@@ -139,25 +148,36 @@ class Engine:
         return len(rows)
 
     def _lease_until_stopped(self) -> None:
-        running = 0
+        taken = 0
         ended: list[End] = []
         while not self._stopped.is_set():
             self._due.clear()
+            if not self._is_short():
+                self._due.wait(timeout=POLL_SECONDS)
+                continue
             just_ended = self._take_ended()
-            running -= len(just_ended)
+            taken -= len(just_ended)
             ended += just_ended
             try:
-                rows, waiting = self._lease(ended, self._threads - running)
+                rows, waiting = self._lease(ended, self._threads * AHEAD - taken)
                 ended = []
             except Exception:  # noqa: BLE001 - a database that is away is asked again
                 log.exception("leasing failed")
                 rows, waiting = [], POLL_SECONDS
-            running += len(rows)
+            taken += len(rows)
             for row in rows:
-                self._submit(row)
-            if running == self._threads:
+                self._taken.put((row, self.clock.now()))
+            if taken == self._threads * AHEAD:
                 waiting = POLL_SECONDS  # until one of them ends
             self._due.wait(timeout=waiting)  # a lost wake costs a second, never an instance
+
+    def _wake(self) -> None:
+        if self._is_short() and not self._due.is_set():
+            self._due.set()
+
+    def _is_short(self) -> bool:
+        """Whether a thread may have nothing to run soon."""
+        return self._taken.qsize() < self._threads
 
     def _take_ended(self) -> list[End]:
         count = len(self._ended)  # runs append meanwhile; what they append stays for the next turn
@@ -172,12 +192,13 @@ class Engine:
         kinds = list(self.reconcilers)
         if not ended:
             with self.database.read() as tx:
-                if limit < 1 or not work.is_due(tx, kinds):
-                    return [], _until_next(tx)
+                waiting = _until_next(tx, kinds)
+            if limit < 1 or waiting > 0:
+                return [], waiting
         with self.database.write() as tx:
             for end in ended:
                 end(tx)
-            return work.lease(tx, LEASE_SECONDS, limit, kinds), _until_next(tx)
+            return work.lease(tx, LEASE_SECONDS, limit, kinds), _until_next(tx, kinds)
 
     def _let_go(self, ended: list[End]) -> None:
         if ended:
@@ -185,17 +206,19 @@ class Engine:
                 for end in ended:
                     end(tx)
 
-    def _submit(self, row: Row) -> None:
-        assert self._pool is not None
-        self._pool.submit(self._run_in_thread, row)
+    def _run_until_stopped(self) -> None:
+        while (taken := self._taken.get()) is not None:
+            end: End = _lapse
+            try:
+                end = self._run_if_fresh(*taken)
+            finally:
+                self._ended.append(end)
+                self._wake()
 
-    def _run_in_thread(self, row: Row) -> None:
-        end: End = _lapse
-        try:
-            end = self.run(row)
-        finally:
-            self._ended.append(end)
-            self._due.set()
+    def _run_if_fresh(self, row: Row, since: float) -> End:
+        if self._stopped.is_set() or self.clock.now() - since > STALE_SECONDS:
+            return partial(work.free, kind=row.kind, id=row.id, epoch=row.epoch)
+        return self.run(row)
 
     def run(self, row: Row) -> End:
         """Run one leased row; gives how it has ended, to be written down by the caller."""
@@ -227,8 +250,8 @@ class Engine:
         return run.put_off(pause, f"{type(e).__name__}: {cause}", run.tries + 1)
 
 
-def _until_next(tx: Tx) -> float:
-    due = work.next_due(tx)
+def _until_next(tx: Tx, kinds: list[str]) -> float:
+    due = work.next_due(tx, kinds)
     return POLL_SECONDS if due is None else min(POLL_SECONDS, max(due - tx.now, 0.0))
 
 

@@ -48,22 +48,27 @@ def wake_new(tx: Tx, kind: str, ids: list[str]) -> None:
 
 def lease(tx: Tx, seconds: float, limit: int, kinds: list[str]) -> list[Row]:
     """Take what is due and nobody holds, the longest due first; gives kind, id, wakes, tries and the new epoch."""
-    query = (
-        sa.select(work.c.kind, work.c.id, work.c.wakes, work.c.tries, (work.c.epoch + 1).label("epoch"))
-        .where(work.c.due <= tx.now, _free(tx), work.c.kind.in_(kinds))
-        .order_by(work.c.due)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    taken = tx.all(query) if limit > 0 else []
+    taken = tx.all(_DUE, now=tx.now, kinds=kinds, most=limit) if limit > 0 else []
     if taken:
-        these = sa.tuple_(work.c.kind, work.c.id).in_([(row.kind, row.id) for row in taken])
-        tx.change(work.update().where(these).values(lease=tx.now + seconds, epoch=work.c.epoch + 1))
+        tx.change(_TAKE, these=[(row.kind, row.id) for row in taken], until=tx.now + seconds)
     return taken
 
 
-def _free(tx: Tx) -> sa.ColumnElement[bool]:
-    return sa.or_(work.c.lease.is_(None), work.c.lease < tx.now)
+_FREE = sa.and_(
+    sa.or_(work.c.lease.is_(None), work.c.lease < _NOW), work.c.kind.in_(sa.bindparam("kinds", expanding=True))
+)
+_DUE = (
+    sa.select(work.c.kind, work.c.id, work.c.wakes, work.c.tries, (work.c.epoch + 1).label("epoch"))
+    .where(work.c.due <= _NOW, _FREE)
+    .order_by(work.c.due)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+)
+_TAKE = (
+    work.update()
+    .where(sa.tuple_(work.c.kind, work.c.id).in_(sa.bindparam("these", expanding=True)))
+    .values(lease=sa.bindparam("until"), epoch=work.c.epoch + 1)
+)
 
 
 def find(tx: Tx, kind: str, id: str) -> Row | None:
@@ -107,6 +112,14 @@ _PUT_OFF = work.update().where(_UNWOKEN).values(due=_NOW, **_SAID)
 _PUT_OFF_WOKEN = work.update().where(_MINE).values(due=_NOW, **_SAID)
 
 
+def free(tx: Tx, kind: str, id: str, epoch: int) -> None:
+    """Let go of what was leased and not run: it is as due as it was."""
+    tx.change(_LET_GO, of_kind=kind, of_id=id, of_epoch=epoch)
+
+
+_LET_GO = work.update().where(_MINE).values(lease=None)
+
+
 def free_all(tx: Tx) -> None:
     """Nobody holds anything: whoever did has died, or will be refused by number."""
     tx.change(work.update().where(work.c.lease.is_not(None)).values(lease=None))
@@ -117,16 +130,10 @@ def forget(tx: Tx, kind: str, id: str) -> None:
     tx.change(work.delete().where(work.c.kind == kind, work.c.id == id))
 
 
-def next_due(tx: Tx) -> float | None:
-    """When the next thing is due that nobody holds."""
-    due: float | None = tx.value(_NEXT_DUE)
+def next_due(tx: Tx, kinds: list[str]) -> float | None:
+    """When the next thing is due that `lease` would take; a time that has passed: it would take it now."""
+    due: float | None = tx.value(_NEXT_DUE, now=tx.now, kinds=kinds)
     return due
 
 
-_NEXT_DUE = sa.select(sa.func.min(work.c.due)).where(work.c.lease.is_(None))
-
-
-def is_due(tx: Tx, kinds: list[str]) -> bool:
-    """Whether there is anything that `lease` would take."""
-    query = sa.select(sa.literal(1)).where(work.c.due <= tx.now, _free(tx), work.c.kind.in_(kinds)).limit(1)
-    return tx.first(query) is not None
+_NEXT_DUE = sa.select(work.c.due).where(work.c.due.is_not(None), _FREE).order_by(work.c.due).limit(1)
