@@ -98,6 +98,34 @@ def test_a_cloud_takes_settings_and_ends_with_its_block() -> None:
         urllib.request.urlopen(f"{url}/_cumulet/health", timeout=5)
 
 
+_USES_A_CLOUD = """
+import sys, time
+from cumulet import testing
+with testing.cloud() as cloud:
+    print(cloud.url, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_cloud_ends_with_the_process_that_uses_it_however_that_ends(tmp_path: Path) -> None:
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    user = subprocess.Popen([sys.executable, "-c", _USES_A_CLOUD], stdout=subprocess.PIPE, text=True, env=environ)
+    assert user.stdout is not None
+    url = user.stdout.readline().strip()
+    assert answers(url)
+    user.kill()
+    user.wait()
+    until(lambda: not answers(url))
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/_cumulet/health", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
 def test_a_cloud_that_does_not_start_says_why() -> None:
     with pytest.raises(RuntimeError, match="the setting threads is 'many'"), cloud(threads="many"):
         pass

@@ -79,7 +79,9 @@ def cloud(**settings: Any) -> Iterator[RunningCloud]:
 
 
 def _start(directory: Path, environ: dict[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "cumulet", "up", "--drivers", "fake", "--test", "--listen", "127.0.0.1:0"]
+    # Whoever ends the process of the tests by force ends the cloud with it.
+    command = ["setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", "cumulet", "up"]
+    command += ["--drivers", "fake", "--test", "--listen", "127.0.0.1:0"]
     with (directory / "log").open("wb") as log:
         return subprocess.Popen(
             [*command, "--state-dir", str(directory / "state")],
