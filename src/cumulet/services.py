@@ -7,12 +7,15 @@ import msgspec
 from cumulet.agent.agent import Agent
 from cumulet.agent.heartbeat import Beat, Heartbeat
 from cumulet.agent.recovery import Recovery
+from cumulet.bus.contract import Bus
 from cumulet.bus.memory import MemoryBus
+from cumulet.bus.names import may_speak_for
 from cumulet.bus.remote import Remote
 from cumulet.control import GIVE_UP, RECONCILERS
 from cumulet.engine.engine import Engine
 from cumulet.lib.clock import Clock
 from cumulet.lib.config import Config
+from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
 from cumulet.model import Database, Tx, account, bootstrap, host, image, migrate, work
 from cumulet.parts import Part, drivers
@@ -27,7 +30,7 @@ ROLES = ("image", "volume", "network", "compute")
 class Host:
     """The agents of one host, in this process."""
 
-    def __init__(self, config: Config, bus: MemoryBus, parts: dict[str, Part], *, durable: bool = True) -> None:
+    def __init__(self, config: Config, bus: Bus, parts: dict[str, Part], *, durable: bool = True) -> None:
         self.agents = {
             role: Agent(
                 f"{role}.{config.host()}",
@@ -56,14 +59,21 @@ class Host:
 class Cloud:
     """One process with every role: the database, the engine, and this host's agents.
 
-    `parts` gives each role's driver; by default those that the configuration names.
+    `parts` gives each role's driver, and `bus` the bus; by default those that the configuration names.
     """
 
-    def __init__(self, config: Config, *, clock: Clock | None = None, parts: dict[str, Part] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        parts: dict[str, Part] | None = None,
+        bus: Bus | None = None,
+    ) -> None:
         config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
         durable = not config.test
         self.config = config
-        self.bus = MemoryBus()
+        self.bus = bus or bus_of(config)
         self.database = Database(config.database(), clock=clock, durable=durable)
         self.database.hint = self.bus.hint
         self.engine = Engine(
@@ -87,10 +97,12 @@ class Cloud:
     def start(self) -> None:
         """The agents recover and are heard, and the engine runs.
 
-        The bus is this process's own, so whatever is still leased was leased by a process that has died.
+        Where the bus is this process's own, whatever is still leased was leased by a process that has died.
         """
-        with self.database.write() as tx:
-            work.free_all(tx)
+        if not self.config.bus_url:
+            with self.database.write() as tx:
+                work.free_all(tx)
+        self.bus.start()
         self.host.start()
         self.engine.start()
 
@@ -98,6 +110,7 @@ class Cloud:
         """Nothing more is begun; guests go on."""
         self.engine.stop()
         self.host.stop()
+        self.bus.stop()
         self.database.close()
 
     def ask(self, role: str, host_name: str, question: str, id: str) -> bytes:
@@ -115,11 +128,24 @@ class Cloud:
                 if work.find(tx, "instance", id) is not None:
                     work.wake(tx, "instance", id)
 
-    def _hear(self, message: bytes) -> bytes:
+    def _hear(self, message: bytes, sender: str) -> bytes:
+        """A host's heartbeat; raises `Failure` for one in another host's name."""
         beat = msgspec.json.decode(message, type=Beat)
+        if not may_speak_for(sender, beat.host):
+            log.warning("refused a heartbeat", host=beat.host, sender=sender)
+            raise Failure(f"{sender} may not send the heartbeat of {beat.host}")
         with self.database.write() as tx:
             hear(tx, beat)
         return b"null"
+
+
+def bus_of(config: Config) -> Bus:
+    """The bus that the configuration names."""
+    if not config.bus_url:
+        return MemoryBus()
+    from cumulet.bus.amqp import AmqpBus
+
+    return AmqpBus(config.bus_url, config.bus_ca_file)
 
 
 def prepare(database: Database, config: Config) -> None:

@@ -1,16 +1,17 @@
-"""What every driver promises, by one suite: the fakes, the directories, and the fakes behind an agent and a bus."""
+"""What every driver promises, by one suite: the fakes, the directories, and the fakes behind an agent on either bus."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from support.buses import KINDS, Ends, both_ends
 
 from cumulet.agent.agent import Agent
-from cumulet.bus.memory import MemoryBus
 from cumulet.bus.remote import Remote
 from cumulet.drivers.contract import Driver, Seen
 from cumulet.drivers.fake_world import FakeWorld
@@ -105,25 +106,33 @@ def images_in_a_directory(directory: Path) -> Case:
     return Case(DirectoryImages(directory / "images"), _image_of(directory))
 
 
-def behind_an_agent(make: Callable[[Path], Case]) -> Callable[[Path], Case]:
-    """The same driver at the other end of a bus, by orders of one lease."""
-
-    def made(directory: Path) -> Case:
-        case, bus = make(directory), MemoryBus()
-        Agent("role.h1", case.driver, directory / "documents").serve(bus)
-        return Case(Remote(bus, "role.h1", epoch=1), case.spec)
-
-    made.__name__ = f"{make.__name__}_behind_an_agent"
-    return made
-
-
 FAKES = [fake_guests, fake_taps, fake_groups, fake_volumes, fake_images]
-MAKERS = [*FAKES, volumes_in_a_directory, images_in_a_directory, *map(behind_an_agent, FAKES)]
+DIRECTORIES = [volumes_in_a_directory, images_in_a_directory]
+PLACES = ("here", *KINDS)
+"""Where the driver is: in the test's hands, or behind an agent on a bus."""
+CASES = [
+    pytest.param((make, place), id=f"{make.__name__}-{place}")
+    for make in [*FAKES, *DIRECTORIES]
+    for place in (PLACES if make in FAKES else PLACES[:1])
+]
 
 
-@pytest.fixture(params=MAKERS, ids=lambda make: make.__name__)
+@contextmanager
+def at(place: str, case: Case, directory: Path, request: pytest.FixtureRequest) -> Iterator[Case]:
+    """The driver as it looks from elsewhere, by orders of one lease."""
+    if place == "here":
+        yield case
+        return
+    with both_ends(place, request) as ends:
+        Agent("role.h1", case.driver, directory / "documents").serve(ends.host)
+        yield Case(Remote(ends.control, "role.h1", epoch=1), case.spec)
+
+
+@pytest.fixture(params=CASES)
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
-    yield request.param(tmp_path)
+    make, place = request.param
+    with at(place, make(tmp_path), tmp_path, request) as case:
+        yield case
 
 
 def ids_of(driver: Driver) -> list[str]:
@@ -197,11 +206,19 @@ def test_several_threads_make_and_remove_different_things(case: Case) -> None:
     assert ids_of(driver) == sorted(spec.id for spec in specs[6:])
 
 
+@pytest.fixture(params=KINDS)
+def ends(request: pytest.FixtureRequest) -> Iterator[Ends]:
+    with both_ends(request.param, request) as made:
+        yield made
+
+
 @pytest.mark.parametrize("make", FAKES, ids=lambda make: make.__name__)
-def test_an_older_lease_changes_nothing_behind_an_agent(make: Callable[[Path], Case], tmp_path: Path) -> None:
-    case, bus = make(tmp_path), MemoryBus()
-    Agent("role.h1", case.driver, tmp_path / "documents").serve(bus)
-    old, new = Remote(bus, "role.h1", epoch=1), Remote(bus, "role.h1", epoch=2)
+def test_an_older_lease_changes_nothing_behind_an_agent(
+    make: Callable[[Path], Case], ends: Ends, tmp_path: Path
+) -> None:
+    case = make(tmp_path)
+    Agent("role.h1", case.driver, tmp_path / "documents").serve(ends.host)
+    old, new = Remote(ends.control, "role.h1", epoch=1), Remote(ends.control, "role.h1", epoch=2)
     new.ensure(case.spec(1))
     with pytest.raises(Superseded, match="order 1 for .*: order 2"):
         old.remove(case.spec(1).id)
@@ -211,15 +228,12 @@ def test_an_older_lease_changes_nothing_behind_an_agent(make: Callable[[Path], C
     assert case.driver.observe() == []
 
 
-@pytest.fixture(params=["direct", "behind an agent"])
-def guests(request: pytest.FixtureRequest, tmp_path: Path) -> Driver:
+@pytest.fixture(params=PLACES)
+def guests(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Driver]:
     """Fake guests in the world at `tmp_path`/world."""
-    made: Driver = FakeHypervisor(FakeWorld(tmp_path / "world"))
-    if request.param == "direct":
-        return made
-    bus = MemoryBus()
-    Agent("compute.h1", made, tmp_path / "documents").serve(bus)
-    return Remote(bus, "compute.h1", epoch=1)
+    made = Case(FakeHypervisor(FakeWorld(tmp_path / "world")), guest)
+    with at(request.param, made, tmp_path, request) as case:
+        yield case.driver
 
 
 def world_of(directory: Path) -> FakeWorld:

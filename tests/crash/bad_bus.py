@@ -26,6 +26,12 @@ class BadBus:
         self._random = random.Random(seed)
         self._old: list[tuple[str, bytes]] = []
 
+    def start(self) -> None:
+        self._bus.start()
+
+    def stop(self) -> None:
+        self._bus.stop()
+
     def call(self, topic: str, message: bytes, timeout: float = 30.0) -> bytes:
         if not self.bad:
             return self._bus.call(topic, message, timeout)
@@ -47,6 +53,9 @@ class BadBus:
 
     def serve(self, topic: str, answer: Serve) -> None:
         self._bus.serve(topic, answer)
+
+    def leave(self, topic: str) -> None:
+        self._bus.leave(topic)
 
     def hint(self, kind: str, id: str) -> None:
         self._bus.hint(kind, id)

@@ -121,6 +121,14 @@ def test_the_password_of_the_database_is_not_shown(shell: Shell) -> None:
     assert "cloud:***@db" in done.output
 
 
+def test_the_password_of_the_bus_is_not_shown(shell: Shell) -> None:
+    environ = {"CUMULET_BUS_URL": "amqps://host-h1:hunter2@broker:5671/cumulet"}
+    for arguments in (["config"], ["config", "--json"]):
+        done = CliRunner().invoke(cumulet, arguments, env=environ)
+        assert "hunter2" not in done.output
+        assert "amqps://host-h1:***@broker:5671/cumulet" in done.output
+
+
 def test_without_a_running_cloud_an_image_waits_for_the_next_start(made: Shell, tmp_path: Path) -> None:
     disk = tmp_path / "debian 12.qcow2"
     disk.write_bytes(b"QFI\xfb")

@@ -225,7 +225,7 @@ def test_an_order_that_is_refused_though_the_lease_is_ours_is_tried_again(bench:
 def test_each_lease_has_a_higher_number_and_orders_carry_it(bench: Bench) -> None:
     orders: list[bytes] = []
 
-    def answer(message: bytes) -> bytes:
+    def answer(message: bytes, sender: str) -> bytes:
         orders.append(message)
         return b"{}"
 

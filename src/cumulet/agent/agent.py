@@ -49,8 +49,11 @@ class Agent:
         """Answer on the bus from now on."""
         bus.serve(self.topic, self.answer)
 
-    def answer(self, message: bytes) -> bytes:
-        """Do one order or answer one question; every way not to succeed becomes an answer too."""
+    def answer(self, message: bytes, sender: str = "") -> bytes:
+        """Do one order or answer one question; every way not to succeed becomes an answer too.
+
+        Whoever `sender` is may give orders: the broker lets only the control plane put questions to a host.
+        """
         try:
             answer = Answer(result=self._do(msgspec.json.decode(message, type=Order)))
         except Superseded as e:

@@ -5,17 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-Serve = Callable[[bytes], bytes]
+Serve = Callable[[bytes, str], bytes]
+"""Answers a message; the second is its sender as the broker vouches for it, "" when that is this process itself."""
 
 
 class Bus(Protocol):
     """What the in-process bus and AMQP both promise. Topics: `compute.HOST`, `network.HOST`, `scheduler`, …"""
 
+    def start(self) -> None:
+        """Be connected; where that does not succeed at once, it goes on being tried until `stop`."""
+
+    def stop(self) -> None:
+        """Take no more questions, and let go of the connection once those under way are answered."""
+
     def call(self, topic: str, message: bytes, timeout: float = 30.0) -> bytes:
-        """Ask whoever serves `topic`; raises `Unreachable` when nobody does, or no answer comes in time."""
+        """Ask whoever serves `topic`; raises `Unreachable` when nobody does, or no answer comes in time.
+
+        A `Failure` of whoever answers is one here too.
+        """
 
     def serve(self, topic: str, answer: Serve) -> None:
-        """Answer this topic's questions from now on; `answer` is called from several threads."""
+        """Answer this topic's questions from now on, in place of who did before in this process.
+
+        `answer` is called from several threads.
+        """
+
+    def leave(self, topic: str) -> None:
+        """Stop answering a topic."""
 
     def hint(self, kind: str, id: str) -> None:
         """Say that (kind, id) is worth a look; nobody needs to hear it."""

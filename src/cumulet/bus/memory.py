@@ -18,17 +18,22 @@ class MemoryBus:
         self._topics: dict[str, Serve] = {}
         self._listeners: list[Callable[[str, str], None]] = []
 
+    def start(self) -> None:
+        """There is nothing to connect to."""
+
+    def stop(self) -> None:
+        """Nor to let go of."""
+
     def call(self, topic: str, message: bytes, timeout: float = 30.0) -> bytes:
         answer = self._topics.get(topic)
         if answer is None:
             raise Unreachable(f"nobody serves {topic}")
-        return answer(message)
+        return answer(message, "")
 
     def serve(self, topic: str, answer: Serve) -> None:
         self._topics[topic] = answer
 
     def leave(self, topic: str) -> None:
-        """Stop answering a topic."""
         self._topics.pop(topic, None)
 
     def hint(self, kind: str, id: str) -> None:

@@ -19,9 +19,11 @@ def config(file: Path | None, state_dir: Path | None, json: bool) -> None:
     import msgspec
 
     from cumulet.lib.config import MEANINGS
+    from cumulet.lib.urls import without_password
 
     found, origins = load(file, state_dir=state_dir)
-    values = msgspec.to_builtins(found, enc_hook=str) | {"database_url": _shown(found.database_url)}
+    shown = {"database_url": _shown(found.database_url), "bus_url": without_password(found.bus_url)}
+    values = msgspec.to_builtins(found, enc_hook=str) | shown
     rows = [(key, values[key], origins[key], meaning) for key, meaning in zip(values, MEANINGS, strict=True)]
     if json:
         show_json([dict(zip(("key", "value", "origin", "meaning"), row, strict=True)) for row in rows])

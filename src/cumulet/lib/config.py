@@ -43,6 +43,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     state_dir: Path = _key(Path("/var/lib/cumulet"), "directory of everything that is kept")
     listen: str = _key("127.0.0.1:8773", "address and port of the AWS endpoint")
     database_url: str = _key("", "SQLAlchemy URL; empty: SQLite in the state directory")
+    bus_url: str = _key("", "RabbitMQ, as amqps://USER:PASSWORD@HOST:PORT/VHOST; empty: all within this process")
+    bus_ca_file: str = _key("", "certificates that RabbitMQ's is checked with; empty: the system's")
     region: str = _key("us-east-1", "name of the region; any name will do")
     zones: list[str] = _key([], "availability zones; empty: the region's name with a and b")
     host_name: str = _key("", "name of this host; empty: as the system says")

@@ -1,0 +1,227 @@
+"""A RabbitMQ of the tests' own: free ports on the loopback, a directory, and processes that end with the tests.
+
+It runs in a process namespace, so that its port mapper (epmd) and whatever else it starts end with it, and it ends
+when the process of the tests does, however that ends. A test gets a virtual host of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import http.client
+import ipaddress
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from cumulet.bus.broker import Broker
+
+SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
+PATIENCE_SECONDS = 120.0
+ADMINISTRATOR = "guest:guest"
+"""Exists from the beginning, and may come from the loopback only."""
+
+
+@dataclass(frozen=True)
+class VirtualHost:
+    """One of the broker's, and how to get in: `url` is the control plane's, `host(name)` a host's."""
+
+    rabbitmq: RabbitMQ
+    name: str
+    broker: Broker
+    user: str
+    url: str
+
+    def host(self, name: str) -> str:
+        """Make a host's user, and give its URL."""
+        return self.rabbitmq.url(f"host-{name}", self.broker.add_host(name), self.name)
+
+    def queues(self) -> list[str]:
+        """The names of all that are there."""
+        return [queue["name"] for queue in json.loads(self.rabbitmq.look(f"/api/queues/{self.name}")[1])]
+
+
+class RabbitMQ:
+    """A broker over a directory; it can be stopped, killed and started again on the same ports."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port, self.tls_port, self.management_port, *inner = _free_ports(5)
+        self.ca_file = directory / "ca.pem"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._environ = self._configure(*inner)
+
+    def _configure(self, distribution_port: int, mapper_port: int) -> dict[str, str]:
+        certify(self.directory)
+        (self.directory / "plugins").write_text("[rabbitmq_management].\n")
+        (self.directory / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\n"
+            f"ssl_options.cacertfile = {self.ca_file}\n"
+            f"ssl_options.certfile = {self.directory}/server.pem\n"
+            f"ssl_options.keyfile = {self.directory}/server.key\n"
+            "management.tcp.ip = 127.0.0.1\n"
+            f"management.tcp.port = {self.management_port}\n"
+        )
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            "RABBITMQ_NODENAME": f"cumulet-{secrets.token_hex(4)}@localhost",
+            "RABBITMQ_MNESIA_BASE": str(self.directory / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.directory / "log"),
+            "RABBITMQ_CONFIG_FILE": str(self.directory / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(self.directory / "no-such-file"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "plugins"),
+            "RABBITMQ_DIST_PORT": str(distribution_port),
+            "ERL_EPMD_PORT": str(mapper_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        inside = ["unshare", "--kill-child", "--pid", "--fork", "--mount-proc", "--", SERVER]
+        with (self.directory / "output").open("ab") as output:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *inside],
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"RabbitMQ does not start: {(self.directory / 'output').read_text()[-2000:]}")
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        """Whether its last part, the management, does."""
+        try:
+            return self.look("/")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def look(self, path: str, login: str = ADMINISTRATOR) -> tuple[int, bytes]:
+        """What the management answers: status and body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.management_port, timeout=30)
+        try:
+            headers = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()}
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        """As an operator does: it says good-bye to its clients."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGTERM)
+        self._process.wait(PATIENCE_SECONDS)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def set_memory_limit(self, share: float) -> None:
+        """Of the machine's memory; above it, the broker takes no more messages."""
+        command = [CONTROL, "set_vm_memory_high_watermark", f"{share:.3f}"]
+        subprocess.run(command, env=self._environ, check=True, capture_output=True, timeout=PATIENCE_SECONDS)
+
+    def url(self, user: str, password: str, vhost: str, *, tls: bool = False) -> str:
+        scheme, port = ("amqps", self.tls_port) if tls else ("amqp", self.port)
+        return f"{scheme}://{user}:{password}@127.0.0.1:{port}/{vhost}"
+
+    def broker(self, vhost: str) -> Broker:
+        return Broker(f"http://{ADMINISTRATOR}@127.0.0.1:{self.management_port}", vhost)
+
+    def make(self) -> VirtualHost:
+        """A virtual host with nothing in it, and a user of the control plane for it."""
+        name = f"cumulet-{secrets.token_hex(4)}"
+        user, broker = f"control-{name}", self.broker(name)
+        broker.prepare()
+        return VirtualHost(self, name, broker, user, self.url(user, broker.add_control(user), name))
+
+
+def certify(directory: Path) -> None:
+    """Write `ca.pem`, and a certificate of its for the loopback: `server.pem` and `server.key`."""
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca = _certificate("Cumulet's tests", "Cumulet's tests", ca_key, ca_key, ca=True)
+    server = _certificate("127.0.0.1", "Cumulet's tests", key, ca_key, ca=False)
+    (directory / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    (directory / "server.pem").write_bytes(server.public_bytes(serialization.Encoding.PEM))
+    (directory / "server.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+
+
+def _certificate(
+    subject: str, issuer: str, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey, *, ca: bool
+) -> x509.Certificate:
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(address, critical=False)
+        .sign(signer, hashes.SHA256())
+    )
+
+
+def _free_ports(count: int) -> list[int]:
+    """Different from each other, because all are held until all are found."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports: list[int] = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """The broker of this run of the tests."""
+    directory = Path(tempfile.mkdtemp(prefix="cumulet-rabbitmq-"))
+    broker = RabbitMQ(directory)
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.kill()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def vhost(rabbitmq: RabbitMQ) -> Iterator[VirtualHost]:
+    """A virtual host of this test's own."""
+    made = rabbitmq.make()
+    yield made
+    made.broker.remove()
+    made.broker.remove_user(made.user)
