@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from cumulet.bus.contract import Bus
+from cumulet.bus.memory import MemoryBus
 from cumulet.drivers.fake_world import FakeWorld
 from cumulet.drivers.hypervisor.fake import FakeHypervisor
 from cumulet.engine.engine import LEASE_SECONDS, Engine
@@ -25,9 +28,10 @@ A_SWEEP_OF_ALL = 61.0
 class Site:
     """The engine runs in the test's thread; time moves only here, to when something is due next."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, make_bus: Callable[[], Bus] = MemoryBus) -> None:
         log.start("error")
         self.directory = directory
+        self.make_bus = make_bus
         self.clock = TestClock()
         self.config = Config(state_dir=directory, drivers="fake", test=True, host_name="h1", vcpu_overcommit=100.0)
         self.world = FakeWorld(directory / "world")
@@ -42,13 +46,14 @@ class Site:
             self.image: str = image.visible(tx, found.id)[0].id
 
     @classmethod
-    def copy(cls, template: Path, directory: Path) -> Site:
+    def copy(cls, template: Path, directory: Path, make_bus: Callable[[], Bus] = MemoryBus) -> Site:
         """A site that begins as the one at `template`, which is closed."""
         shutil.copytree(template, directory)
-        return cls(directory)
+        return cls(directory, make_bus)
 
     def open(self) -> None:
-        self.cloud = Cloud(self.config, clock=self.clock)
+        self.cloud = Cloud(self.config, clock=self.clock, bus=self.make_bus())
+        self.cloud.bus.start()
         self.engine: Engine = self.cloud.engine
 
     @property
@@ -62,6 +67,7 @@ class Site:
         return driver
 
     def close(self) -> None:
+        self.cloud.bus.stop()
         self.database.close()
 
     def start_again(self) -> None:

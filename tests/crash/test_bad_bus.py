@@ -11,6 +11,9 @@ from crash.afterwards import check
 from crash.bad_bus import BadBus
 from crash.lives import LIVES, Life, terminate
 from crash.site import Site
+from support.rabbitmq import VirtualHost
+
+from cumulet.bus.amqp import AmqpBus
 
 SEEDS = range(25)
 HARM: Counter[str] = Counter()
@@ -18,7 +21,17 @@ HARM: Counter[str] = Counter()
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_lives_at_once_end_well_on_a_bad_bus(seed: int, template: Path, tmp_path: Path) -> None:
-    site = Site.copy(template, tmp_path / "site")
+    live_and_die(Site.copy(template, tmp_path / "site"), seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS[:2])
+def test_all_lives_at_once_end_well_on_a_bad_rabbitmq(
+    seed: int, template: Path, tmp_path: Path, vhost: VirtualHost
+) -> None:
+    live_and_die(Site.copy(template, tmp_path / "site", lambda: AmqpBus(vhost.url)), seed)
+
+
+def live_and_die(site: Site, seed: int) -> None:
     bus = BadBus(site.engine.bus, seed)
     site.engine.bus = bus
     lives = [life for life in LIVES if life.name != "host reboots"]

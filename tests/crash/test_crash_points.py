@@ -12,6 +12,8 @@ from crash.afterwards import check
 from crash.lives import LIVES, Life, terminate
 from crash.site import Site
 
+from cumulet.bus.contract import Bus
+from cumulet.bus.memory import MemoryBus
 from cumulet.engine.engine import LEASE_SECONDS
 from cumulet.lib import crash
 from cumulet.lib.crash import Died
@@ -22,9 +24,11 @@ DELETE_SPREAD = 4
 """At every so many points the user deletes."""
 
 
-def begin(life: Life, template: Path, directory: Path) -> tuple[Site, list[str]]:
+def begin(
+    life: Life, template: Path, directory: Path, make_bus: Callable[[], Bus] = MemoryBus
+) -> tuple[Site, list[str]]:
     """The life is set up, and what happens to it has been written down but not been seen by the engine."""
-    site = Site.copy(template, directory)
+    site = Site.copy(template, directory, make_bus)
     subjects = life.prepare(site)
     site.settle()
     life.act(site, subjects)
@@ -102,7 +106,11 @@ def test_a_runner_that_wakes_up_after_its_lease_changes_nothing(life: Life, temp
     assert number > 0
 
 
-def take_over_at(site: Site, number: int) -> dict[str, object] | None:
+HELD = ("commit.before", "driver.")
+"""Points where something is held that makes others wait: the database's writer, an agent's lock."""
+
+
+def take_over_at(site: Site, number: int, held: tuple[str, ...] = HELD) -> dict[str, object] | None:
     """Pause the engine at this point and have another finish; the first then changes nothing. None: no such point."""
     finished: dict[str, object] = {}
 
@@ -112,7 +120,7 @@ def take_over_at(site: Site, number: int) -> dict[str, object] | None:
         site.settle(site.another_engine())
         finished.update(site.everything())
 
-    point = At(number, finish, spared=HELD)
+    point = At(number, finish, spared=held)
     with crash.at_each_point(point):
         while not finished and (site.engine.run_due() or wait(site)):
             pass
@@ -120,10 +128,6 @@ def take_over_at(site: Site, number: int) -> dict[str, object] | None:
         return None
     assert site.everything() == finished, point.name
     return finished
-
-
-HELD = ("commit.before", "driver.")
-"""Points where something is held that makes others wait: the database's writer, an agent's lock."""
 
 
 def wait(site: Site) -> bool:
