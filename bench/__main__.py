@@ -10,19 +10,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import api
+from bench import api, bus
 from bench.figures import Figure, save, table
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", choices=["api", "guests"], help="one part alone")
+    parser.add_argument("--only", choices=["api", "bus", "guests"], help="one part alone")
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
     chosen = parser.parse_args()
     figures: list[Figure] = []
-    if chosen.only != "guests":
+    if chosen.only in (None, "api"):
         figures += api.measure(chosen.rounds)
-    if chosen.only != "api":
+    if chosen.only in (None, "bus"):
+        figures += bus.measure(chosen.rounds)
+    if chosen.only in (None, "guests"):
         figures += _guests(chosen.rounds)
     print(table(figures))
     print(f"\nwritten to {save(figures, Path(__file__).parent / 'results')}")
