@@ -22,6 +22,7 @@ def test_an_instance_is_found_by_what_it_is(cloud: Any, ec2: Any) -> None:
     for filters in (
         {"instance-id": id},
         {"availability-zone": "us-east-1a"},
+        {"availability-zone-id": "use1-az1"},
         {"client-token": "tok"},
         {"instance-type": "m1.*"},
         {"ip-address": one["PublicIpAddress"]},

@@ -36,6 +36,7 @@ def test_volumes_are_found_by_id_and_filter(cloud: Any, ec2: Any) -> None:
     assert found(ec2, size="3") == found(ec2, **{"availability-zone": "us-east-1a"}) == [mine]
     assert found(ec2, **{"volume-id": mine, "status": "in-use", "attachment.status": "attached"}) == [mine]
     assert found(ec2, **{"volume-id": mine, "create-time": "20*", "attachment.attach-time": "20*"}) == [mine]
+    assert found(ec2, **{"availability-zone-id": "use1-az1"}) == [mine]
     assert found(ec2, encrypted="true") == []
     assert [one["VolumeId"] for one in ec2.describe_volumes(VolumeIds=[mine])["Volumes"]] == [mine]
 

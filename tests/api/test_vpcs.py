@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
+from support.launching import launched, shown
 from support.refusals import code, message
 
+from cumulet.agent.metadata_tree import find, tree
+from cumulet.drivers.specs import InterfaceSpec
 from cumulet.model.host import service
 
 
@@ -139,12 +143,42 @@ def test_zones_are_available_while_a_living_host_serves_them(cloud: Any, ec2: An
 @pytest.mark.parametrize("cloud", [{"region": "ap-southeast-2", "zones": ["north", "south"]}], indirect=True)
 def test_any_region_and_zones_will_do(cloud: Any, ec2: Any) -> None:
     (region,) = ec2.describe_regions()["Regions"]
-    zones = ec2.describe_availability_zones()["AvailabilityZones"]
+    zones = {zone["ZoneName"]: zone["ZoneId"] for zone in ec2.describe_availability_zones()["AvailabilityZones"]}
     assert region["RegionName"] == "ap-southeast-2"
-    assert [(zone["ZoneName"], zone["ZoneId"]) for zone in zones] == [("north", "apse2-az1"), ("south", "apse2-az2")]
+    assert zones == {"north": "apse2-north", "south": "apse2-south"}
     assert {subnet["AvailabilityZone"] for subnet in ec2.describe_subnets()["Subnets"]} == {"north", "south"}
     (options,) = ec2.describe_dhcp_options()["DhcpOptions"]
     assert options["DhcpConfigurations"][0]["Values"] == [{"Value": "ap-southeast-2.compute.internal"}]
+
+
+@pytest.mark.parametrize(
+    ("cloud", "zone", "id"),
+    [
+        ({"region": "nova", "zones": ["nova"]}, "nova", "nova-nova"),
+        ({"zones": ["nova", "us-east-1b"]}, "nova", "use1-nova"),
+        ({"zones": ["nova", "us-east-1b"]}, "us-east-1b", "use1-az2"),
+    ],
+    indirect=["cloud"],
+)
+def test_a_zone_has_one_id_whoever_is_asked(cloud: Any, ec2: Any, zone: str, id: str) -> None:
+    instance = shown(ec2, launched(cloud, ec2, Placement={"AvailabilityZone": zone}))
+    (nic,) = ec2.describe_network_interfaces()["NetworkInterfaces"]
+    (subnet,) = ec2.describe_subnets(SubnetIds=[instance["SubnetId"]])["Subnets"]
+    (volume,) = ec2.describe_volumes()["Volumes"]
+    (status,) = ec2.describe_instance_status()["InstanceStatuses"]
+    said = [one["AvailabilityZoneId"] for one in (instance["Placement"], nic, subnet, volume, status)]
+    (named,) = ec2.describe_availability_zones(ZoneNames=[zone])["AvailabilityZones"]
+    assert [named["ZoneId"], *said, told_to_guest(cloud, nic["NetworkInterfaceId"])] == [id] * 7
+
+
+def told_to_guest(cloud: Any, interface: str) -> str:
+    """The zone's id in the metadata of the guest behind an interface."""
+    document = cloud.cloud.host.agents["network"].documents.get(interface)
+    spec = msgspec.json.decode(document.spec, type=InterfaceSpec)
+    assert spec.metadata is not None
+    told = find(tree(spec, spec.metadata), ["meta-data", "placement", "availability-zone-id"])
+    assert told is not None
+    return told.decode()
 
 
 def test_an_accounts_limits_are_the_operators(cloud: Any, ec2: Any) -> None:

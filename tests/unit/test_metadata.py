@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from cumulet.agent.metadata import MetadataServer
-from cumulet.agent.metadata_tree import zone_id
 from cumulet.drivers.specs import InterfaceSpec, MetadataSpec
 from cumulet.lib.clock import TestClock
 
@@ -266,16 +265,3 @@ def test_a_guest_that_nobody_told_of_is_told_nothing(service: Service) -> None:
     service.server.withdraw(NETWORK, INTERFACE.id)
     for method, path in (("GET", "/latest/meta-data/"), ("GET", "/"), ("PUT", "/latest/api/token")):
         assert service.ask(method, path, TTL)[0] == 404
-
-
-@pytest.mark.parametrize(
-    ("region", "zone", "expected"),
-    [
-        ("us-east-1", "us-east-1a", "use1-az1"),
-        ("ap-southeast-2", "ap-southeast-2c", "apse2-az3"),
-        ("us-gov-west-1", "us-gov-west-1b", "usgw1-az2"),
-        ("nova", "nova", "nova-az1"),
-    ],
-)
-def test_zones_have_ids_as_awss(region: str, zone: str, expected: str) -> None:
-    assert zone_id(region, zone) == expected

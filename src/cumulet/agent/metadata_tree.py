@@ -7,11 +7,11 @@ slash; `public-keys/` lists `0=name`, and `security-groups` and the like are one
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping
 
 from cumulet.drivers.specs import InterfaceSpec, MetadataSpec
 from cumulet.lib.dns_names import public_name
+from cumulet.lib.zones import zone_id
 
 _VERSIONS = """\
 1.0 2007-01-19 2007-03-01 2007-08-29 2007-10-10 2007-12-15 2008-02-01 2008-09-01 2009-04-04 2011-01-01
@@ -21,7 +21,6 @@ _VERSIONS = """\
 VERSIONS = tuple(_VERSIONS.split())
 
 Tree = Mapping[str, "Tree | bytes"]
-_DIRECTIONS = re.compile(r"north|south|east|west|central|gov")
 
 
 def versions() -> bytes:
@@ -127,11 +126,3 @@ def _placement(metadata: MetadataSpec) -> Tree:
         "availability-zone-id": zone_id(metadata.region, metadata.zone).encode(),
         "region": metadata.region.encode(),
     }
-
-
-def zone_id(region: str, zone: str) -> str:
-    """AWS's id of a zone: `use1-az1` for us-east-1a."""
-    area, *direction, number = region.split("-") if "-" in region else [region, ""]
-    short = "".join(part[0] for word in direction for part in _DIRECTIONS.findall(word))
-    letter = zone.removeprefix(region)[:1]
-    return f"{area}{short}{number}-az{ord(letter) - ord('a') + 1 if letter.isalpha() else 1}"

@@ -85,6 +85,7 @@ _OPTIONS: dict[str, Path] = {
 FILTERS: dict[str, Path] = {
     "architecture": "Architecture",
     "availability-zone": "Placement.AvailabilityZone",
+    "availability-zone-id": "Placement.AvailabilityZoneId",
     "client-token": "ClientToken",
     "dns-name": "PublicDnsName",
     "ebs-optimized": "EbsOptimized",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cumulet.api.actions import Item, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.instance_rows import named, state
+from cumulet.lib.zones import zone_id
 from cumulet.model import instance
 from cumulet.model.database import Row
 
@@ -15,6 +16,7 @@ from cumulet.model.database import Row
     filters={
         "attached-ebs-status.status": "AttachedEbsStatus.Status",
         "availability-zone": "AvailabilityZone",
+        "availability-zone-id": "AvailabilityZoneId",
         "event.code": "Events.Code",
         "instance-state-code": "InstanceState.Code",
         "instance-state-name": "InstanceState.Name",
@@ -34,19 +36,20 @@ def describe_instance_status(
     """
     with ctx.read() as tx:
         rows = named(tx, ctx.account, instance_ids) if instance_ids else instance.of_account(tx, ctx.account)
-    return [_item(row) for row in rows if include_all_instances or row.state == "running"]
+    return [_item(ctx, row) for row in rows if include_all_instances or row.state == "running"]
 
 
 _STATUS = {"running": ("ok", "passed"), "pending": ("initializing", "initializing")}
 """A guest counts as running when its hypervisor has been seen to run it: that is the check."""
 
 
-def _item(row: Row) -> Item:
+def _item(ctx: Context, row: Row) -> Item:
     status, reached = _STATUS.get(row.state, ("not-applicable", ""))
     summary = {"Status": status, "Details": [{"Name": "reachability", "Status": reached}] if reached else []}
     return {
         "InstanceId": row.id,
         "AvailabilityZone": row.zone,
+        "AvailabilityZoneId": zone_id(ctx.config.region, row.zone),
         "Events": [],
         "InstanceState": state(row.state),
         "InstanceStatus": summary,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from cumulet.api.actions import Item, describes
 from cumulet.api.context import Context
-from cumulet.api.ec2.validation import invalid, zone_id
+from cumulet.api.ec2.validation import invalid
 from cumulet.lib.errors import Refusal
 from cumulet.lib.instance_types import Kind, catalogue
+from cumulet.lib.zones import zone_id
 
 _FILTERS = {
     "auto-recovery-supported": "AutoRecoverySupported",
@@ -75,7 +76,7 @@ def describe_instance_type_offerings(ctx: Context, location_type: str = "region"
     places = {
         "region": [ctx.config.region],
         "availability-zone": zones,
-        "availability-zone-id": [zone_id(ctx.config.region, zones, zone) for zone in zones],
+        "availability-zone-id": [zone_id(ctx.config.region, zone) for zone in zones],
     }
     if location_type not in places:
         raise invalid(location_type, "locationType", f"Expecting one of {', '.join(places)}.")

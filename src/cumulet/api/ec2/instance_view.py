@@ -11,6 +11,7 @@ from cumulet.api.ec2.instance_rows import state
 from cumulet.api.ec2.validation import private_dns_name
 from cumulet.lib.dns_names import public_name
 from cumulet.lib.instance_types import catalogue
+from cumulet.lib.zones import zone_id
 from cumulet.model import Tx, address, group, instance, interface, tag, volume
 from cumulet.model.database import Row
 
@@ -113,7 +114,7 @@ def _item(row: Row, around: Around, region: str, threads: int) -> Item:
         "InstanceType": row.type,
         "LaunchTime": row.launched or row.created,
         "UsageOperationUpdateTime": row.created,
-        "Placement": {"AvailabilityZone": row.zone, "GroupName": "", "Tenancy": "default"},
+        "Placement": _placement(row.zone, region),
         "Architecture": row.architecture,
         "BlockDeviceMappings": [_disk(disk) for disk in around.disks.get(row.id, [])],
         "ClientToken": row.client_token,
@@ -176,6 +177,11 @@ def _where(row: Row, nic: Item) -> Item:
         "PublicDnsName": reached.get("PublicDnsName", ""),
         "SourceDestCheck": nic["SourceDestCheck"],
     }
+
+
+def _placement(zone: str, region: str) -> Item:
+    known = {"AvailabilityZone": zone, "AvailabilityZoneId": zone_id(region, zone)}
+    return {**known, "GroupName": "", "Tenancy": "default"}
 
 
 def _nic(nic: Row, row: Row, around: Around, region: str) -> Item:

@@ -12,10 +12,10 @@ from cumulet.api.ec2.validation import (
     groups_of_interface,
     invalid,
     private_dns_name,
-    zone_id,
 )
 from cumulet.lib.dns_names import public_name
 from cumulet.lib.errors import Refusal
+from cumulet.lib.zones import zone_id
 from cumulet.model import Tx, address, group, interface, tag
 from cumulet.model.database import Row
 
@@ -176,7 +176,7 @@ def _item(ctx: Context, row: Row) -> Item:
         "SubnetId": row.subnet,
         "VpcId": row.vpc,
         "AvailabilityZone": row.zone,
-        "AvailabilityZoneId": zone_id(ctx.config.region, ctx.config.zone_names(), row.zone),
+        "AvailabilityZoneId": zone_id(ctx.config.region, row.zone),
         "Description": row.description,
         "OwnerId": row.account,
         "RequesterManaged": False,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cumulet.api.actions import Item, describes
 from cumulet.api.context import Context
-from cumulet.api.ec2.validation import zone_id
 from cumulet.lib.errors import Refusal
+from cumulet.lib.zones import zone_id
 from cumulet.model import host
 
 
@@ -61,7 +61,7 @@ def _zone(ctx: Context, name: str, served: bool) -> Item:
         "Messages": [] if served else [{"Message": "No host that is alive serves this zone."}],
         "RegionName": region,
         "ZoneName": name,
-        "ZoneId": zone_id(region, ctx.config.zone_names(), name),
+        "ZoneId": zone_id(region, name),
         "GroupName": region,
         "NetworkBorderGroup": region,
         "ZoneType": "availability-zone",

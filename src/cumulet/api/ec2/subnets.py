@@ -6,7 +6,8 @@ import ipaddress
 
 from cumulet.api.actions import Item, describes
 from cumulet.api.context import Context
-from cumulet.api.ec2.validation import arn, zone_id
+from cumulet.api.ec2.validation import arn
+from cumulet.lib.zones import zone_id
 from cumulet.model import interface, subnet, tag
 from cumulet.model.database import Row
 
@@ -62,7 +63,7 @@ def _item(ctx: Context, row: Row, used: int, tags: list[dict[str, str]]) -> Item
         "CidrBlock": row.cidr,
         "AvailableIpAddressCount": size - len(subnet.RESERVED) - used,
         "AvailabilityZone": row.zone,
-        "AvailabilityZoneId": zone_id(ctx.config.region, ctx.config.zone_names(), row.zone),
+        "AvailabilityZoneId": zone_id(ctx.config.region, row.zone),
         "DefaultForAz": row.is_default,
         "MapPublicIpOnLaunch": row.map_public_ip,
         "MapCustomerOwnedIpOnLaunch": False,

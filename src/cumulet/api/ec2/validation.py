@@ -12,7 +12,6 @@ from cumulet.model.database import Row
 
 GROUPS_PER_INTERFACE = 16
 LONGEST_NAME = 255
-_WORDS = {"northeast": "ne", "northwest": "nw", "southeast": "se", "southwest": "sw"}
 _DESCRIBED = re.compile(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]*")
 _SET = "a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*"
 
@@ -114,13 +113,6 @@ def private_dns_name(ip: str, region: str) -> str:
     """The name of a private address, as AWS makes it."""
     suffix = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
     return f"ip-{ip.replace('.', '-')}.{suffix}"
-
-
-def zone_id(region: str, zones: list[str], zone: str) -> str:
-    """The zone's id, as AWS makes it: us-east-1a is use1-az1; az0 is one that the operator no longer names."""
-    first, *words = region.split("-")
-    short = first + "".join(word if word.isdigit() else _WORDS.get(word, word[:1]) for word in words)
-    return f"{short}-az{zones.index(zone) + 1 if zone in zones else 0}"
 
 
 def default_vpc(tx: Tx, account: str) -> Row:

@@ -6,6 +6,7 @@ from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
 from cumulet.api.filters import Path
 from cumulet.lib.errors import Refusal
+from cumulet.lib.zones import zone_id
 from cumulet.model import Tx, tag, volume, work
 from cumulet.model.database import Row
 from cumulet.wire.scalars import write_time
@@ -17,6 +18,7 @@ _FILTERS: dict[str, Path] = {
     "attachment.instance-id": "Attachments.InstanceId",
     "attachment.status": "Attachments.State",
     "availability-zone": "AvailabilityZone",
+    "availability-zone-id": "AvailabilityZoneId",
     "create-time": lambda item: write_time(item["CreateTime"]),
     "encrypted": "Encrypted",
     "fast-restored": "FastRestored",
@@ -43,7 +45,7 @@ def describe_volumes(ctx: Context) -> list[Item]:
     """The account's volumes, each with the instance that it is in."""
     with ctx.read() as tx:
         tags = tag.of_account(tx, ctx.account, ["volume"])
-        return [_item(row, tags.get(row.id, [])) for row in volume.of_account(tx, ctx.account)]
+        return [_item(ctx, row, tags.get(row.id, [])) for row in volume.of_account(tx, ctx.account)]
 
 
 @describes(
@@ -78,13 +80,14 @@ def _found(tx: Tx, account: str, id: str) -> Row:
     return row
 
 
-def _item(row: Row, tags: list[dict[str, str]]) -> Item:
+def _item(ctx: Context, row: Row, tags: list[dict[str, str]]) -> Item:
     performance: Item = {"gp3": {"Iops": 3000, "Throughput": 125}, "gp2": {"Iops": max(100, 3 * row.size_gib)}}
     return {
         "VolumeId": row.id,
         "Size": row.size_gib,
         "VolumeType": row.type,
         "AvailabilityZone": row.zone,
+        "AvailabilityZoneId": zone_id(ctx.config.region, row.zone),
         "State": _state(row),
         "CreateTime": row.created,
         "Encrypted": False,
