@@ -92,7 +92,7 @@ def _raw_describe(ec2: Any, least: int) -> float:
     headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
     request = AWSRequest("POST", ec2.meta.endpoint_url + "/", data=body, headers=headers)
     credentials = ec2._request_signer._credentials
-    SigV4Auth(credentials, "ec2", "us-east-1").add_auth(request)
+    SigV4Auth(credentials, "ec2", ec2.meta.region_name).add_auth(request)
     begun = time.monotonic()
     answer = requests.post(request.url, data=body, headers=dict(request.headers.items()), timeout=120)
     seconds = time.monotonic() - begun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -25,6 +26,7 @@ class Endpoint:
     """Where it answers, who may ask, which process it is, and how long it took to answer first."""
 
     url: str
+    region: str
     key: str
     secret: str
     pid: int
@@ -34,7 +36,7 @@ class Endpoint:
         return boto3.client(
             service,
             endpoint_url=self.url,
-            region_name="us-east-1",
+            region_name=self.region,
             aws_access_key_id=self.key,
             aws_secret_access_key=self.secret,
             config=Config(retries={"total_max_attempts": 1}, read_timeout=120, max_pool_connections=20),
@@ -48,8 +50,8 @@ def fake_cumulet(*options: str) -> Iterator[Endpoint]:
         port = _free_port()
         words = ["up", "--drivers", "fake", "--state-dir", name, "--listen", f"127.0.0.1:{port}", *options]
         with _running([sys.executable, "-m", "cumulet", *words], f"http://127.0.0.1:{port}/") as (pid, seconds):
-            keys = _keys(Path(name))
-            yield Endpoint(f"http://127.0.0.1:{port}", *keys, pid, seconds)
+            access = _access(Path(name))
+            yield Endpoint(f"http://127.0.0.1:{port}", *access, pid, seconds)
 
 
 @contextmanager
@@ -58,7 +60,7 @@ def moto() -> Iterator[Endpoint]:
     port = _free_port()
     command = [sys.executable, "-m", "moto.server", "-p", str(port)]
     with _running(command, f"http://127.0.0.1:{port}/moto-api/") as (pid, seconds):
-        yield Endpoint(f"http://127.0.0.1:{port}", "testing", "testing", pid, seconds)
+        yield Endpoint(f"http://127.0.0.1:{port}", "us-east-1", "testing", "testing", pid, seconds)
 
 
 @contextmanager
@@ -87,11 +89,11 @@ def _wait_for_answer(url: str, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"{url} does not answer")
 
 
-def _keys(state: Path) -> tuple[str, str]:
-    command = [sys.executable, "-m", "cumulet", "env", "--state-dir", str(state)]
-    text = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout
-    found = dict(line.removeprefix("export ").split("=", 1) for line in text.splitlines() if "=" in line)
-    return found["AWS_ACCESS_KEY_ID"].strip("'\""), found["AWS_SECRET_ACCESS_KEY"].strip("'\"")
+def _access(state: Path) -> tuple[str, str, str]:
+    """The region, and the first account's key and secret."""
+    command = [sys.executable, "-m", "cumulet", "env", "--json", "--state-dir", str(state)]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout)
+    return found["AWS_REGION"], found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"]
 
 
 def _free_port() -> int:

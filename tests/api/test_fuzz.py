@@ -35,7 +35,7 @@ def ask(cloud: TestedCloud, body: dict[str, str] | str) -> Response:
     keys = Credentials(cloud.admin.key, cloud.admin.secret)
     content = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
     text = body if isinstance(body, str) else urlencode(body)
-    request = sign(SigV4Auth(keys, "ec2", "us-east-1"), body=text, **content)
+    request = sign(SigV4Auth(keys, "ec2", cloud.config.region), body=text, **content)
     return answer(cloud.database, cloud.config, cloud.cloud.ask, request)
 
 

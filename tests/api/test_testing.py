@@ -84,6 +84,7 @@ def test_its_environment_is_that_of_the_aws_command(cumulet_cloud: RunningCloud)
     assert cumulet_cloud.environ == {
         "AWS_ACCESS_KEY_ID": cumulet_cloud.access_key,
         "AWS_SECRET_ACCESS_KEY": cumulet_cloud.secret_key,
+        "AWS_REGION": cumulet_cloud.region,
         "AWS_DEFAULT_REGION": cumulet_cloud.region,
         "AWS_ENDPOINT_URL": cumulet_cloud.url,
     }
@@ -134,11 +135,14 @@ def test_a_cloud_that_does_not_start_says_why() -> None:
 def test_the_commands_find_the_running_cloud(tmp_path: Path) -> None:
     state = tmp_path / "state"
     line = [sys.executable, "-m", "cumulet", "up", "--drivers", "fake", "--test", "--listen", "127.0.0.1:0"]
-    process = subprocess.Popen([*line, "--state-dir", str(state)], stdout=subprocess.PIPE, text=True)
+    environ = {**os.environ, "CUMULET_REGION": "eu-west-1"}
+    process = subprocess.Popen([*line, "--state-dir", str(state)], env=environ, stdout=subprocess.PIPE, text=True)
     try:
         until(lambda: (state / "endpoint").exists() or process.poll() is not None, 30)
         found = json.loads(command(state, "status", "--json"))
         assert (found["running"], found["pid"]) == (True, process.pid)
+        exported = json.loads(command(state, "env", "--json"))
+        assert (exported["AWS_ENDPOINT_URL"], exported["AWS_REGION"]) == (found["url"], "eu-west-1")
         assert "runs for" in command(state, "up", "--drivers", "fake", status=1)
         disk = tmp_path / "disk.raw"
         disk.write_bytes(b"x")

@@ -15,6 +15,7 @@ from cumulet.wire.request import Request, read_form
 from cumulet.wire.signature import read, verify
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
+REGION = "us-east-1"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 BODY = {"Action": "DescribeInstances", "Version": "2016-11-15", "Filter.1.Name": "tag:a b", "Filter.1.Value.1": "ä*~/+"}
 
@@ -34,18 +35,20 @@ def _text(value: str | bytes) -> str | bytes:
     return value.encode() if isinstance(value, str) else value
 
 
-def by_header(service: str = "ec2", token: str | None = None, **more: Any) -> Request:
-    """Version 4 in the Authorization header."""
+def by_header(service: str = "ec2", token: str | None = None, region: str = REGION, **more: Any) -> Request:
+    """Version 4 in the Authorization header; `region` is the scope's."""
     signer = S3SigV4Auth if service == "s3" else SigV4Auth
     more.setdefault("body", dict(BODY))
-    return sign(signer(Credentials(KEY, SECRET, token), service, "us-east-1"), **more)
+    return sign(signer(Credentials(KEY, SECRET, token), service, region), **more)
 
 
-def by_url(service: str = "sts", expires: int = 60, token: str | None = None, **more: Any) -> Request:
+def by_url(
+    service: str = "sts", expires: int = 60, token: str | None = None, region: str = REGION, **more: Any
+) -> Request:
     """Version 4 in the URL."""
     signer = S3SigV4QueryAuth if service == "s3" else SigV4QueryAuth
     more.setdefault("url", "http://localhost:8773/?Action=GetCallerIdentity&Version=2011-06-15&b=1%2F2&a=x%20y&a2")
-    return sign(signer(Credentials(KEY, SECRET, token), service, "us-east-1", expires=expires), "GET", **more)
+    return sign(signer(Credentials(KEY, SECRET, token), service, region, expires=expires), "GET", **more)
 
 
 def by_form(**more: Any) -> Request:
@@ -54,12 +57,14 @@ def by_form(**more: Any) -> Request:
     return sign(SigV2Auth(Credentials(KEY, SECRET)), **more)
 
 
-def check(request: Request, service: str, now: float, secret: str | None = SECRET, token: str = "") -> Refusal | None:
-    """What reading and verifying the request says; None if it is believed."""
+def check(
+    request: Request, service: str, now: float, secret: str | None = SECRET, token: str = "", region: str = REGION
+) -> Refusal | None:
+    """What a cloud in `region` says on reading and verifying the request; None if it is believed."""
     try:
         claim = read(request, read_form(request))
         assert claim is not None
-        verify(claim, secret, now, service, token)
+        verify(claim, secret, now, service, region, token)
     except Refusal as refusal:
         return refusal
     return None

@@ -19,20 +19,21 @@ from cumulet.services import Cloud
 class Account:
     """Somebody with keys: clients that sign with them."""
 
-    def __init__(self, url: str, key: str, secret: str, id: str) -> None:
+    def __init__(self, url: str, region: str, key: str, secret: str, id: str) -> None:
         self.id = id
         self.key = key
         self.secret = secret
         self._url = url
+        self._region = region
 
     def client(self, service: str = "ec2", **config: Any) -> Any:
+        """boto3's client of a service; `config` as botocore's, `region_name` too."""
         return boto3.client(
             service,
             endpoint_url=self._url,
-            region_name="us-east-1",
             aws_access_key_id=self.key,
             aws_secret_access_key=self.secret,
-            config=ClientConfig(**{"retries": {"total_max_attempts": 1}, **config}),
+            config=ClientConfig(**{"region_name": self._region, "retries": {"total_max_attempts": 1}, **config}),
         )
 
 
@@ -81,4 +82,4 @@ class TestedCloud:
             found = account.named(tx, name)
             assert found is not None
             key = account.keys(tx, found.id)[0]
-        return Account(self.url, key.id, key.secret, found.id)
+        return Account(self.url, self.config.region, key.id, key.secret, found.id)

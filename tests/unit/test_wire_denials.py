@@ -92,11 +92,49 @@ def test_a_body_that_is_not_the_one_that_was_hashed(service: str, code: str) -> 
     assert refusal.code == code
 
 
-@pytest.mark.parametrize("service", ["ec2", "sts"])
-def test_a_signature_for_another_service(service: str) -> None:
-    refusal = check(by_header("monitoring"), service, NOW)
+@pytest.mark.parametrize(
+    ("signed", "asked", "more"),
+    [
+        ("sts", "ec2", ""),
+        ("ec2", "sts", ""),
+        ("monitoring", "ec2", " This cloud has no service 'monitoring'."),
+        ("monitoring", "sts", " This cloud has no service 'monitoring'."),
+    ],
+)
+def test_a_signature_for_another_service(signed: str, asked: str, more: str) -> None:
+    refusal = check(by_header(signed), asked, NOW)
     assert refusal
-    assert f"Credential should be scoped to correct service: '{service}'." in refusal.message
+    assert refusal.message.endswith(f"Credential should be scoped to correct service: '{asked}'.{more}")
+
+
+@pytest.mark.parametrize(
+    ("service", "code", "status"),
+    [
+        ("ec2", "AuthFailure", 401),
+        ("sts", "SignatureDoesNotMatch", 403),
+        ("iam", "SignatureDoesNotMatch", 403),
+        ("s3", "AuthorizationHeaderMalformed", 400),
+    ],
+)
+def test_a_signature_for_another_region(service: str, code: str, status: int) -> None:
+    for request in (by_header(service, region="us-west-9"), by_url(service, region="us-west-9")):
+        assert check(request, service, NOW, region="us-west-9") is None
+        refusal = check(request, service, NOW, region="eu-west-1")
+        assert refusal
+        assert (refusal.code, refusal.status) == (code, status)
+        assert "Credential should be scoped to a valid region, not 'us-west-9'." in refusal.message
+        assert "The region of this cloud is 'eu-west-1'." in refusal.message
+
+
+def test_services_of_the_whole_world_may_be_signed_for_in_us_east_1() -> None:
+    for service in ("iam", "sts"):
+        assert check(by_header(service), service, NOW, region="eu-west-1") is None
+        assert check(by_url(service, region="eu-west-1"), service, NOW, region="eu-west-1") is None
+    assert check(by_header("ec2"), "ec2", NOW, region="eu-west-1")
+
+
+def test_version_2_names_no_region() -> None:
+    assert check(by_form(), "ec2", time.time(), region="eu-west-1") is None
 
 
 SCOPE = "AKIA/20260102/us-east-1/{}/aws4_request"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.signed import KEY, SECRET, by_form, by_header, by_url
+from support.signed import KEY, REGION, SECRET, by_form, by_header, by_url
 
 from cumulet.lib.errors import Refusal
 from cumulet.wire.models import load
@@ -52,7 +52,7 @@ def whole_way(request: Request) -> None:
     claim = read(request, form)
     service = service_of(request, claim, form)
     if claim:
-        verify(claim, SECRET, claim.signed_at or 0, service)
+        verify(claim, SECRET, claim.signed_at or 0, service, REGION)
     if service != "s3":
         parse(load(service), action_of(load(service), form), form)
 
@@ -127,4 +127,4 @@ def test_any_secret(secret: str, signature: str) -> None:
     claim = read(request, form)
     assert claim
     assert claim.access_key == KEY
-    answered(lambda: verify(claim, secret, claim.signed_at or 0, "ec2"))
+    answered(lambda: verify(claim, secret, claim.signed_at or 0, "ec2", REGION))

@@ -13,7 +13,7 @@ import pytest
 from botocore.utils import normalize_url_path
 from hypothesis import given
 from hypothesis import strategies as st
-from support.signed import KEY, SECRET, by_form, by_header, by_url, check, with_header
+from support.signed import KEY, REGION, SECRET, by_form, by_header, by_url, check, with_header
 
 from cumulet.lib.errors import Refusal
 from cumulet.wire.canonical import canonical_path
@@ -205,7 +205,7 @@ def test_the_body_of_a_stream_is_left_to_its_reader() -> None:
     streamed = replace(request, body=None)
     claim = read(streamed, [])
     assert claim
-    verify(claim, SECRET, NOW, "s3")
+    verify(claim, SECRET, NOW, "s3", REGION)
     assert claim.payload == request.header("x-amz-content-sha256")
 
 

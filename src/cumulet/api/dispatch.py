@@ -46,7 +46,7 @@ def answer(database: Database, config: Config, ask: Ask, request: Request) -> Re
         if service not in services():
             raise Refusal("InvalidAction", f"The service {service} is not one that this cloud has.")
         model = load(service)
-        principal = authenticate(database, request, claim, service)
+        principal = authenticate(database, request, claim, service, config.region)
         name = action_of(model, form)
         found = ACTIONS.get((service, name))
         if found is None:

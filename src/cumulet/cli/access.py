@@ -19,7 +19,10 @@ from cumulet.lib.errors import Failure
 @settings
 def env(config: Config, name: str | None, json: bool) -> None:
     """Print export lines: eval "$(cumulet env)" makes the aws command and boto3 use this cloud."""
+    from msgspec.structs import replace
+
     url = running.url(config.state_dir)
+    config = replace(config, region=running.region(config.state_dir) or config.region)
     if url is None:
         host, port = config.address()
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -46,6 +49,7 @@ def exports(config: Config, url: str, name: str | None = None) -> dict[str, str]
     return {
         "AWS_ACCESS_KEY_ID": keys[0].id,
         "AWS_SECRET_ACCESS_KEY": keys[0].secret,
+        "AWS_REGION": config.region,
         "AWS_DEFAULT_REGION": config.region,
         "AWS_ENDPOINT_URL": url,
     }

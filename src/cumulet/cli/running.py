@@ -1,4 +1,4 @@
-"""Whether a cloud runs for a state directory: a lock on its pid file, and the URL at which it listens."""
+"""Whether a cloud runs for a state directory: a lock on its pid file, its URL, and the region that it is."""
 
 from __future__ import annotations
 
@@ -52,10 +52,19 @@ def pid(state: Path) -> int | None:
 
 def url(state: Path) -> str | None:
     """Where the running cloud listens; None if none runs, or if it does not listen yet."""
+    return _said(state, "endpoint")
+
+
+def region(state: Path) -> str | None:
+    """The running cloud's region, for which its clients have to sign; None as for `url`."""
+    return _said(state, "region")
+
+
+def _said(state: Path, name: str) -> str | None:
     if pid(state) is None:
         return None
     try:
-        return endpoint(state).read_text().strip()
+        return (state / name).read_text().strip()
     except FileNotFoundError:
         return None
 

@@ -72,6 +72,7 @@ def run(config: Config) -> None:
 
 
 def _announce(config: Config, url: str) -> None:
+    running.write(config.state_dir / "region", f"{config.region}\n")
     running.write(running.endpoint(config.state_dir), f"{url}\n")
     state = shlex.quote(str(config.state_dir))
     click.echo(f'The cloud is ready at {url} - in another shell: eval "$(cumulet env --state-dir {state})"')

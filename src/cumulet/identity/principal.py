@@ -33,14 +33,17 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         return self.account
 
 
-def authenticate(database: Database, request: Request, claim: Claim | None, service: str) -> Principal:
-    """The principal whose key signed this request; raises `Refusal` with the service's code if none did."""
+def authenticate(database: Database, request: Request, claim: Claim | None, service: str, region: str) -> Principal:
+    """The principal whose key signed this request for `service` in `region`.
+
+    Raises `Refusal` with the service's code if nobody did.
+    """
     if claim is None:
         raise deny(service, "missing")
     with database.read() as tx:
         key = account.key(tx, claim.access_key)
-    known = key is not None and key.active
-    verify(claim, key.secret if key is not None and known else None, database.clock.now(), service)
+    secret = key.secret if key is not None and key.active else None
+    verify(claim, secret, database.clock.now(), service, region)
     if claim.version == "v4" and request.body is not None and not _is_body(claim.payload, request.body):
         raise deny(service, "payload")
     assert key is not None

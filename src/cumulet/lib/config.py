@@ -45,7 +45,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     database_url: str = _key("", "SQLAlchemy URL; empty: SQLite in the state directory")
     bus_url: str = _key("", "RabbitMQ, as amqps://USER:PASSWORD@HOST:PORT/VHOST; empty: all within this process")
     bus_ca_file: str = _key("", "certificates that RabbitMQ's is checked with; empty: the system's")
-    region: str = _key("us-east-1", "name of the region; any name will do")
+    region: str = _key("us-east-1", "name of the region, for which clients sign; any name will do")
     zones: list[str] = _key([], "availability zones; empty: the region's name with a and b")
     host_name: str = _key("", "name of this host; empty: as the system says")
     drivers: Literal["real", "fake"] = _key("real", "real guests, or fakes for tests of clients")

@@ -27,7 +27,7 @@ class RunningCloud:
     def __init__(self, url: str, environ: dict[str, str]) -> None:
         self.url = url
         self.environ = environ
-        """AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL."""
+        """AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL."""
         self.access_key = environ["AWS_ACCESS_KEY_ID"]
         self.secret_key = environ["AWS_SECRET_ACCESS_KEY"]
         self.region = environ["AWS_DEFAULT_REGION"]

@@ -18,12 +18,16 @@ from cumulet.lib.errors import Refusal
 from cumulet.wire.canonical import text_v4, texts_v2
 from cumulet.wire.claim import Claim
 from cumulet.wire.denials import Fault, deny
+from cumulet.wire.models import services
 from cumulet.wire.request import Form, Request, decode_form, shown
 from cumulet.wire.scalars import read_time
 from cumulet.wire.service import service_of, signing_name
 
 SKEW = 15 * 60
 LONGEST = 7 * 24 * 3600
+GLOBAL = ("iam", "sts")
+"""Services that AWS has once for the whole world, in us-east-1: many clients sign so for them in any region."""
+GLOBAL_REGION = "us-east-1"
 ALGORITHM = "AWS4-HMAC-SHA256"
 _BASIC = "%Y%m%dT%H%M%SZ"
 _BASIC_TIME = re.compile("[0-9]{8}T[0-9]{6}Z")
@@ -41,16 +45,15 @@ def read(request: Request, form: Form) -> Claim | None:
         raise deny(service_of(request, e.claim, form), e.fault, e.detail) from None
 
 
-def verify(claim: Claim, secret: str | None, now: float, service: str, token: str = "") -> None:
-    """Return if `claim` was signed with `secret`, for `service`, at about `now` (seconds since 1970); else `Refusal`.
+def verify(claim: Claim, secret: str | None, now: float, service: str, region: str, token: str = "") -> None:
+    """Return if `claim` was signed with `secret`, for `service` in `region`, at about `now`; else raise `Refusal`.
 
-    `secret` None: there is no such access key. `token` is the session token that belongs to the key, if it is a
-    temporary one.
+    `secret` None: there is no such access key. `now` is in seconds since 1970. `token` is the session token that
+    belongs to the key, if it is a temporary one.
     """
     _check_time(claim, now, service)
-    if claim.version == "v4" and claim.service != signing_name(service):
-        right = f"Credential should be scoped to correct service: '{signing_name(service)}'."
-        raise deny(service, "scope", right)
+    if claim.version == "v4":
+        _check_meant(claim, service, region)
     if secret is None:
         raise deny(service, "unknown_key", f"There is no access key {shown(claim.access_key)}.")
     given = claim.signature.encode()
@@ -249,6 +252,17 @@ def _check_time(claim: Claim, now: float, service: str) -> None:
     if end is None and signed is not None and signed < now - SKEW:
         limit = f"{_basic(now - SKEW)} ({_basic(now)} - 15 min.)"
         raise deny(service, "skewed", f"Signature expired: {_basic(signed)} is now earlier than {limit}")
+
+
+def _check_meant(claim: Claim, service: str, region: str) -> None:
+    """A signature for another service or another region's cloud is none for us."""
+    name = signing_name(service)
+    if claim.service != name:
+        lacking = "" if claim.service in services() else f" This cloud has no service '{shown(claim.service)}'."
+        raise deny(service, "scope", f"Credential should be scoped to correct service: '{name}'.{lacking}")
+    if claim.region != region and not (service in GLOBAL and claim.region == GLOBAL_REGION):
+        wrong = f"Credential should be scoped to a valid region, not '{shown(claim.region)}'."
+        raise deny(service, "scope", f"{wrong} The region of this cloud is '{region}'.")
 
 
 def _basic(seconds: float) -> str:
