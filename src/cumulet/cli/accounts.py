@@ -9,8 +9,6 @@ from cumulet.cli.output import show_json, show_table
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 
-LONGEST_NAME = 64
-
 
 @click.group()
 def account() -> None:
@@ -25,11 +23,12 @@ def create(config: Config, name: str, json: bool) -> None:
     """Make an account with a default VPC; prints its ids and its first key."""
     from sqlalchemy.exc import IntegrityError
 
+    from cumulet.lib.config_rules import LONGEST_ACCOUNT
     from cumulet.model import account as accounts
     from cumulet.model import bootstrap
 
-    if not name.strip() or len(name) > LONGEST_NAME:
-        raise Failure(f"an account's name has 1 to {LONGEST_NAME} characters; this one has {len(name.strip())}")
+    if not name.strip() or len(name) > LONGEST_ACCOUNT:
+        raise Failure(f"an account's name has 1 to {LONGEST_ACCOUNT} characters; this one has {len(name.strip())}")
     with prepared_database(config) as opened:
         try:
             with opened.write() as tx:

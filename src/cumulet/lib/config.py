@@ -7,14 +7,16 @@ A mistake is named with its key, its value and what would be right.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import msgspec
 
+from cumulet.lib import config_rules
 from cumulet.lib.errors import Failure
 
 Meaning = msgspec.Meta
@@ -28,6 +30,7 @@ def _key(default: Any, meaning: str) -> Any:
 
 
 MEANINGS: list[str] = []
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
 
 
 class InstanceType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,17 +110,41 @@ def load(
         origins.update(dict.fromkeys(found, origin))
     for key in values:
         if key not in Config.__struct_fields__:
-            raise Failure(f"there is no setting {key!r} (in {origins[key]}); `cumulet config` lists them all")
-    return _converted(values), origins
+            raise Failure(f"there is no setting {key!r}{_where(key, origins)}{_meant(key)}")
+    return _checked(values, origins), origins
 
 
-def _converted(values: dict[str, Any]) -> Config:
+def _checked(values: dict[str, Any], origins: dict[str, str]) -> Config:
     try:
-        return msgspec.convert(values, Config, strict=False)
+        config = msgspec.convert(values, Config, strict=False, dec_hook=lambda wanted, value: wanted(value))
     except msgspec.ValidationError as e:
-        reason, _, where = str(e).partition(" - at `$.")
-        key = where.rstrip("`").split("[")[0].split(".")[0]
-        raise Failure(f"the setting {key} is {values.get(key)!r}: {reason}") from e
+        key = str(e).partition(" - at `$.")[2].rstrip("`").split("[")[0].split(".")[0]
+        raise _wrong(key, values[key], origins, config_rules.of_type(get_type_hints(Config)[key])) from None
+    known = msgspec.to_builtins(config, enc_hook=str)
+    broken = config_rules.broken(known)
+    if broken is not None:
+        key, right = broken
+        raise _wrong(key, known[key], origins, right)
+    config.address()
+    return config
+
+
+def _wrong(key: str, value: Any, origins: dict[str, str], right: str) -> Failure:
+    shown = _PASSWORD.sub(r"\1***@", repr(value))
+    return Failure(f"the setting {key} is {shown}{_where(key, origins)}; it must be {right}")
+
+
+def _where(key: str, origins: dict[str, str]) -> str:
+    """Where to correct a setting; nothing for the command line, which is before the user's eyes."""
+    by_variable = {"environment": f" (by CUMULET_{key.upper()})", "command": "", "default": ""}
+    return by_variable.get(origins[key], f" (in {origins[key]})")
+
+
+def _meant(key: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(key, Config.__struct_fields__, 1)
+    return f"; did you mean {close[0]}?" if close else "; `cumulet config` lists them all"
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:
@@ -126,9 +153,9 @@ def _from_file(path: Path | None) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except OSError as e:
-        raise Failure(f"the configuration {path} cannot be read: {e.strerror}") from e
+        raise Failure(f"the configuration {path} cannot be read") from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise Failure(f"the configuration {path} is not TOML: {e}") from e
+        raise Failure(f"the configuration {path} is not TOML") from e
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""What a setting must be: by its type, and where that does not say enough by a rule of its own."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+DATABASES = ("sqlite:///", "postgresql+psycopg://", "mysql+pymysql://", "mariadb+pymysql://")
+REGION = re.compile(r"(?![0-9]+$)(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+"""As boto3 has it, which signs for no other."""
+LONGEST_ACCOUNT = 64
+Rule = tuple[Callable[[Any], bool], str]
+_TYPES: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+    list: 'a list of texts, such as ["a", "b"]',
+    dict: "a table of names, each with the whole numbers vcpus and memory_mib",
+}
+
+
+def of_type(type: Any) -> str:
+    """What a value of this type is, in words."""
+    if get_origin(type) is Literal:
+        return "one of " + ", ".join(map(str, get_args(type)))
+    return _TYPES[get_origin(type) or type]
+
+
+def broken(values: dict[str, Any]) -> tuple[str, str] | None:
+    """The first setting that breaks its rule, and what it must be; None if all are as they must be."""
+    for key, (holds, right) in RULES.items():
+        if key in values and not holds(values[key]):
+            return key, right
+    return None
+
+
+def _at_least(least: int) -> Rule:
+    return lambda value: bool(value >= least), f"at least {least}"
+
+
+def _parses(parse: Callable[[str], object], text: str) -> bool:
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _each(parse: Callable[[str], object]) -> Callable[[list[str]], bool]:
+    return lambda texts: all(_parses(parse, text) for text in texts)
+
+
+def _pool(text: str) -> None:
+    first, dash, last = text.partition("-")
+    if not dash:
+        ipaddress.IPv4Network(text)
+    elif ipaddress.IPv4Address(first.strip()) > ipaddress.IPv4Address(last.strip()):
+        raise ValueError(text)
+
+
+def _names_once(names: list[str]) -> bool:
+    return len(set(names)) == len(names) and all(NAME.fullmatch(name) for name in names)
+
+
+_ABOVE_ZERO: Rule = lambda value: bool(value > 0), "above 0"
+_NETWORK: Rule = lambda text: _parses(ipaddress.IPv4Network, text), "an IPv4 range, such as 10.0.0.0/16"
+
+RULES: dict[str, Rule] = {
+    "database_url": (
+        lambda url: not url or url.startswith(DATABASES),
+        f"empty, or begin with {' or '.join(DATABASES)}",
+    ),
+    "region": (lambda name: REGION.fullmatch(name) is not None, "letters, digits and hyphens, such as us-east-1"),
+    "zones": (_names_once, "names of letters, digits, hyphens, dots and underscores, each once"),
+    "host_name": (
+        lambda name: not name or NAME.fullmatch(name) is not None,
+        "letters, digits, hyphens, dots and underscores",
+    ),
+    "account": (lambda name: 0 < len(name.strip()) <= LONGEST_ACCOUNT, f"1 to {LONGEST_ACCOUNT} characters"),
+    "public_pool": (_each(_pool), "IPv4 ranges, such as 198.51.100.0/24 or 198.51.100.10-198.51.100.20"),
+    "vpc_cidr": _NETWORK,
+    "transit_cidr": _NETWORK,
+    "dns_servers": (_each(ipaddress.ip_address), "IP addresses"),
+    "vcpu_overcommit": _ABOVE_ZERO,
+    "memory_overcommit": _ABOVE_ZERO,
+    "disk_overcommit": _ABOVE_ZERO,
+    "quota_instances": _at_least(0),
+    "quota_addresses": _at_least(0),
+    "quota_groups": _at_least(0),
+    "quota_rules": _at_least(0),
+    "stop_grace_seconds": _at_least(0),
+    "terminated_seconds": _at_least(0),
+    "image_max_gib": _at_least(1),
+    "threads": _at_least(1),
+    "instance_types": (
+        lambda types: all(kind["vcpus"] >= 1 and kind["memory_mib"] >= 1 for kind in types.values()),
+        "vcpus and memory_mib of at least 1 for each name",
+    ),
+}
+"""By key: what holds of a right value, and how a right one looks."""
