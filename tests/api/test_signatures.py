@@ -42,7 +42,8 @@ def test_a_region_may_have_any_name(cloud: Any) -> None:
 
 
 def test_a_client_of_a_service_that_is_not_there_is_told_so(cloud: Any) -> None:
-    ask = client(cloud, "rds").describe_db_instances
-    assert code(ask) == "AuthFailure"
-    right = "Credential should be scoped to correct service: 'ec2'. This cloud has no service 'rds'."
-    assert message(ask) == f"{UNBELIEVED} {right}"
+    asked = {"rds": client(cloud, "rds").describe_db_instances, "s3": client(cloud, "s3").list_buckets}
+    asked |= {"autoscaling": client(cloud, "autoscaling").describe_tags}
+    for service, ask in asked.items():
+        assert code(ask) == "InvalidAction"
+        assert message(ask) == f"This cloud has no service {service}; it has ec2 and sts."

@@ -52,6 +52,16 @@ def test_a_crooked_filter_is_refused(wanted: tuple[str, list[str]]) -> None:
     assert refused.value.code == "InvalidParameterValue"
 
 
+def test_a_filter_that_is_nearly_right_is_guessed_and_others_are_listed() -> None:
+    for name, hint in (
+        ("stat", "Did you mean state?"),
+        ("colour", "Valid are: default, size, state, tag-key, tag:KEY."),
+    ):
+        with pytest.raises(Refusal) as refused:
+            chosen((name, ["x"]))
+        assert refused.value.message == f"The filter '{name}' is invalid. {hint}"
+
+
 @given(count=st.integers(0, 60), most=st.integers(5, 20))
 def test_pages_give_each_item_once(count: int, most: int) -> None:
     items = [{"Id": str(number)} for number in range(count)]

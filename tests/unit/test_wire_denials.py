@@ -93,18 +93,12 @@ def test_a_body_that_is_not_the_one_that_was_hashed(service: str, code: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("signed", "asked", "more"),
-    [
-        ("sts", "ec2", ""),
-        ("ec2", "sts", ""),
-        ("monitoring", "ec2", " This cloud has no service 'monitoring'."),
-        ("monitoring", "sts", " This cloud has no service 'monitoring'."),
-    ],
+    ("signed", "asked"), [("sts", "ec2"), ("ec2", "sts"), ("monitoring", "ec2"), ("monitoring", "sts")]
 )
-def test_a_signature_for_another_service(signed: str, asked: str, more: str) -> None:
+def test_a_signature_for_another_service(signed: str, asked: str) -> None:
     refusal = check(by_header(signed), asked, NOW)
     assert refusal
-    assert refusal.message.endswith(f"Credential should be scoped to correct service: '{asked}'.{more}")
+    assert refusal.message.endswith(f"Credential should be scoped to correct service: '{asked}'.")
 
 
 @pytest.mark.parametrize(

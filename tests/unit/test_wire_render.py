@@ -125,4 +125,7 @@ def test_errors_have_the_form_of_their_protocol() -> None:
         f"{HEAD}<ErrorResponse {STS}><Error><Type>Sender</Type><Code>C</Code><Message>m</Message></Error>"
         "<RequestId>r-1</RequestId></ErrorResponse>"
     )
+    assert render_error("rest-xml", "C", "m", "r-1").decode() == (
+        f"{HEAD}<Error><Code>C</Code><Message>m</Message><RequestId>r-1</RequestId></Error>"
+    )
     assert b"<Type>Receiver</Type>" in render_error("query", "InternalFailure", "m", "r-1", status=500)

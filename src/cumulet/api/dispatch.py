@@ -20,7 +20,7 @@ from cumulet.wire.models import Model, load, services
 from cumulet.wire.names import python_name
 from cumulet.wire.parse import action_of, parse
 from cumulet.wire.render import render, render_error
-from cumulet.wire.request import Request, read_form
+from cumulet.wire.request import Request, read_form, shown
 from cumulet.wire.service import service_of
 from cumulet.wire.signature import read
 
@@ -43,8 +43,7 @@ def answer(database: Database, config: Config, ask: Ask, request: Request) -> Re
         form = read_form(request)
         claim = read(request, form)
         service = service_of(request, claim, form)
-        if service not in services():
-            raise Refusal("InvalidAction", f"The service {service} is not one that this cloud has.")
+        _refuse_other_services(claim.service if claim and claim.service else service)
         model = load(service)
         principal = authenticate(database, request, claim, service, config.region)
         name = action_of(model, form)
@@ -70,10 +69,16 @@ def answer(database: Database, config: Config, ask: Ask, request: Request) -> Re
         return refused(service, ours, request_id)
 
 
+def _refuse_other_services(service: str) -> None:
+    if service not in services():
+        having = " and ".join(sorted(services()))
+        raise Refusal("InvalidAction", f"This cloud has no service {shown(service)}; it has {having}.")
+
+
 def refused(service: str, refusal: Refusal, request_id: str) -> Response:
     metadata = load(service if service in services() else "ec2").metadata
     body = render_error(
-        metadata.protocol,
+        "rest-xml" if service == "s3" else metadata.protocol,
         refusal.code,
         refusal.message,
         request_id,

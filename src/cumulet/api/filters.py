@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -43,9 +44,14 @@ def _reader(name: str, paths: dict[str, Path]) -> Callable[[Item], Any]:
         return lambda item: [tag[member] for tag in _tags(item)]
     path = paths.get(name)
     if path is None:
-        known = ", ".join(sorted([*paths, "tag:KEY", "tag-key"]))
-        raise Refusal("InvalidParameterValue", f"The filter '{name}' is invalid. Valid are: {known}.")
+        raise Refusal("InvalidParameterValue", f"The filter '{name}' is invalid. {_meant(name, paths)}")
     return path if callable(path) else _at(tuple(path.split(".")))
+
+
+def _meant(name: str, paths: dict[str, Path]) -> str:
+    known = sorted([*paths, "tag:KEY", "tag-key"])
+    close = get_close_matches(name, known)
+    return f"Did you mean {' or '.join(close)}?" if close else f"Valid are: {', '.join(known)}."
 
 
 def _tags(item: Item) -> list[Item]:

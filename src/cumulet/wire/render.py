@@ -34,11 +34,16 @@ def render(model: Model, operation: str, result: dict[str, Any] | None, request_
 def render_error(
     protocol: str, code: str, message: str, request_id: str, *, status: int = 400, namespace: str = ""
 ) -> bytes:
-    """The body of an answer that refuses: EC2's form for `ec2`, else the query protocol's, in the model's namespace."""
+    """The body of an answer that refuses: the form of `ec2` or `rest-xml`, else that of the query protocol.
+
+    The query protocol's is in the model's namespace, `namespace`.
+    """
     text = f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
     if protocol == "ec2":
         error = f"<Errors><Error>{text}</Error></Errors><RequestID>{escape(request_id)}</RequestID>"
         return f"{_HEAD}<Response>{error}</Response>".encode()
+    if protocol == "rest-xml":
+        return f"{_HEAD}<Error>{text}<RequestId>{escape(request_id)}</RequestId></Error>".encode()
     fault = "Receiver" if status >= 500 else "Sender"
     error = f"<Error><Type>{fault}</Type>{text}</Error><RequestId>{escape(request_id)}</RequestId>"
     return f"{_HEAD}<ErrorResponse{_xmlns(namespace)}>{error}</ErrorResponse>".encode()

@@ -18,7 +18,6 @@ from cumulet.lib.errors import Refusal
 from cumulet.wire.canonical import text_v4, texts_v2
 from cumulet.wire.claim import Claim
 from cumulet.wire.denials import Fault, deny
-from cumulet.wire.models import services
 from cumulet.wire.request import Form, Request, decode_form, shown
 from cumulet.wire.scalars import read_time
 from cumulet.wire.service import service_of, signing_name
@@ -258,8 +257,7 @@ def _check_meant(claim: Claim, service: str, region: str) -> None:
     """A signature for another service or another region's cloud is none for us."""
     name = signing_name(service)
     if claim.service != name:
-        lacking = "" if claim.service in services() else f" This cloud has no service '{shown(claim.service)}'."
-        raise deny(service, "scope", f"Credential should be scoped to correct service: '{name}'.{lacking}")
+        raise deny(service, "scope", f"Credential should be scoped to correct service: '{name}'.")
     if claim.region != region and not (service in GLOBAL and claim.region == GLOBAL_REGION):
         wrong = f"Credential should be scoped to a valid region, not '{shown(claim.region)}'."
         raise deny(service, "scope", f"{wrong} The region of this cloud is '{region}'.")
