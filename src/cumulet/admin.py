@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 import sqlalchemy as sa
@@ -45,7 +46,7 @@ class Administration:
             case "POST", ["reset"]:
                 return self._reset()
             case "GET", ["explain", id]:
-                return self._explain(id, headers.get(TOKEN_HEADER, ""))
+                return self._explain(unquote(id), headers.get(TOKEN_HEADER, ""))
         return None
 
     def _health(self) -> Answer:

@@ -144,6 +144,8 @@ def test_the_commands_find_the_running_cloud(tmp_path: Path) -> None:
         exported = json.loads(command(state, "env", "--json"))
         assert (exported["AWS_ENDPOINT_URL"], exported["AWS_REGION"]) == (found["url"], "eu-west-1")
         assert "runs for" in command(state, "up", "--drivers", "fake", status=1)
+        for id in ("not an id", "../é"):
+            assert f"cumulet: {id} is not the id of an instance" in command(state, "explain", id, status=1)
         disk = tmp_path / "disk.raw"
         disk.write_bytes(b"x")
         assert "is available" in command(state, "image", "import", str(disk))
@@ -158,6 +160,14 @@ def test_the_commands_find_the_running_cloud(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         process.stdout.close() if process.stdout else None
+
+
+def test_a_database_that_does_not_answer_is_one_line_without_its_password(tmp_path: Path) -> None:
+    file = tmp_path / "cumulet.toml"
+    file.write_text('database_url = "postgresql+psycopg://me:geheim@127.0.0.1:1/cloud"\ndrivers = "fake"\n')
+    said = command(tmp_path / "state", "up", "--config", str(file), status=1)
+    assert said.startswith("cumulet: the database postgresql+psycopg://me:***@127.0.0.1:1/cloud: connection failed")
+    assert said.count("\n") == 1
 
 
 def test_the_plugin_costs_pytest_next_to_nothing() -> None:

@@ -9,6 +9,7 @@ import shlex
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ class Shell:
         return json.loads(done.stdout)
 
 
+NOBODY = 65534
 FAKE = {"CUMULET_DRIVERS": "fake", "CUMULET_HOST_NAME": "h1"}
 
 
@@ -53,7 +55,8 @@ def made(shell: Shell) -> Shell:
 def test_a_cloud_that_is_not_there_is_said_in_one_line(shell: Shell) -> None:
     done = shell.run("status")
     assert done.exit_code == 1
-    assert done.stderr == f"cumulet: there is no cloud in {shell.state} yet: `cumulet up` starts one\n"
+    hint = "`cumulet up` starts one, --state-dir names another"
+    assert done.stderr == f"cumulet: there is no cloud in {shell.state}: {hint}\n"
     assert not shell.state.exists()
 
 
@@ -66,6 +69,47 @@ def test_a_wrong_setting_is_named(shell: Shell) -> None:
     done = CliRunner().invoke(cumulet, ["config"], env={"CUMULET_THREADS": "many"})
     assert done.exit_code == 1
     assert done.stderr.startswith("cumulet: the setting threads is 'many'")
+
+
+def test_why_is_said_once(shell: Shell, tmp_path: Path) -> None:
+    absent = tmp_path / "absent.toml"
+    done = shell.run("config", "--config", str(absent))
+    assert done.stderr == f"cumulet: the configuration {absent} cannot be read (No such file or directory)\n"
+    shell.state.touch()
+    done = shell.run("account", "create", "bob")
+    advice = "it is a file; choose another directory by --state-dir"
+    assert done.stderr == f"cumulet: nothing can be kept in {shell.state}: {advice}\n"
+
+
+def test_looking_makes_nothing(shell: Shell) -> None:
+    for words in (["db", "version"], ["env"], ["image", "list"], ["account", "list"], ["service", "list"], ["status"]):
+        assert shell.run(*words).stderr.startswith(f"cumulet: there is no cloud in {shell.state}: `cumulet up`")
+    assert not shell.state.exists()
+
+
+@pytest.mark.parametrize("words", [["status"], ["env"], ["image", "list"], ["db", "version"], ["explain", "i-1"]])
+def test_a_cloud_of_another_user_is_said_to_be_so_in_one_line(made: Shell, words: list[str]) -> None:
+    made.run(*words)  # whatever this loads is loaded: the other user may not be allowed to read it
+    with of_another_user(made.state):
+        done = made.run(*words)
+    assert done.exit_code == 1
+    assert done.stderr.endswith(" is not for this user: run this as the user whose cloud it is\n")
+    assert done.stderr.count("\n") == 1
+
+
+@contextmanager
+def of_another_user(directory: Path) -> Iterator[None]:
+    """A directory that we may not look into; root may look everywhere, so it is nobody meanwhile."""
+    directory.chmod(0)
+    am_root = os.geteuid() == 0
+    if am_root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if am_root:
+            os.seteuid(0)
+        directory.chmod(0o750)
 
 
 def test_a_new_account_has_ids_and_a_key_that_env_exports(made: Shell) -> None:
@@ -142,6 +186,9 @@ def test_without_a_running_cloud_an_image_waits_for_the_next_start(made: Shell, 
 def test_a_file_that_is_not_there_is_not_taken_in(made: Shell) -> None:
     done = made.run("image", "import", "/nowhere/disk.qcow2")
     assert (done.exit_code, done.stderr) == (1, "cumulet: there is no file /nowhere/disk.qcow2\n")
+    assert made.run("image", "import", "/").stderr == "cumulet: / is no file\n"
+    done = made.run("image", "import", "ftp://far/disk.raw")
+    assert done.stderr == "cumulet: ftp://far/disk.raw cannot be downloaded by ftp: http and https are known\n"
 
 
 @pytest.fixture
@@ -173,12 +220,13 @@ def test_an_image_is_downloaded_whole(made: Shell, web: str) -> None:
 def test_a_download_that_fails_leaves_nothing(made: Shell, web: str) -> None:
     done = made.run("image", "import", f"{web}/nothing.raw")
     assert done.exit_code == 1
-    assert done.stderr.startswith(f"cumulet: downloading {web}/nothing.raw: HTTP Error 404")
+    assert done.stderr.startswith(f"cumulet: downloading {web}/nothing.raw (HTTP Error 404")
     assert list((made.state / "incoming").iterdir()) == []
 
 
 def test_a_resource_that_is_not_there_cannot_be_explained(made: Shell) -> None:
     assert "there is no i-0123" in made.run("explain", "i-0123").stderr
+    assert made.run("explain", "ami-0123").stderr == "cumulet: there is no ami-0123\n"
     assert "is not the id of an instance" in made.run("explain", "hello").stderr
 
 

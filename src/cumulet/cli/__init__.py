@@ -41,11 +41,16 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except CumuletError as e:
             raise Trouble(_with_cause(e)) from e
+        except PermissionError as e:
+            what = f"{e.filename} is not for this user" if e.filename else "this user may not do that"
+            raise Trouble(f"{what}: run this as the user whose cloud it is") from e
 
 
 def _with_cause(e: BaseException) -> str:
-    text = " ".join(str(e).split())
-    return f"{text} ({_with_cause(e.__cause__)})" if e.__cause__ else text
+    """What went wrong, and why in parentheses, where the text does not say so itself."""
+    text = " ".join((getattr(e, "strerror", None) or str(e)).split())
+    cause = _with_cause(e.__cause__) if e.__cause__ else ""
+    return text if cause in text else f"{text} ({cause})"
 
 
 HELP = {"help_option_names": ["-h", "--help"]}

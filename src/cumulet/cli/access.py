@@ -21,17 +21,21 @@ def env(config: Config, name: str | None, json: bool) -> None:
     """Print export lines: eval "$(cumulet env)" makes the aws command and boto3 use this cloud."""
     from msgspec.structs import replace
 
-    url = running.url(config.state_dir)
+    running_at = running.url(config.state_dir)
     config = replace(config, region=running.region(config.state_dir) or config.region)
-    if url is None:
-        host, port = config.address()
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    values = exports(config, running_at or _would_be_at(config), name)
+    if running_at is None:
+        url = values["AWS_ENDPOINT_URL"]
         click.echo(f"cumulet: no cloud runs for {config.state_dir}; it would be at {url}", err=True)
-    values = exports(config, url, name)
     if json:
         show_json(values)
     else:
         click.echo("\n".join(f"export {key}={shlex.quote(value)}" for key, value in values.items()))
+
+
+def _would_be_at(config: Config) -> str:
+    host, port = config.address()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def exports(config: Config, url: str, name: str | None = None) -> dict[str, str]:

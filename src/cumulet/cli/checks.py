@@ -37,6 +37,9 @@ def guarded(check: Check, config: Config) -> list[Finding]:
     """What a check finds; where it cannot even look, that is a problem of the part."""
     try:
         return list(check(config))
+    except PermissionError as e:
+        name, advice = check.__name__.replace("_", " "), "run as the user whose cloud it is"
+        return [Finding(name, "problem", f"{e.filename}: {e.strerror}", advice)]
     except (CumuletError, OSError) as e:
         return [Finding(check.__name__.replace("_", " "), "problem", str(e), "see the message")]
 

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
-from cumulet.cli.options import as_json, load
+from cumulet.cli.options import as_json, load, which_cloud
 from cumulet.cli.output import show_json, show_table
 
 
 @click.command()
-@click.option("--state-dir", type=click.Path(path_type=Path), help="Directory of everything that is kept.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file (TOML).")
 @as_json
+@which_cloud
 def config(file: Path | None, state_dir: Path | None, json: bool) -> None:
     """Show every setting: its value, its origin and its meaning."""
     import msgspec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cumulet.cli.options import as_json, empty_or_not, settings
+from cumulet.cli.options import as_json, database, empty_or_not, settings
 from cumulet.cli.output import show_json
 from cumulet.lib.config import Config
 
@@ -36,7 +36,7 @@ def version(config: Config, json: bool) -> None:
     """Print the version of the tables, and the one that this program knows."""
     from cumulet.model import migrate
 
-    with empty_or_not(config) as opened:
+    with database(config) as opened:
         found = migrate.version(opened)
     if json:
         show_json({"version": found, "known": migrate.newest()})

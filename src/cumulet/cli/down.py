@@ -26,8 +26,7 @@ def down(config: Config) -> None:
     if pid is None:
         click.echo(f"no cloud runs for {config.state_dir}")
         return
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
+    _ask_to_end(pid)
     deadline = time.monotonic() + SECONDS
     with progress("waiting for the cloud to end"):
         while running.pid(config.state_dir) is not None:
@@ -35,3 +34,11 @@ def down(config: Config) -> None:
                 raise Failure(f"the cloud (pid {pid}) has not ended after {SECONDS:g} s; its log says why")
             time.sleep(0.02)
     click.echo("the cloud has ended; guests go on")
+
+
+def _ask_to_end(pid: int) -> None:
+    try:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    except PermissionError:
+        raise Failure(f"the cloud (pid {pid}) is another user's: run this as that user") from None

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -34,9 +35,9 @@ def explain(config: Config, id: str, json: bool) -> None:
 
 
 def _ask(url: str, id: str, state: Path) -> dict[str, Any]:
+    headers = {"x-cumulet-token": (state / "admin.token").read_text().strip()}
     try:
-        headers = {"x-cumulet-token": (state / "admin.token").read_text().strip()}
-        request = urllib.request.Request(f"{url}/_cumulet/explain/{id}", headers=headers)
+        request = urllib.request.Request(f"{url}/_cumulet/explain/{quote(id, safe='')}", headers=headers)
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(request, timeout=SECONDS) as answer:
             found: dict[str, Any] = jsons.load(answer)
@@ -44,7 +45,7 @@ def _ask(url: str, id: str, state: Path) -> dict[str, Any]:
     except urllib.error.HTTPError as e:
         raise Failure(jsons.load(e)["error"]) from None
     except OSError as e:
-        raise Failure(f"asking the cloud at {url}: {e}") from e
+        raise Failure(f"asking the cloud at {url}") from e
 
 
 def _read(config: Config, id: str) -> dict[str, Any]:

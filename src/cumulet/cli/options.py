@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
+def which_cloud(command: Command) -> Command:
+    """Give a command the options that say which cloud is meant, as `state_dir` and `file`."""
+    path = click.Path(readable=False, path_type=Path)
+    directory = click.option("--state-dir", type=path, help="Directory of everything that is kept.")
+    return directory(click.option("--config", "file", type=path, help="Configuration file (TOML).")(command))
+
+
 def settings(command: Command) -> Command:
     """Give a command its configuration as `config`; it takes --state-dir and --config, and CUMULET_… variables."""
 
-    @click.option("--state-dir", type=click.Path(path_type=Path), help="Directory of everything that is kept.")
-    @click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file (TOML).")
+    @which_cloud
     @functools.wraps(command)
     def with_config(state_dir: Path | None, file: Path | None, **others: Any) -> Any:
         return command(config=load(file, state_dir=state_dir)[0], **others)
@@ -54,9 +60,9 @@ def database(config: Config) -> Iterator[Database]:
     from cumulet.model import Database
 
     file = _file(config)
-    if file is not None and not file.exists():
-        raise Failure(f"there is no cloud in {config.state_dir} yet: `cumulet up` starts one")
-    with _said_clearly(config):
+    if file is not None:
+        _must_be_ours(file)
+    with said_clearly(config):
         opened = Database(config.database(), durable=not config.test)
         try:
             _refuse_empty(config, opened)
@@ -71,7 +77,7 @@ def empty_or_not(config: Config) -> Iterator[Database]:
     from cumulet.model import Database
 
     make_state(config)
-    with _said_clearly(config):
+    with said_clearly(config):
         opened = Database(config.database())
         try:
             yield opened
@@ -88,7 +94,7 @@ def prepared_database(config: Config) -> Iterator[Database]:
     from cumulet.services import prepare
 
     make_state(config)
-    with _said_clearly(config):
+    with said_clearly(config):
         opened = Database(config.database(), durable=not config.test)
         try:
             if not sa.inspect(opened.engine).has_table("account"):
@@ -96,6 +102,13 @@ def prepared_database(config: Config) -> Iterator[Database]:
             yield opened
         finally:
             opened.close()
+
+
+def _must_be_ours(file: Path) -> None:
+    """SQLite would only say that it is unable to open the file."""
+    if not file.is_file():
+        raise Failure(f"there is no cloud in {file.parent}: `cumulet up` starts one, --state-dir names another")
+    file.open("r+b").close()
 
 
 def make_state(config: Config) -> None:
@@ -107,7 +120,10 @@ def make_state(config: Config) -> None:
             file.touch(mode=0o600)
             file.chmod(0o600)
     except OSError as e:
-        raise Failure(f"making the state directory {config.state_dir}: {e.strerror}; see --state-dir") from e
+        reason = "it is a file" if isinstance(e, FileExistsError) else e.strerror
+        who = "run this as root, or " if isinstance(e, PermissionError) else ""
+        advice = f"{who}choose another directory by --state-dir"
+        raise Failure(f"nothing can be kept in {config.state_dir}: {reason}; {advice}") from None
 
 
 def _file(config: Config) -> Path | None:
@@ -125,7 +141,8 @@ def _refuse_empty(config: Config, opened: Database) -> None:
 
 
 @contextmanager
-def _said_clearly(config: Config) -> Iterator[None]:
+def said_clearly(config: Config) -> Iterator[None]:
+    """A database that does not answer is a `Failure` of one line, without its password."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:

@@ -26,9 +26,12 @@ _CHUNK = 1 << 20
 
 def readable(source: str) -> Path:
     """The file's whole name; raises `Failure` where it cannot be read."""
+    scheme, is_url, _ = source.partition("://")
+    if is_url:
+        raise Failure(f"{source} cannot be downloaded by {scheme}: http and https are known")
     path = Path(source).expanduser().absolute()
     if not path.is_file():
-        raise Failure(f"there is no file {path}")
+        raise Failure(f"{path} is no file" if path.exists() else f"there is no file {path}")
     if not os.access(path, os.R_OK):
         raise Failure(f"the file {path} cannot be read")
     return path
@@ -51,12 +54,16 @@ def download(url: str, directory: Path) -> Path:
             raise Failure(f"downloading {url}: it ended after {done} of {total} bytes")
         part.rename(target)
     except (OSError, urllib.error.URLError) as e:
-        raise Failure(
-            f"downloading {url}: {e if isinstance(e, urllib.error.HTTPError) else getattr(e, 'reason', e)}"
-        ) from None
+        raise Failure(f"downloading {url}") from (e if isinstance(e, urllib.error.HTTPError) else _reason(e))
     finally:
         part.unlink(missing_ok=True)
     return target
+
+
+def _reason(e: OSError) -> BaseException:
+    """What is inside of urllib's error: the name is unknown, nobody listens there, the disk is full."""
+    inside = getattr(e, "reason", e)
+    return inside if isinstance(inside, BaseException) else e
 
 
 def order(database: Database, config: Config, values: dict[str, Any], owner: str, *, instead: bool = False) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from cumulet.cli import running
-from cumulet.cli.options import load, make_state
+from cumulet.cli.options import load, make_state, said_clearly, which_cloud
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 
@@ -19,11 +19,10 @@ NO_LIMIT = 1e6
 
 
 @click.command()
-@click.option("--state-dir", type=click.Path(path_type=Path), help="Directory of everything that is kept.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file (TOML).")
 @click.option("--listen", metavar="ADDRESS:PORT", help="Where to listen; port 0 takes any that is free.")
 @click.option("--drivers", type=click.Choice(["real", "fake"]), help="Real guests, or fakes for tests of clients.")
 @click.option("--test", is_flag=True, default=None, help="A cloud for tests: it can be reset, and keeps nothing.")
+@which_cloud
 def up(file: Path | None, **overrides: Any) -> None:
     """Run the cloud until SIGINT or SIGTERM; guests go on when it ends."""
     from cumulet.lib import log
@@ -33,7 +32,7 @@ def up(file: Path | None, **overrides: Any) -> None:
         raise Failure("--test forgets everything when asked: it goes with --drivers fake only")
     log.start(config.log_level)
     make_state(config)
-    with running.only_one(config.state_dir):
+    with running.only_one(config.state_dir), said_clearly(config):
         run(config)
 
 

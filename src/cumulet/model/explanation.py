@@ -55,11 +55,14 @@ def _find(tx: Tx, id: str) -> tuple[str, Row]:
         named = image.find(tx, id)
         kind, id = "image_file", named.image_file if named is not None else id
     if kind not in _TABLES:
-        raise Failure(f"{id} is not the id of an instance (i-…), interface (eni-…), group (sg-…), volume or image")
+        raise Failure(
+            f"{id} is not the id of an instance (i-…), interface (eni-…), group (sg-…), volume (vol-…) or image (ami-…)"
+        )
     table = _TABLES[kind]
     row = tx.first(sa.select(table).where(table.c.id == id))
     if row is None:
-        raise Failure(f"there is no {id}; a terminated instance is forgotten after a while")
+        forgotten = "; a terminated instance is forgotten after a while" if kind == "instance" else ""
+        raise Failure(f"there is no {id}{forgotten}")
     return kind, row
 
 
