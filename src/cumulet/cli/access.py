@@ -13,12 +13,12 @@ from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 
 
-@click.command()
+@click.command(epilog='Example: eval "$(cumulet env --account bob)"')
 @click.option("--account", "name", help="Whose keys; the first account's by default.")
 @as_json
 @settings
 def env(config: Config, name: str | None, json: bool) -> None:
-    """Print export lines: eval "$(cumulet env)" makes the aws command and boto3 use this cloud."""
+    """Print the export lines that make aws and boto3 use this cloud."""
     from msgspec.structs import replace
 
     running_at = running.url(config.state_dir)

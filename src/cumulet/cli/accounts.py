@@ -15,12 +15,12 @@ def account() -> None:
     """Accounts, which own everything, and their keys."""
 
 
-@account.command()
+@account.command(epilog="Example: cumulet account create bob")
 @click.argument("name")
 @as_json
 @settings
 def create(config: Config, name: str, json: bool) -> None:
-    """Make an account with a default VPC; prints its ids and its first key."""
+    """Make an account with a default VPC; print its ids and first key."""
     from sqlalchemy.exc import IntegrityError
 
     from cumulet.lib.config_rules import LONGEST_ACCOUNT
@@ -44,7 +44,7 @@ def create(config: Config, name: str, json: bool) -> None:
         show_table(["what", "value"], list(values.items()))
 
 
-@account.command("list")
+@account.command("list", epilog="Example: cumulet account list --json")
 @as_json
 @settings
 def list_accounts(config: Config, json: bool) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 
-@click.command()
+@click.command(epilog='Example: eval "$(cumulet completion bash)"')
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of a shell: eval "$(cumulet completion bash)"."""
+    """Print a shell's completion script for this command."""
     from click.shell_completion import get_completion_class
 
     from cumulet.cli import cumulet

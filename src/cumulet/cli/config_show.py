@@ -10,7 +10,7 @@ from cumulet.cli.options import as_json, load, which_cloud
 from cumulet.cli.output import show_json, show_table
 
 
-@click.command()
+@click.command(epilog="Example: cumulet config --config /etc/cumulet.toml")
 @as_json
 @which_cloud
 def config(file: Path | None, state_dir: Path | None, json: bool) -> None:

@@ -14,11 +14,11 @@ def db() -> None:
     """The versions of the database's tables."""
 
 
-@db.command()
+@db.command(epilog="Example: cumulet db sync")
 @as_json
 @settings
 def sync(config: Config, json: bool) -> None:
-    """Bring the tables to this program's version; says from which to which."""
+    """Bring the tables to this program's version. Says from which to which."""
     from cumulet.model import migrate
 
     with empty_or_not(config) as opened:
@@ -29,11 +29,11 @@ def sync(config: Config, json: bool) -> None:
         click.echo(f"{before or 'no tables'} -> {after}" if before != after else f"{after} already: nothing to do")
 
 
-@db.command()
+@db.command(epilog="Example: cumulet db version")
 @as_json
 @settings
 def version(config: Config, json: bool) -> None:
-    """Print the version of the tables, and the one that this program knows."""
+    """Print the version of the tables and that of this program."""
     from cumulet.model import migrate
 
     with database(config) as opened:

@@ -14,7 +14,10 @@ _MADE = "<!-- Made by `python -m cumulet.cli.docs`; change the program instead. 
 
 def pages() -> dict[str, str]:
     """Each page's text by the name of its file in `docs/`."""
-    return {"configuration.md": configuration(), "actions.md": actions()}
+    from cumulet.cli import cumulet
+    from cumulet.cli.manual import manual
+
+    return {"configuration.md": configuration(), "actions.md": actions(), "cumulet.1": manual(cumulet)}
 
 
 def configuration() -> str:

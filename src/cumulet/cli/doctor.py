@@ -9,7 +9,7 @@ from cumulet.cli.output import progress, show_json, show_table
 from cumulet.lib.config import Config
 
 
-@click.command()
+@click.command(epilog="Example: cumulet doctor")
 @as_json
 @settings
 def doctor(config: Config, json: bool) -> None:

@@ -18,7 +18,7 @@ from cumulet.lib.errors import Failure
 SECONDS = 30.0
 
 
-@click.command()
+@click.command(epilog="Example: cumulet down --state-dir /srv/cloud")
 @settings
 def down(config: Config) -> None:
     """End the running cloud; guests go on."""

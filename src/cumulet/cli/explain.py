@@ -20,12 +20,12 @@ from cumulet.lib.errors import Failure
 SECONDS = 30.0
 
 
-@click.command()
+@click.command(epilog="Example: cumulet explain i-0123456789abcdef0")
 @click.argument("id")
 @as_json
 @settings
 def explain(config: Config, id: str, json: bool) -> None:
-    """Say why a thing (instance, volume, interface, group, image) is not as it should be."""
+    """Say why a thing is not as it should be. ID: of an instance, volume, interface, security group or image."""
     url = running.url(config.state_dir)
     found = _ask(url, id, config.state_dir) if url is not None else _read(config, id)
     if json:

@@ -21,11 +21,11 @@ def image() -> None:
     """Images that instances can be launched from."""
 
 
-@image.command("build-tiny")
+@image.command("build-tiny", epilog="Example: cumulet image build-tiny")
 @as_json
 @settings
 def build_tiny(config: Config, json: bool) -> None:
-    """Build the tiny guest from this system's packages, and take it in as a public image."""
+    """Build the tiny guest from this system's packages. It is taken in as a public image."""
     from cumulet.cli import taking_in
     from cumulet.drivers.image import tiny
 
@@ -39,7 +39,7 @@ def build_tiny(config: Config, json: bool) -> None:
         _say(taking_in.wait(opened, config, id), json)
 
 
-@image.command("import")
+@image.command("import", epilog="Example: cumulet image import debian-12.qcow2 --name debian-12 --public")
 @click.argument("source", metavar="FILE|URL")
 @click.option("--name", help="The image's name; by default the file's.")
 @click.option("--description", default="", help="What it is.")
@@ -66,7 +66,7 @@ def import_image(
     _say(found, json)
 
 
-@image.command("list")
+@image.command("list", epilog="Example: cumulet image list")
 @as_json
 @settings
 def list_images(config: Config, json: bool) -> None:

@@ -16,11 +16,11 @@ def service() -> None:
     """The services: roles on hosts."""
 
 
-@service.command("list")
+@service.command("list", epilog="Example: cumulet service list")
 @as_json
 @settings
 def list_services(config: Config, json: bool) -> None:
-    """List the services: :-) for those heard in the last 15 seconds, XXX for the others."""
+    """List the services, and whether they are heard. :-) was heard in the last 15 seconds, XXX was not."""
     with database(config) as opened, opened.read() as tx:
         values = services(tx)
     if json:

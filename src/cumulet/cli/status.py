@@ -14,11 +14,11 @@ from cumulet.cli.services_list import services
 from cumulet.lib.config import Config
 
 
-@click.command()
+@click.command(epilog="Example: cumulet status --json")
 @as_json
 @settings
 def status(config: Config, json: bool) -> None:
-    """Show whether the cloud runs, its hosts, its instances, and what is in trouble. Exit status 3: it does not run."""
+    """Show whether the cloud runs, its hosts, instances and troubles. Exit status 3: it does not run."""
     pid = running.pid(config.state_dir)
     values: dict[str, Any] = {
         "running": pid is not None,

@@ -18,13 +18,13 @@ OVERCOMMITS = ("vcpu_overcommit", "memory_overcommit", "disk_overcommit")
 NO_LIMIT = 1e6
 
 
-@click.command()
+@click.command(epilog="Example: cumulet up --drivers fake --test --listen 127.0.0.1:0")
 @click.option("--listen", metavar="ADDRESS:PORT", help="Where to listen; port 0 takes any that is free.")
 @click.option("--drivers", type=click.Choice(["real", "fake"]), help="Real guests, or fakes for tests of clients.")
 @click.option("--test", is_flag=True, default=None, help="A cloud for tests: it can be reset, and keeps nothing.")
 @which_cloud
 def up(file: Path | None, **overrides: Any) -> None:
-    """Run the cloud until SIGINT or SIGTERM; guests go on when it ends."""
+    """Run the cloud until SIGINT or SIGTERM; guests go on after it."""
     from cumulet.lib import log
 
     config = _roomy(*load(file, **overrides))
