@@ -13,10 +13,12 @@ import sqlalchemy as sa
 from cumulet.drivers.fake_world import FakeWorld
 from cumulet.lib import ids
 from cumulet.lib.errors import CumuletError, Failure
-from cumulet.model import Tx, account, bootstrap, image, tables, work
+from cumulet.lib.log import Log
+from cumulet.model import Tx, account, bootstrap, image, join_ticket, tables, work
 from cumulet.model.explanation import ROLE_OF, explain
 from cumulet.services import Cloud
 
+log = Log("admin")
 TOKEN_HEADER = "x-cumulet-token"
 KEPT = {"account", "access_key", "host", "service", "image", "image_file", "work", "alembic_version"}
 KEPT_WORK = ("sweep", "image_file")
@@ -45,6 +47,8 @@ class Administration:
                 return self._health()
             case "POST", ["reset"]:
                 return self._reset()
+            case "GET", ["join", id]:
+                return self._join(id)
             case "GET", ["explain", id]:
                 return self._explain(unquote(id), headers.get(TOKEN_HEADER, ""))
         return None
@@ -62,6 +66,15 @@ class Administration:
             return _answer(403, {"error": "only a cloud that was started with --test can be reset"})
         reset(self._cloud)
         return _answer(200, {"status": "ok"})
+
+    def _join(self, id: str) -> Answer:
+        """What a new host fetches, once: it is sealed with a key that its operator has."""
+        with self._cloud.database.write() as tx:
+            found = join_ticket.take(tx, id)
+        if found is None:
+            return _answer(404, {"error": "there is no such ticket (any more)"})
+        log.info("a host has fetched its configuration", host=found.host)
+        return 200, found.document.encode()
 
     def _explain(self, id: str, token: str) -> Answer:
         if not hmac.compare_digest(token.encode(), self._token.encode()):

@@ -32,12 +32,16 @@ class Part(NamedTuple):
 def drivers(config: Config, on_change: OnChange, clock: Clock | None = None) -> dict[str, Part]:
     """Each role's driver; `on_change(instance id)` is called when a guest has changed by itself."""
     if config.drivers == "fake":
-        return fake_drivers(config.state_dir / "world", on_change, clock)
+        return fake_drivers(
+            config.state_dir / "world", on_change, clock, Path(config.image_dir) if config.image_dir else None
+        )
     return real_drivers(config, on_change)
 
 
-def fake_drivers(directory: Path, on_change: OnChange, clock: Clock | None = None) -> dict[str, Part]:
-    """Drivers whose world is a directory of small files."""
+def fake_drivers(
+    directory: Path, on_change: OnChange, clock: Clock | None = None, image_directory: Path | None = None
+) -> dict[str, Part]:
+    """Drivers whose world is a directory of small files; with `image_directory`, images are in one for many hosts."""
     from cumulet.drivers.fake_world import FakeWorld
     from cumulet.drivers.hypervisor.fake import FakeHypervisor
     from cumulet.drivers.image.fake import FakeImages
@@ -45,11 +49,12 @@ def fake_drivers(directory: Path, on_change: OnChange, clock: Clock | None = Non
     from cumulet.drivers.volume.fake import FakeVolumes
 
     world = FakeWorld(directory)
-    hypervisor, images = FakeHypervisor(world, on_change, clock=clock), FakeImages(world)
+    store = FakeWorld(image_directory) if image_directory else world
+    hypervisor, images = FakeHypervisor(world, on_change, clock=clock), FakeImages(store)
     return {
         "compute": Part(hypervisor, {"console": hypervisor.console}),
         "network": Part(FakeNetwork(world), {}),
-        "volume": Part(FakeVolumes(world), {}),
+        "volume": Part(FakeVolumes(world, store), {}),
         "image": Part(images, {"facts": images.facts}),
     }
 
@@ -67,7 +72,7 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
     from cumulet.lib.kvm import kvm_works
 
     state = config.state_dir
-    directories = Directories(state / "volumes", state / "images", state / "consoles")
+    directories = Directories(state / "volumes", config.image_directory(), state / "consoles")
     chosen = _in_thread(lambda: config.emulation == "auto" and kvm_works(RUN_DIRECTORY / "kvm"))
 
     def emulation() -> Emulation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from cumulet.agent.agent import Agent
-from cumulet.agent.heartbeat import Beat, Heartbeat
+from cumulet.agent.heartbeat import Beat, Changed, Heartbeat, Report
 from cumulet.agent.recovery import Recovery
 from cumulet.bus.contract import Bus
 from cumulet.bus.memory import MemoryBus
@@ -14,37 +14,33 @@ from cumulet.bus.remote import Remote
 from cumulet.control import GIVE_UP, RECONCILERS
 from cumulet.engine.engine import Engine
 from cumulet.lib.clock import Clock
-from cumulet.lib.config import Config
+from cumulet.lib.config import AGENTS, Config
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
-from cumulet.model import Database, Tx, account, bootstrap, host, image, migrate, work
+from cumulet.model import Database, Tx, account, bootstrap, host, image, instance, migrate, work
 from cumulet.parts import Part, drivers
 
 log = Log("services")
-CHANGED = "changed"
-"""The hint of an agent: this guest is not as it was."""
-ROLES = ("image", "volume", "network", "compute")
-"""In the order in which their things need each other."""
 
 
 class Host:
-    """The agents of one host, in this process."""
+    """The agents of one host in this process, and what they say by themselves."""
 
-    def __init__(self, config: Config, bus: Bus, parts: dict[str, Part], *, durable: bool = True) -> None:
+    def __init__(self, config: Config, bus: Bus, parts: dict[str, Part], heartbeat: Heartbeat) -> None:
         self.agents = {
             role: Agent(
                 f"{role}.{config.host()}",
                 parts[role].driver,
                 config.state_dir / "agents" / role,
                 questions=parts[role].questions,
-                durable=durable,
+                durable=not config.test,
             )
-            for role in ROLES
+            for role in AGENTS
+            if role in config.role_names()
         }
         for agent in self.agents.values():
             agent.serve(bus)
-        roles = ["api", "scheduler", *ROLES]
-        self.heartbeat = Heartbeat(bus, config.host(), roles, config.zone_names(), config.state_dir)
+        self.heartbeat = heartbeat
         self._recovery = Recovery(list(self.agents.values()))
 
     def start(self) -> None:
@@ -56,8 +52,49 @@ class Host:
         self._recovery.stop()
 
 
+class Control:
+    """What thinks: the database, and the engine where this process is a scheduler."""
+
+    def __init__(self, config: Config, bus: Bus, clock: Clock | None) -> None:
+        self.database = Database(config.database(), clock=clock, durable=not config.test)
+        self.database.hint = bus.hint
+        self.engine: Engine | None = None
+        self._is_alone = not config.bus_url
+        if "scheduler" in config.role_names():
+            self.engine = Engine(
+                self.database, bus, RECONCILERS, GIVE_UP, settings=config, clock=clock, threads=config.threads
+            )
+            bus.serve("scheduler", self._hear)
+
+    def start(self) -> None:
+        """The engine runs. Where nobody else can, whatever is still leased was leased by a process that has died."""
+        if self.engine is not None:
+            if self._is_alone:
+                with self.database.write() as tx:
+                    work.free_all(tx)
+            self.engine.start()
+
+    def stop(self) -> None:
+        """The engine rests; the database is still there for the reports of this process's agents."""
+        if self.engine is not None:
+            self.engine.stop()
+
+    def _hear(self, message: bytes, sender: str) -> bytes:
+        """A report of a host; raises `Failure` for one in another host's name."""
+        report: Report = msgspec.json.decode(message, type=Report)
+        if not may_speak_for(sender, report.host):
+            log.warning("refused a report", host=report.host, sender=sender)
+            raise Failure(f"{sender} may not report for {report.host}")
+        with self.database.write() as tx:
+            if isinstance(report, Beat):
+                hear(tx, report)
+            else:
+                look_at(tx, report)
+        return b"null"
+
+
 class Cloud:
-    """One process with every role: the database, the engine, and this host's agents.
+    """One process with the roles that the configuration gives it: all of them, by default.
 
     `parts` gives each role's driver, and `bus` the bus; by default those that the configuration names.
     """
@@ -71,47 +108,48 @@ class Cloud:
         bus: Bus | None = None,
     ) -> None:
         config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
-        durable = not config.test
+        roles = config.role_names()
         self.config = config
         self.bus = bus or bus_of(config)
-        self.database = Database(config.database(), clock=clock, durable=durable)
-        self.database.hint = self.bus.hint
-        self.engine = Engine(
-            self.database,
-            self.bus,
-            RECONCILERS,
-            GIVE_UP,
-            settings=config,
-            clock=clock,
-            threads=config.threads,
-        )
-        self.parts = parts or drivers(config, lambda id: self.bus.hint(CHANGED, id))
-        self.host = Host(config, self.bus, self.parts, durable=durable)
-        self.bus.serve("scheduler", self._hear)
-        self.bus.on_hint(self._hear_hint)
+        self.control = Control(config, self.bus, clock) if {"api", "scheduler"} & set(roles) else None
+        heartbeat = Heartbeat(self.bus, config.host(), list(roles), config.zone_names(), config.state_dir)
+        self.parts: dict[str, Part] = {}
+        if set(AGENTS) & set(roles):
+            self.parts = parts or drivers(config, heartbeat.say_changed)
+        self.host = Host(config, self.bus, self.parts, heartbeat)
+
+    @property
+    def database(self) -> Database:
+        """Raises `Failure` in a process that has agents only."""
+        return self._thinking().database
+
+    @property
+    def engine(self) -> Engine:
+        """Raises `Failure` in a process that is no scheduler."""
+        if (engine := self._thinking().engine) is None:
+            raise Failure("this process has not the role scheduler, so it has no engine")
+        return engine
 
     def prepare(self) -> None:
         """The tables and the first account are there; with fake drivers an image too."""
-        prepare(self.database, self.config)
+        if self.control is not None:
+            prepare(self.database, self.config)
 
     def start(self) -> None:
-        """The agents recover and are heard, and the engine runs.
-
-        Where the bus is this process's own, whatever is still leased was leased by a process that has died.
-        """
-        if not self.config.bus_url:
-            with self.database.write() as tx:
-                work.free_all(tx)
+        """The agents recover and are heard, and the engine runs."""
         self.bus.start()
         self.host.start()
-        self.engine.start()
+        if self.control is not None:
+            self.control.start()
 
     def stop(self) -> None:
         """Nothing more is begun; guests go on."""
-        self.engine.stop()
+        if self.control is not None:
+            self.control.stop()
         self.host.stop()
         self.bus.stop()
-        self.database.close()
+        if self.control is not None:
+            self.control.database.close()
 
     def ask(self, role: str, host_name: str, question: str, id: str) -> bytes:
         """A read-only question to an agent; raises `Failure`."""
@@ -121,22 +159,10 @@ class Cloud:
         """A host's driver, for questions; its orders are older than any lease's."""
         return Remote(self.bus, f"{role}.{host_name}", timeout=10.0)
 
-    def _hear_hint(self, kind: str, id: str) -> None:
-        """An agent says that a guest has changed by itself."""
-        if kind == CHANGED:
-            with self.database.write() as tx:
-                if work.find(tx, "instance", id) is not None:
-                    work.wake(tx, "instance", id)
-
-    def _hear(self, message: bytes, sender: str) -> bytes:
-        """A host's heartbeat; raises `Failure` for one in another host's name."""
-        beat = msgspec.json.decode(message, type=Beat)
-        if not may_speak_for(sender, beat.host):
-            log.warning("refused a heartbeat", host=beat.host, sender=sender)
-            raise Failure(f"{sender} may not send the heartbeat of {beat.host}")
-        with self.database.write() as tx:
-            hear(tx, beat)
-        return b"null"
+    def _thinking(self) -> Control:
+        if self.control is None:
+            raise Failure(f"this process has agents only ({', '.join(self.config.role_names())}) and no database")
+        return self.control
 
 
 def bus_of(config: Config) -> Bus:
@@ -161,11 +187,19 @@ def prepare(database: Database, config: Config) -> None:
 
 def hear(tx: Tx, beat: Beat) -> None:
     """Write down a heartbeat, and see to it that what the host has is swept."""
-    values = {"zones": beat.zones, "vcpus": beat.vcpus, "memory_mib": beat.memory_mib, "disk_gib": beat.disk_gib}
-    host.describe(tx, beat.host, {**values, "facts": beat.facts})
+    agents = [role for role in beat.roles if role in AGENTS]
+    if agents:
+        values = {"zones": beat.zones, "vcpus": beat.vcpus, "memory_mib": beat.memory_mib, "disk_gib": beat.disk_gib}
+        host.describe(tx, beat.host, {**values, "facts": beat.facts})
     for role in beat.roles:
         host.heard(tx, role, beat.host, beat.zones[0] if beat.zones else "", beat.contract)
-    swept = [f"{role}.{beat.host}" for role in beat.roles if role in ROLES]
-    for id in [*swept, "cloud"]:
+    for id in [*(f"{role}.{beat.host}" for role in agents), "cloud"]:
         if work.find(tx, "sweep", id) is None:
             work.wake(tx, "sweep", id)
+
+
+def look_at(tx: Tx, changed: Changed) -> None:
+    """Have a guest looked at that is not as it was, if it is one of that host's."""
+    row = instance.find(tx, changed.instance)
+    if row is not None and row.host == changed.host:
+        work.wake(tx, "instance", changed.instance)

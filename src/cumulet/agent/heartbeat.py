@@ -1,4 +1,7 @@
-"""The heartbeat: each role of a host says every few seconds that it is there, and what its host can carry."""
+"""What a host says by itself: every few seconds that its roles are there and what it can carry, and which guest changed.
+
+A report that nobody hears is not sent again: the next heartbeat is on its way, and the sweep asks.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,18 @@ from typing import Any
 import msgspec
 
 from cumulet.bus.contract import Bus
-from cumulet.lib.errors import Unreachable
+from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
 
 log = Log("heartbeat")
 EVERY_SECONDS = 5.0
+HEARD_SECONDS = 5.0
 CONTRACT = 1
 """The version of the orders and documents that this agent understands."""
 
 
-class Beat(msgspec.Struct, kw_only=True):
-    """One heartbeat of all the roles of a host."""
+class Beat(msgspec.Struct, kw_only=True, tag="beat"):
+    """One heartbeat of all the roles of a process; what its host can carry where one of them runs guests."""
 
     host: str
     roles: list[str]
@@ -31,6 +35,16 @@ class Beat(msgspec.Struct, kw_only=True):
     disk_gib: int = 0
     contract: int = CONTRACT
     facts: dict[str, Any] = {}
+
+
+class Changed(msgspec.Struct, kw_only=True, tag="changed"):
+    """A guest of this host is not as it was, by itself."""
+
+    host: str
+    instance: str
+
+
+Report = Beat | Changed
 
 
 class Heartbeat:
@@ -58,17 +72,23 @@ class Heartbeat:
         message = Beat(
             host=self._host, roles=self._roles, zones=self._zones, **capacity(self._directory), facts=self.facts
         )
+        self._report(message)
+
+    def say_changed(self, instance: str) -> None:
+        """This guest is not as it was."""
+        self._report(Changed(host=self._host, instance=instance))
+
+    def _report(self, report: Report) -> None:
         try:
-            self._bus.call("scheduler", msgspec.json.encode(message), 5.0)
-        except Unreachable as e:
-            log.warning("nobody heard the heartbeat", error=e)
+            self._bus.call("scheduler", msgspec.json.encode(report), HEARD_SECONDS)
+        except Failure as e:
+            log.warning("a report was not heard", error=e)
+        except Exception:  # noqa: BLE001 - whoever reports goes on, whatever became of whoever should hear
+            log.exception("a report failed")
 
     def _beat_until_stopped(self) -> None:
         while not self._stopped.wait(EVERY_SECONDS):
-            try:
-                self.beat()
-            except Exception:  # noqa: BLE001 - a heart does not stop for one missed beat
-                log.exception("heartbeat failed")
+            self.beat()
 
 
 def capacity(directory: Path) -> dict[str, Any]:

@@ -68,6 +68,8 @@ HELP = {"help_option_names": ["-h", "--help"]}
         "image": "images:image",
         "account": "accounts:account",
         "service": "services_list:service",
+        "host": "hosts:host",
+        "join": "joining:join",
         "explain": "explain:explain",
         "config": "config_show:config",
         "db": "database:db",

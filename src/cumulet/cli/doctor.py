@@ -14,6 +14,11 @@ from cumulet.lib.config import Config
 @settings
 def doctor(config: Config, json: bool) -> None:
     """Check this host, part by part. Exit status 1: there is a problem."""
+    raise SystemExit(1 if problems(config, json=json) else 0)
+
+
+def problems(config: Config, *, json: bool = False) -> bool:
+    """Show what the checks find; whether there is a problem."""
     from cumulet.cli import checks
 
     found = []
@@ -26,4 +31,4 @@ def doctor(config: Config, json: bool) -> None:
         show_json([one._asdict() for one in found])
     else:
         show_table(["part", "", "found", "what to do"], found)
-    raise SystemExit(1 if any(one.level == "problem" for one in found) else 0)
+    return any(one.level == "problem" for one in found)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import signal
+import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,10 @@ from cumulet.cli import running
 from cumulet.cli.options import load, make_state, said_clearly, which_cloud
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
+
+if TYPE_CHECKING:
+    from cumulet.api.server import Server
+    from cumulet.services import Cloud
 
 OVERCOMMITS = ("vcpu_overcommit", "memory_overcommit", "disk_overcommit")
 NO_LIMIT = 1e6
@@ -25,11 +30,16 @@ NO_LIMIT = 1e6
 @which_cloud
 def up(file: Path | None, **overrides: Any) -> None:
     """Run the cloud until SIGINT or SIGTERM; guests go on after it."""
-    from cumulet.lib import log
-
     config = _roomy(*load(file, **overrides))
     if config.test and config.drivers != "fake":
         raise Failure("--test forgets everything when asked: it goes with --drivers fake only")
+    serve(config)
+
+
+def serve(config: Config) -> None:
+    """Run the roles of this process until SIGINT or SIGTERM."""
+    from cumulet.lib import log
+
     log.start(config.log_level)
     make_state(config)
     with running.only_one(config.state_dir), said_clearly(config):
@@ -46,28 +56,37 @@ def _roomy(config: Config, origins: dict[str, str]) -> Config:
 
 
 def run(config: Config) -> None:
-    """Start the cloud, say so, and serve until a signal ends it."""
+    """Start what this process is to do, say so, and go on until a signal ends it."""
+    from cumulet.services import Cloud
+
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    cloud = Cloud(config)
+    server = None
+    try:
+        cloud.prepare()
+        server = _server(cloud) if "api" in config.role_names() else None
+        cloud.start()
+        if server is not None:
+            server.start()
+            _announce(config, server.url)
+        else:
+            click.echo(f"{config.host()} serves: {', '.join(config.role_names())}")
+        ended.wait()
+    finally:
+        if server is not None:
+            server.stop()
+        cloud.stop()
+
+
+def _server(cloud: Cloud) -> Server:
     from cumulet.admin import Administration, make_token
     from cumulet.api.app import App
     from cumulet.api.server import Server
-    from cumulet.services import Cloud
 
-    signals: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: signals.append(number))
-    cloud = Cloud(config)
-    try:
-        cloud.prepare()
-        admin = Administration(cloud, make_token(config.state_dir))
-        server = Server(App(cloud.database, config, cloud.ask, admin), config.address())
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: server.stop())
-        cloud.start()
-        _announce(config, server.url)
-        if not signals:
-            server.run()
-    finally:
-        cloud.stop()
+    admin = Administration(cloud, make_token(cloud.config.state_dir))
+    return Server(App(cloud.database, cloud.config, cloud.ask, admin), cloud.config.address())
 
 
 def _announce(config: Config, url: str) -> None:

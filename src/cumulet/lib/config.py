@@ -20,6 +20,9 @@ from cumulet.lib import config_rules
 from cumulet.lib.errors import Failure
 
 Meaning = msgspec.Meta
+AGENTS = ("image", "volume", "network", "compute")
+"""The roles of a host, in the order in which their things need each other."""
+ROLES = ("api", "scheduler", *AGENTS)
 
 
 def _key(default: Any, meaning: str) -> Any:
@@ -48,6 +51,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     database_url: str = _key("", "SQLAlchemy URL; empty: SQLite in the state directory")
     bus_url: str = _key("", "RabbitMQ, as amqps://USER:PASSWORD@HOST:PORT/VHOST; empty: all within this process")
     bus_ca_file: str = _key("", "certificates that RabbitMQ's is checked with; empty: the system's")
+    bus_admin_url: str = _key("", "RabbitMQ's management, http://ADMINISTRATOR:PASSWORD@HOST:15672; for `host add`")
+    roles: list[str] = _key([], "what this process does: api, scheduler, image, volume, network, compute; empty: all")
     region: str = _key("us-east-1", "name of the region, for which clients sign; any name will do")
     zones: list[str] = _key([], "availability zones; empty: the region's name with a and b")
     host_name: str = _key("", "name of this host; empty: as the system says")
@@ -69,6 +74,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     quota_rules: int = _key(200, "rules of a security group, each direction")
     stop_grace_seconds: float = _key(60.0, "from asking a guest to shut down to switching it off")
     terminated_seconds: float = _key(3600.0, "how long a terminated instance stays visible")
+    image_dir: str = _key("", "directory of images, the same on all hosts (NFS); empty: in the state directory")
     image_max_gib: int = _key(2048, "largest virtual size of an imported image")
     account: str = _key("admin", "name of the account made at the first start")
     threads: int = _key(4, "reconcilers at a time")
@@ -78,11 +84,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.state_dir}/cumulet.db"
 
+    def image_directory(self) -> Path:
+        return Path(self.image_dir) if self.image_dir else self.state_dir / "images"
+
     def zone_names(self) -> list[str]:
         return self.zones or [f"{self.region}a", f"{self.region}b"]
 
     def host(self) -> str:
         return self.host_name or socket.gethostname()
+
+    def role_names(self) -> tuple[str, ...]:
+        """The roles of this process; raises `Failure` for one that there is not, or that needs a bus to be apart."""
+        unknown = sorted(set(self.roles) - set(ROLES))
+        if unknown:
+            raise Failure(f"the setting roles names {', '.join(unknown)}; there are {', '.join(ROLES)}")
+        if self.roles and set(self.roles) != set(ROLES) and not self.bus_url:
+            raise Failure(f"the setting roles is {', '.join(self.roles)}: roles apart need RabbitMQ, see bus_url")
+        return tuple(role for role in ROLES if role in self.roles or not self.roles)
 
     def address(self) -> tuple[str, int]:
         """Where to listen: host and port; port 0 lets the system choose."""

@@ -6,8 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cumulet.lib.config import AGENTS
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import flag, json, metadata, moment, text, whole
+from cumulet.model.work import work
 
 LIVE_SECONDS = 15
 """A service not heard for longer counts as dead, as `nova-manage service list` had it."""
@@ -64,3 +66,11 @@ def usable(tx: Tx) -> list[Row]:
     """The hosts whose compute service is enabled and alive."""
     alive = sa.and_(service.c.role == "compute", service.c.enabled, service.c.heard > tx.now - LIVE_SECONDS)
     return tx.all(sa.select(host).join(service, service.c.host == host.c.name).where(alive).order_by(host.c.name))
+
+
+def forget(tx: Tx, name: str) -> None:
+    """The host and its services are no more, until they are heard again."""
+    tx.change(service.delete().where(service.c.host == name))
+    tx.change(host.delete().where(host.c.name == name))
+    swept = work.c.id.in_([f"{role}.{name}" for role in AGENTS])
+    tx.change(work.delete().where(work.c.kind == "sweep", swept))

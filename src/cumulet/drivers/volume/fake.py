@@ -9,14 +9,15 @@ from cumulet.lib.errors import Failure
 
 
 class FakeVolumes:
-    """A volume is a file with its size."""
+    """A volume is a file with its size; `images` has the image files, where they are in another place."""
 
-    def __init__(self, world: FakeWorld) -> None:
+    def __init__(self, world: FakeWorld, images: FakeWorld | None = None) -> None:
         self._world = world
+        self._images = images or world
 
     def ensure(self, spec: Spec) -> None:
         assert isinstance(spec, VolumeSpec)
-        if spec.image_file and self._world.get("image", spec.image_file) is None:
+        if spec.image_file and self._images.get("image", spec.image_file) is None:
             raise Failure(f"making volume {spec.id}: its image file {spec.image_file} is not there")
         self._world.put("volume", spec.id, {"size_gib": spec.size_gib})
 

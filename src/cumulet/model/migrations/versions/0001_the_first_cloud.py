@@ -207,6 +207,14 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_interface_group_group_id"), ["group_id"], unique=False)
 
     op.create_table(
+        "join_ticket",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("host", sa.String(length=64), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("expires", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_join_ticket")),
+    )
+    op.create_table(
         "key_pair",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=40), nullable=False),
@@ -375,6 +383,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_subnet_account"))
 
     op.drop_table("subnet")
+    op.drop_table("join_ticket")
     op.drop_table("service")
     with op.batch_alter_table("security_group_rule", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_security_group_rule_source_group"))
