@@ -49,17 +49,21 @@ stdio_handler = "file"
 _PRIVATE_DIRECTORIES = ("/etc/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt")
 
 
-def run_in_private_host(command: Sequence[str], *, grace: float = 60.0) -> int:
+def run_in_private_host(command: Sequence[str], *, grace: float = 60.0, keep_network: bool = False) -> int:
     """Run a command to its end in a private host and give its exit status (128 + the signal, as a shell does).
+
+    `keep_network`: in the network namespace of whoever calls, which somebody else has made for it.
 
     SIGINT and SIGTERM are passed on to it; `grace` seconds later everything inside is ended by force.
     """
     _remove_orphans()
     scratch = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    scratch.chmod(0o711)  # servers that are not root must come by here
     lock = os.open(scratch, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     inside = [sys.executable, "-m", "cumulet.lib.private_host", "--inside", str(scratch), "--", *command]
-    unshare = ["unshare", "--kill-child", "--pid", "--fork", "--net", "--mount", "--ipc", "--mount-proc", "--", *inside]
+    own = ["--pid", "--fork", "--mount", "--ipc", "--mount-proc", *([] if keep_network else ["--net"])]
+    unshare = ["unshare", "--kill-child", *own, "--", *inside]
     # Whoever ends this process by force ends with it all that is inside.
     with_us = ["setpriv", "--pdeathsig", "KILL", "--", *unshare]
     try:
@@ -202,9 +206,11 @@ def main(arguments: Sequence[str]) -> int:
     match list(arguments):
         case ["--inside", scratch, "--", *command] if command:
             return _inside(Path(scratch), command)
+        case ["--keep-network", "--", *command] if command:
+            return run_in_private_host(command, keep_network=True)
         case ["--", *command] if command:
             return run_in_private_host(command)
-    sys.stderr.write("usage: python -m cumulet.lib.private_host -- COMMAND [ARGUMENT…]\n")
+    sys.stderr.write("usage: python -m cumulet.lib.private_host [--keep-network] -- COMMAND [ARGUMENT…]\n")
     return 2
 
 

@@ -1,0 +1,158 @@
+"""The servers of a laboratory's control plane: a PostgreSQL and a RabbitMQ over directories of their own.
+
+They end with the process that has started them, however that ends.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from cumulet.lib.command import run
+from cumulet.lib.errors import Failure
+
+SECONDS = 120.0
+RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+ADMINISTRATOR = "guest:guest"
+"""RabbitMQ's from the beginning; from the loopback only."""
+_SETTINGS = ("-c", "fsync=off", "-c", "dynamic_shared_memory_type=mmap", "-c", "max_connections=200")
+
+
+class Server:
+    """A process that can be killed and started again over the same directory."""
+
+    def __init__(
+        self,
+        directory: Path,
+        command: Sequence[str | Path],
+        environ: Mapping[str, str],
+        answers: Callable[[], bool],
+    ) -> None:
+        self.directory = directory
+        self._command, self._environ, self._answers = [str(word) for word in command], dict(environ), answers
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it answers; raises `Failure` with what it said when it does not."""
+        with (self.directory / "output").open("ab") as output:
+            inside = ["unshare", "--kill-child", "--pid", "--fork", "--mount-proc", "--", *self._command]
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *inside], env=self._environ, stdout=output, stderr=output
+            )
+        deadline = time.monotonic() + SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                said = (self.directory / "output").read_text(errors="replace")[-2000:]
+                self.stop()
+                raise Failure(f"{self._command[0]} does not start: {said}")
+            time.sleep(0.1)
+
+    def stop(self, number: int = signal.SIGKILL) -> None:
+        """It is gone at once, as in a power cut."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait()
+            self._process = None
+
+
+class Postgres(Server):
+    """PostgreSQL at an address, with a user and a database called `cumulet`."""
+
+    def __init__(self, directory: Path, address: str) -> None:
+        directory.mkdir()
+        programs = _newest(Path("/usr/lib/postgresql"), "bin/postgres").parent
+        password = secrets.token_hex(16)
+        (directory / "password").write_text(password)
+        account = pwd.getpwnam("postgres")
+        for path in (directory, directory / "password"):
+            os.chown(path, account.pw_uid, account.pw_gid)
+        how: list[str | Path] = [
+            "-U",
+            "cumulet",
+            "--no-sync",
+            "--auth=scram-sha-256",
+            f"--pwfile={directory / 'password'}",
+        ]
+        how: list[str | Path] = [
+            "-U",
+            "cumulet",
+            "--no-sync",
+            "--auth=scram-sha-256",
+            f"--pwfile={directory / 'password'}",
+        ]
+        run([*_as("postgres"), programs / "initdb", "-D", directory / "data", *how], timeout=SECONDS)
+        with (directory / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {address}/24 scram-sha-256\n")
+        self.url = f"postgresql+psycopg://cumulet:{password}@{address}/postgres"
+        place = ["-c", f"listen_addresses={address}", "-c", f"unix_socket_directories={directory}"]
+        command = [*_as("postgres"), programs / "postgres", "-D", directory / "data", *place, *_SETTINGS]
+        ready: list[str | Path] = [programs / "pg_isready", "-q", "-h", address]
+        super().__init__(directory, command, os.environ, lambda: run(ready, check=False).returncode == 0)
+
+
+class RabbitMQ(Server):
+    """RabbitMQ at an address, its management at the loopback."""
+
+    def __init__(self, directory: Path, address: str) -> None:
+        directory.mkdir()
+        self.place = f"{address}:5672"
+        self.management = f"http://{ADMINISTRATOR}@127.0.0.1:15672"
+        (directory / "plugins").write_text("[rabbitmq_management].\n")
+        (directory / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = {address}:5672\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = 15672\n"
+        )
+        environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(directory),
+            "RABBITMQ_NODENAME": "cumulet@localhost",
+            "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(directory / "log"),
+            "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(directory / "no-such-file"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+        super().__init__(directory, [RABBITMQ], environ, _management_answers)
+
+
+def _management_answers() -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", 15672, timeout=30)
+    try:
+        login = base64.b64encode(ADMINISTRATOR.encode()).decode()
+        connection.request("GET", "/api/overview", headers={"Authorization": f"Basic {login}"})
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _as(account: str) -> list[str | Path]:
+    found = pwd.getpwnam(account)
+    return ["setpriv", f"--reuid={found.pw_uid}", f"--regid={found.pw_gid}", "--clear-groups", "--"]
+
+
+def _newest(directory: Path, program: str) -> Path:
+    """Debian has a server's programs in a directory of each version."""
+    found = sorted(directory.glob(f"*/{program}"), key=lambda path: int(path.relative_to(directory).parts[0]))
+    if not found:
+        raise Failure(f"there is no {program} in {directory}: apt-get install postgresql")
+    return found[-1]
+
+
+def missing() -> list[str]:
+    """The packages that a laboratory needs and that are not here."""
+    there = {
+        "postgresql": bool(list(Path("/usr/lib/postgresql").glob("*/bin/postgres"))),
+        "rabbitmq-server": shutil.which(RABBITMQ) is not None,
+    }
+    return [name for name, found in there.items() if not found]
