@@ -1,4 +1,4 @@
-"""What a host says by itself: every few seconds that its roles are there and what it can carry, and which guest changed.
+"""What a host says by itself: that its roles are there, what it can carry, and which guest has changed.
 
 A report that nobody hears is not sent again: the next heartbeat is on its way, and the sweep asks.
 """

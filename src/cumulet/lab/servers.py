@@ -75,20 +75,7 @@ class Postgres(Server):
         account = pwd.getpwnam("postgres")
         for path in (directory, directory / "password"):
             os.chown(path, account.pw_uid, account.pw_gid)
-        how: list[str | Path] = [
-            "-U",
-            "cumulet",
-            "--no-sync",
-            "--auth=scram-sha-256",
-            f"--pwfile={directory / 'password'}",
-        ]
-        how: list[str | Path] = [
-            "-U",
-            "cumulet",
-            "--no-sync",
-            "--auth=scram-sha-256",
-            f"--pwfile={directory / 'password'}",
-        ]
+        how = ("-U", "cumulet", "--no-sync", "--auth=scram-sha-256", f"--pwfile={directory / 'password'}")
         run([*_as("postgres"), programs / "initdb", "-D", directory / "data", *how], timeout=SECONDS)
         with (directory / "data" / "pg_hba.conf").open("a") as rules:
             rules.write(f"host all all {address}/24 scram-sha-256\n")

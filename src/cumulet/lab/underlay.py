@@ -1,4 +1,4 @@
-"""The cables of a laboratory: a bridge that joins the hosts, another for public addresses, and a namespace as the world.
+"""The cables of a laboratory: a bridge between hosts, one for public addresses, and a namespace as the world.
 
 All of it is in the network namespace of whoever calls, which should be one of the laboratory's own.
 """
