@@ -80,7 +80,7 @@ def remove(config: Config, name: str) -> None:
 @click.option("--set", "extra", multiple=True, metavar="KEY=VALUE", help="A setting of this host alone.")
 @click.option("--serve/--no-serve", "go_on", default=True, help="Go on with `cumulet up`, or leave that to systemd.")
 def join(url: str, ticket: str, file: Path, state_dir: Path | None, extra: tuple[str, ...], go_on: bool) -> None:
-    """Make this machine a host of the cloud at URL, with the TICKET that `cumulet host add` printed."""
+    """Make this machine a host, with the ticket of `cumulet host add`."""
     id, _, key = ticket.partition(".")
     if not id or not key:
         raise Failure("the ticket is not whole: it is the last word of what `cumulet host add` printed")

@@ -144,6 +144,7 @@ def _checked(values: dict[str, Any], origins: dict[str, str]) -> Config:
         key, right = broken
         raise _wrong(key, known[key], origins, right)
     config.address()
+    config.role_names()
     return config
 
 
