@@ -11,7 +11,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from cumulet.drivers import specs
 from cumulet.drivers.contract import Seen
@@ -20,11 +20,13 @@ from cumulet.lib.command import run
 from cumulet.lib.errors import Failure, Impossible
 
 HERE = Path(__file__).parent
-_SET_UP = """
+_BEFORE = """
 set -e
 mount -n -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/netns /run/test
 ip link set lo up
+"""
+_WITH_WORLD = """
 ip netns add world
 ip link add pub0 type veth peer name eth0 netns world
 ip address add 198.51.100.1/24 dev pub0
@@ -32,6 +34,8 @@ ip link set pub0 up
 ip -n world address add 198.51.100.2/24 dev eth0
 ip -n world link set eth0 up
 ip -n world link set lo up
+"""
+_AFTER = """
 echo ready
 sleep infinity &
 wait  # and so collect the orphans
@@ -46,18 +50,24 @@ SETTINGS = NetworkSettings(
 
 
 class Host:
-    """The namespaces; use it in a `with`."""
+    """The namespaces; use it in a `with`. `links` is the part of the set-up that makes its links."""
 
-    def __enter__(self) -> Host:
+    def __init__(self, links: str = _WITH_WORLD) -> None:
+        self._set_up = _BEFORE + links + _AFTER
+
+    def __enter__(self) -> Self:
         flags = ["--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"]
         self._unshare = subprocess.Popen(
-            ["unshare", *flags, "--", "sh", "-c", _SET_UP], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ["unshare", *flags, "--", "sh", "-c", self._set_up],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert self._unshare.stdout is not None and self._unshare.stderr is not None
         if self._unshare.stdout.readline() != "ready\n":
             raise Failure(f"setting up a host in a namespace: {self._unshare.stderr.read()}")
         children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
-        self._pid = int(children.read_text().split()[0])
+        self.pid = int(children.read_text().split()[0])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,7 +76,7 @@ class Host:
 
     def command(self, *arguments: str | Path) -> list[str]:
         """The command that does this inside."""
-        return ["nsenter", f"--target={self._pid}", "--net", "--mount", "--pid", "--", *map(str, arguments)]
+        return ["nsenter", f"--target={self.pid}", "--net", "--mount", "--pid", "--", *map(str, arguments)]
 
     def run(self, *arguments: str, check: bool = True) -> str:
         """What a command inside says."""
@@ -84,7 +94,7 @@ class Host:
             "files": sorted(
                 self.run("find", "/run", "-path", "/run/test", "-prune", "-o", "-type", "f", "-print").split()
             ),
-            "servers": [line for line in self.run("ps", "-e", "-o", "comm").split() if "dnsmasq" in line],
+            "servers": [line for line in self.run("ps", "-e", "-o", "comm").splitlines() if line == "dnsmasq"],
             "forwarding": self.run("sh", "-c", "grep . /proc/sys/net/ipv4/conf/*/forwarding").split(),
         }
 

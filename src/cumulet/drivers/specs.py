@@ -97,6 +97,24 @@ class GroupSpec(_Struct, frozen=True, tag="group"):
     """Private IPv4 addresses of all the interfaces in the group, on every host."""
 
 
+class PeerSpec(_Struct, frozen=True):
+    """A guest on another host."""
+
+    ip: str
+    via: str
+    """Underlay address of the host that it is on."""
+
+
+class VpcSpec(_Struct, frozen=True, tag="vpc"):
+    """What a host must know of a VPC that has guests on other hosts too: where those are."""
+
+    id: str
+    cidr: str
+    vni: int
+    """The VPC's number in VXLAN's header: 24 bits."""
+    peers: list[PeerSpec] = []
+
+
 class MetadataSpec(_Struct, frozen=True):
     """What 169.254.169.254 answers to this guest. Names of the fields: AWS's metadata categories."""
 
@@ -151,7 +169,7 @@ class InterfaceSpec(_Struct, frozen=True, tag="interface"):
     metadata: MetadataSpec | None = None
 
 
-Spec = ImageFileSpec | VolumeSpec | InstanceSpec | GroupSpec | InterfaceSpec
+Spec = ImageFileSpec | VolumeSpec | InstanceSpec | GroupSpec | VpcSpec | InterfaceSpec
 
 
 def encode(spec: Any) -> bytes:

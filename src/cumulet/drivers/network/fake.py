@@ -1,4 +1,4 @@
-"""A network without packets: taps and groups are files."""
+"""A network without packets: taps, groups and tunnels are files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.fake_world import FakeWorld
-from cumulet.drivers.specs import GroupSpec, InterfaceSpec, Spec, tap_name
+from cumulet.drivers.specs import GroupSpec, InterfaceSpec, Spec, VpcSpec, tap_name
 
 
 class FakeNetwork:
@@ -20,26 +20,26 @@ class FakeNetwork:
             rules = len(spec.ingress) + len(spec.egress)
             self._world.put("group", spec.id, {"rules": rules, "members": spec.members, "vpc": spec.vpc})
             return
+        if isinstance(spec, VpcSpec):
+            self._world.put("tunnel", spec.id, {"vni": spec.vni, "peers": {peer.ip: peer.via for peer in spec.peers}})
+            return
         assert isinstance(spec, InterfaceSpec)
         name = tap_name(spec.id)
-        facts = {"id": spec.id, "ip": spec.ip, "public_ip": spec.public_ip, "groups": spec.groups, "vpc": spec.vpc}
+        facts: dict[str, Any] = {"id": spec.id, "mtu": spec.mtu}
+        facts |= {"ip": spec.ip, "public_ip": spec.public_ip, "groups": spec.groups, "vpc": spec.vpc}
         with self._world.lock:
             tap = self._world.get("tap", name) or {}
             self._world.put("tap", name, facts | self._placed(tap))
 
     def remove(self, id: str) -> None:
-        if id.startswith("sg-"):
-            self._world.remove("group", id)
-        else:
-            self._world.remove("tap", tap_name(id))
+        self._world.remove(*_place(id))
 
     def observe(self) -> list[Seen]:
         taps = [tap["id"] for name in self._world.names("tap") if (tap := self._world.get("tap", name))]
-        return [Seen(id=id) for id in [*taps, *self._world.names("group")]]
+        return [Seen(id=id) for id in [*taps, *self._world.names("group"), *self._world.names("tunnel")]]
 
     def look(self, id: str) -> Seen | None:
-        found = self._world.get("group", id) if id.startswith("sg-") else self._world.get("tap", tap_name(id))
-        return Seen(id=id) if found is not None else None
+        return Seen(id=id) if self._world.get(*_place(id)) is not None else None
 
     def _placed(self, tap: dict[str, Any]) -> dict[str, Any]:
         holder = tap.get("holder", "")
@@ -47,3 +47,13 @@ class FakeNetwork:
         if domain is not None and domain["state"] != "off" and domain["boot"] == self._world.boot():
             return {"holder": holder, "place": "vpc"}
         return {"holder": "", "place": "host"}
+
+
+def _place(id: str) -> tuple[str, str]:
+    """Kind and name of a thing's file."""
+    match id.partition("-")[0]:
+        case "sg":
+            return "group", id
+        case "vpc":
+            return "tunnel", id
+    return "tap", tap_name(id)

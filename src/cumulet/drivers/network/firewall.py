@@ -5,7 +5,9 @@ private one), `leaving` (the sender's groups allow it), `arriving` (the receiver
 (the private address becomes the public one, or this host's). `input` is for what is asked of the router itself.
 Each chain drops what no rule accepts. An interface is two chains behind a verdict map; a group is two chains of
 rules, a set of its members' addresses, and an empty chain with the group's own name that says: it was ensured here,
-and is not only named by others.
+and is not only named by others. What comes from another host by the tunnel has passed `spoof` and `leaving` there, and
+goes to a guest here or nowhere; what goes there is looked at by the `arriving` of that host. The tunnel has an empty
+chain with the VPC's name.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cumulet.drivers.network.settings import METADATA_ADDRESS, TABLE, TAP_PREFIX, UPLINK, checked_id
-from cumulet.drivers.specs import GroupSpec, InterfaceSpec, RuleSpec, tap_name
+from cumulet.drivers.network.settings import METADATA_ADDRESS, TABLE, TAP_PREFIX, TUNNEL, UPLINK, checked_id
+from cumulet.drivers.specs import GroupSpec, InterfaceSpec, RuleSpec, VpcSpec, tap_name
 from cumulet.lib.errors import Impossible
 
 _INET = f"inet {TABLE}"
@@ -76,7 +78,7 @@ _INPUT = [
 ]
 _RULES = {
     "spoof": [
-        f'iifname {{ "lo", "{UPLINK}" }} accept',
+        f'iifname {{ "lo", "{UPLINK}", "{TUNNEL}" }} accept',
         "meta nfproto ipv6 drop",
         "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 iifname . ether saddr @guests accept",
         "iifname . ether saddr . ip saddr @sources accept",
@@ -87,11 +89,12 @@ _RULES = {
         "ct state invalid drop",
         "ct state established,related accept",
         f'iifname "{UPLINK}" accept',
+        f'iifname "{TUNNEL}" oifname "{TAP_PREFIX}*" accept',
         "iifname vmap @leaving_by",
     ],
     "arriving": [
         "ct state established,related accept",
-        f'oifname "{UPLINK}" accept',
+        f'oifname {{ "{UPLINK}", "{TUNNEL}" }} accept',
         "oifname vmap @arriving_at",
     ],
     # Who asks for a public address of this VPC from inside is seen by his own public address, where he has one;
@@ -128,9 +131,10 @@ table {_ARP} {{
 
 
 def ids(chains: Iterable[str]) -> set[str]:
-    """The interfaces and groups that have these chains."""
+    """The interfaces, groups and tunnels (by their VPC) that have these chains."""
     interfaces = {chain.removesuffix("-in") for chain in chains if chain.startswith("eni-") and chain.endswith("-in")}
-    return interfaces | {chain for chain in chains if chain.startswith("sg-") and not chain.endswith(("-in", "-out"))}
+    named = ("sg-", "vpc-")
+    return interfaces | {chain for chain in chains if chain.startswith(named) and not chain.endswith(("-in", "-out"))}
 
 
 def interface(spec: InterfaceSpec) -> str:
@@ -143,8 +147,10 @@ def interface(spec: InterfaceSpec) -> str:
     return text + _elements([*_private_elements(spec.id, facts), *_public_elements(facts)])
 
 
-def chains(spec: InterfaceSpec | GroupSpec) -> list[str]:
-    """The chains that the text of an interface or a group is about; a group's may be there empty before it is."""
+def chains(spec: InterfaceSpec | GroupSpec | VpcSpec) -> list[str]:
+    """The chains that the text of a spec is about; a group's may be there empty before it is."""
+    if isinstance(spec, VpcSpec):
+        return [checked_id(spec.id)]
     if isinstance(spec, GroupSpec):
         return [checked_id(spec.id), *(f"{spec.id}-{way}" for way in _WAYS)]
     return [f"{checked_id(id)}-{way}" for id in (spec.id, *spec.groups) for way in _WAYS]
@@ -208,6 +214,16 @@ def no_placeholder(id: str) -> str:
     """The last of a group; nft refuses it as long as an interface or a rule names the group."""
     text = "".join(f"add chain {_INET} {id}-{way}\ndelete chain {_INET} {id}-{way}\n" for way in _WAYS)
     return text + f"add set {_INET} {id} {{ type ipv4_addr; }}\ndelete set {_INET} {id}\n"
+
+
+def tunnel(spec: VpcSpec) -> str:
+    """The sign that the VPC's tunnel is here, once its chain is."""
+    return f"flush chain {_INET} {checked_id(spec.id)}\n"
+
+
+def no_tunnel(id: str) -> str:
+    """The tunnel is not here any more."""
+    return f"delete chain {_INET} {id}\n"
 
 
 def rule(spec: RuleSpec, side: str) -> str:

@@ -23,17 +23,17 @@ _NESTED = 0x8000
 _IPV4 = struct.pack("=BBH", socket.AF_INET, 0, 0)
 
 
-def forget(address: str) -> None:
-    """Forget all flows from and to an address, in the namespace of this thread."""
-    wanted = ipaddress.IPv4Address(address).packed
+def forget(*addresses: str) -> None:
+    """Forget all flows from and to these addresses, in the namespace of this thread."""
+    wanted = {ipaddress.IPv4Address(address).packed for address in addresses}
     try:
         with Kernel(_NETLINK_NETFILTER) as kernel:
             found = [dict(attributes(answer[4:])) for answer in kernel.dump(_GET, _IPV4)]
             for flow in found:
-                if wanted in _addresses(flow):
+                if wanted & _addresses(flow):
                     _delete(kernel, flow)
     except OSError as e:
-        raise Failure(f"forgetting the flows of {address}: {e.strerror}") from e
+        raise Failure(f"forgetting the flows of {', '.join(addresses)}: {e.strerror}") from e
 
 
 def _addresses(flow: dict[int, bytes]) -> set[bytes]:

@@ -4,6 +4,9 @@ Each VPC has one address of the transit range, at its end of a veth pair; this e
 pairs. The host translates the transit range to its own address on the public interface, routes each public address to
 its VPC (which does the one-to-one translation), and answers ARP for it. Forwarding is switched on for these links
 alone; where the public interface did not forward before, whatever else arrives by it is still not forwarded.
+
+VXLAN knows no sender but by his address. So what is sent to its port is let in from the hosts that share a VPC with
+this one, by the way that leads to them, and from nobody else; and no guest sends to that port by the host's address.
 """
 
 from __future__ import annotations
@@ -12,12 +15,13 @@ import hashlib
 import ipaddress
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from cumulet.drivers.network import namespace, nft
 from cumulet.drivers.network.netlink import Link, Netlink
-from cumulet.drivers.network.settings import TABLE, UPLINK, VETH_PREFIX, NetworkSettings
+from cumulet.drivers.network.settings import TABLE, TUNNEL_PORT, UPLINK, VETH_PREFIX, NetworkSettings
 from cumulet.lib import crash
 from cumulet.lib.errors import Failure
 
@@ -25,10 +29,15 @@ _ETHERTYPE_ARP = 0x0806
 
 
 class Host:
-    """What the host's own namespace has of the cloud's network; each call is to be made in that namespace."""
+    """What the host's own namespace has of the cloud's network; each call is to be made in that namespace.
 
-    def __init__(self, settings: NetworkSettings) -> None:
+    `peers` gives the underlay addresses of the hosts that the VPCs' tunnels lead to.
+    """
+
+    def __init__(self, settings: NetworkSettings, peers: Callable[[], set[str]]) -> None:
         self._settings = settings
+        self._peers = peers
+        self._admitted: set[str] = set()
         self._transit = ipaddress.IPv4Network(settings.transit_range)
         self._gateway = str(self._transit[1])
         self._pool = [_ends(range) for range in settings.public_pool]
@@ -60,23 +69,29 @@ class Host:
             host.delete_link(self._settings.veth(network))
             self._tidy_proxies(host)
 
+    def admit_peers(self) -> None:
+        """The tunnels hear the hosts that they lead to, and no others."""
+        with self._lock, Netlink() as host:
+            if self._peers() != self._admitted:
+                self._generation = -1
+                self._set_up(host)
+
     def attach(self, network: str, public_ip: str) -> None:
-        """The public address leads to this VPC, and the neighbourhood knows."""
+        """The public address leads to this VPC, and the neighbourhood is told so, each time."""
         if not self._is_ours(public_ip):
             raise Failure(
                 f"the public address {public_ip} is not in the pool ({', '.join(self._settings.public_pool)})"
             )
         with self._lock, Netlink() as host:
             link = self._link(host, self._settings.veth(network))
-            is_new = host.link_of_route(public_ip) != link.index
-            if is_new:
+            if host.link_of_route(public_ip) != link.index:
                 host.replace_route(f"{public_ip}/32", link.index, self._transit_address(host, link.index, network))
                 crash.point("network.public.routed")
             if self._settings.public_interface is not None:
                 public = self._link(host, self._settings.public_interface)
                 if public_ip not in host.proxies(public.index):
                     host.add_proxy(public_ip, public.index)
-                if is_new and public.up:
+                if public.up:
                     _announce(public_ip, self._settings.public_interface, public.mac)
 
     def detach(self, network: str, public_ip: str) -> None:
@@ -127,7 +142,9 @@ class Host:
     def _rules(self) -> str:
         ours = f'"{VETH_PREFIX}*"'
         public = self._settings.public_interface
+        self._admitted = self._peers()
         forward = [
+            *self._closed_to_guests(),
             f"iifname {ours} oifname {ours} ip daddr @pool accept",
             f"iifname {ours} oifname {ours} ct state established,related accept",
         ]
@@ -143,11 +160,25 @@ class Host:
         out = f'ip saddr {self._transit} oifname "{public}" masquerade' if public is not None else ""
         return _RULES.format(
             table=f"inet {TABLE}",
-            pool=f"elements = {{ {', '.join(self._settings.public_pool)} }};" if self._settings.public_pool else "",
+            pool=_elements(self._settings.public_pool),
+            peers=_elements(sorted(self._admitted)),
             forward="\n        ".join(forward),
-            input=f"iifname {ours} ct state new ip daddr {self._transit} drop",
+            input="\n        ".join([f"iifname {ours} ct state new ip daddr {self._transit} drop", *self._tunnels()]),
             postrouting=out,
         )
+
+    def _closed_to_guests(self) -> list[str]:
+        """A guest without a public address is seen as this host, which other hosts trust."""
+        if self._settings.tunnel_address is None:
+            return []
+        return [f'iifname "{VETH_PREFIX}*" ip saddr {self._transit} udp dport {TUNNEL_PORT} drop']
+
+    def _tunnels(self) -> list[str]:
+        address = self._settings.tunnel_address
+        if address is None:
+            return []
+        known = f'iifname != "{VETH_PREFIX}*" ip saddr @peers ip daddr {address} fib saddr . iif oif exists'
+        return [f"udp dport {TUNNEL_PORT} {known} accept", f"udp dport {TUNNEL_PORT} drop"]
 
     def _transit_address(self, host: Netlink, index: int, network: str) -> str:
         """The VPC's transit address: the one that its link has, else one that no link has."""
@@ -205,6 +236,7 @@ table {table}
 delete table {table}
 table {table} {{
     set pool {{ type ipv4_addr; flags interval; auto-merge; {pool} }}
+    set peers {{ type ipv4_addr; {peers} }}
     chain forward {{
         type filter hook forward priority filter; policy accept;
         {forward}
@@ -219,6 +251,10 @@ table {table} {{
     }}
 }}
 """
+
+
+def _elements(listed: list[str]) -> str:
+    return f"elements = {{ {', '.join(listed)} }};" if listed else ""
 
 
 def _leads_to_vpc(host: Netlink, address: str) -> bool:

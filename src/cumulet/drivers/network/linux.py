@@ -1,7 +1,8 @@
 """The network of this host's guests on Linux alone: a namespace to each VPC, routed taps, nftables and dnsmasq.
 
-Everything is read back from the kernel: an interface or a group is there when its chain is, in the namespace of its
-VPC. Its chain is the first thing made and the last thing removed, so that whatever a crash left of it is still found.
+Everything is read back from the kernel: an interface, a group or a VPC's tunnel is there when its chain is, in the
+namespace of the VPC. Its chain is the first thing made and the last thing removed, so that whatever a crash left of it
+is still found.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import socket
 import threading
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.network import firewall, flows, namespace, nft, taps
+from cumulet.drivers.network import firewall, flows, namespace, nft, taps, tunnel
 from cumulet.drivers.network.dhcp import Dhcp
 from cumulet.drivers.network.firewall import Facts
 from cumulet.drivers.network.host import Host
 from cumulet.drivers.network.netlink import Netlink
 from cumulet.drivers.network.rules import Rules
 from cumulet.drivers.network.settings import METADATA_ADDRESS, TABLE, Metadata, NetworkSettings, checked_id
-from cumulet.drivers.specs import GroupSpec, InterfaceSpec, Spec
+from cumulet.drivers.specs import GroupSpec, InterfaceSpec, Spec, VpcSpec
 from cumulet.lib import crash
 from cumulet.lib.errors import Failure
 
@@ -35,12 +36,12 @@ _VPC_SYSCTLS = {
 
 
 class LinuxNetwork:
-    """A driver for `InterfaceSpec` and `GroupSpec`; to be called in the host's network namespace, as root."""
+    """A driver for interfaces, groups and tunnels; to be called in the host's network namespace, as root."""
 
     def __init__(self, settings: NetworkSettings, metadata: Metadata) -> None:
         self._settings = settings
         self._metadata = metadata
-        self._host = Host(settings)
+        self._host = Host(settings, lambda: tunnel.peers(self._networks()))
         self._dhcp = Dhcp(settings)
         self._rules = Rules()
         self._routers = threading.Lock()  # held while a VPC's router comes or goes
@@ -48,7 +49,7 @@ class LinuxNetwork:
         self._guard = threading.Lock()
 
     def ensure(self, spec: Spec) -> None:
-        """Make the interface or the group be as `spec` says.
+        """Make the interface, the group or the VPC's tunnel be as `spec` says.
 
         An interface's tap is in the host's namespace from the first call on, and, once a process holds it, in the
         VPC's namespace after the next.
@@ -58,16 +59,20 @@ class LinuxNetwork:
                 self._ensure_interface(spec)
             case GroupSpec():
                 self._ensure_group(spec)
+            case VpcSpec():
+                self._ensure_tunnel(spec)
             case _:
                 raise Failure(f"the network driver has no {type(spec).__name__}")
 
     def remove(self, id: str) -> None:
-        """Make the interface or the group not be, nor its VPC's namespace if it was the last one here."""
+        """Make the interface, the group or the tunnel not be, nor its VPC's namespace if it was the last thing here."""
         network = self._find(checked_id(id))
         if network is not None:
             with self._lock(network):
                 if id.startswith("eni-"):
                     self._remove_interface(network, id)
+                elif id.startswith("vpc-"):
+                    self._remove_tunnel(network, id)
                 else:
                     namespace.within(network, lambda: self._rules.drop(network, id, firewall.no_group(id)))
         crash.point("network.removed")
@@ -75,11 +80,11 @@ class LinuxNetwork:
         self._tidy({network} if network is not None else {*self._networks(), *self._dhcp.networks()})
 
     def observe(self) -> list[Seen]:
-        """The interfaces and groups of all VPCs that have something on this host."""
+        """The interfaces and groups of all VPCs that have something on this host, and the VPCs that have a tunnel."""
         return [Seen(id=id) for network in self._networks() for id in sorted(_things(network))]
 
     def look(self, id: str) -> Seen | None:
-        """One interface or group, if it is there."""
+        """One interface, group or tunnel, if it is there."""
         return Seen(id=id) if self._find(checked_id(id)) is not None else None
 
     def _ensure_interface(self, spec: InterfaceSpec) -> None:
@@ -104,6 +109,21 @@ class LinuxNetwork:
         with self._lock(network):
             self._prepare(network)
             namespace.within(network, lambda: self._rules.put(network, spec.id, text, chains=firewall.chains(spec)))
+
+    def _ensure_tunnel(self, spec: VpcSpec) -> None:
+        network = self._settings.namespace(spec.id)
+        text = firewall.tunnel(spec)
+
+        def note() -> None:
+            _close_range(spec.cidr)
+            self._rules.put(network, spec.id, text, chains=firewall.chains(spec))
+
+        with self._lock(network):
+            self._prepare(network)
+            namespace.within(network, note)
+            crash.point("network.tunnel.noted")
+            tunnel.put(network, spec, self._settings)
+            self._host.admit_peers()
 
     def _put_interface(self, network: str, spec: InterfaceSpec, facts: Facts) -> None:
         text = firewall.interface(spec)
@@ -170,6 +190,13 @@ class LinuxNetwork:
             namespace.within(network, lambda: flows.forget(facts.ip))
             namespace.within(network, lambda: self._rules.drop(network, id, text))
 
+    def _remove_tunnel(self, network: str, id: str) -> None:
+        tunnel.take_away(network)
+        crash.point("network.tunnel.removed")
+        self._host.admit_peers()
+        crash.point("network.tunnel.shut")
+        namespace.within(network, lambda: self._rules.drop(network, id, firewall.no_tunnel(id)))
+
     def _tidy(self, networks: set[str]) -> None:
         for network in sorted(networks):
             with self._lock(network):
@@ -207,7 +234,7 @@ class LinuxNetwork:
 
 
 def _things(network: str) -> set[str]:
-    """The ids of the interfaces and groups of a namespace; of none, where it went away meanwhile."""
+    """The ids of what is in a namespace; of nothing, where it went away meanwhile."""
     try:
         chains = namespace.within(network, nft.chains)
     except Failure:

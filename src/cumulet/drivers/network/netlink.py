@@ -1,4 +1,4 @@
-"""Links, addresses, routes and proxied neighbours by rtnetlink, a tenth of the time of a call of `ip`.
+"""Links, addresses, routes and neighbours by rtnetlink, a tenth of the time of a call of `ip`.
 
 A `Netlink` speaks to the network namespace of the thread that makes it, for as long as it lives. Numbers and
 layouts: linux/rtnetlink.h, if_link.h, if_addr.h, neighbour.h; IPv4 only.
@@ -21,12 +21,14 @@ _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 _NEWNEIGH, _DELNEIGH, _GETNEIGH = 28, 29, 30
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_NET_NS_FD, _IFLA_CARRIER = 1, 3, 4, 18, 28, 33
 _INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_VXLAN_ID, _VXLAN_LOCAL, _VXLAN_LEARNING, _VXLAN_PORT = 1, 4, 7, 15
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS, _IFA_F_NOPREFIXROUTE = 1, 2, 8, 0x200
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _RTN_UNICAST, _RTN_UNREACHABLE = 1, 7
 _RT_TABLE_MAIN, _RTPROT_STATIC, _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_NOWHERE = 254, 4, 0, 253, 255
 _RTNH_F_ONLINK, _RTM_F_FIB_MATCH = 0x4, 0x2000
-_NTF_PROXY, _NUD_PERMANENT, _NDA_DST = 0x08, 0x80, 1
+_NTF_SELF, _NTF_PROXY, _NUD_NOARP, _NUD_PERMANENT, _NDA_DST, _NDA_LLADDR = 0x02, 0x08, 0x40, 0x80, 1, 2
+_AF_BRIDGE = 7
 _IFF_UP = 0x1
 _GONE = (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL)
 
@@ -39,6 +41,18 @@ class Link:
     up: bool
     held: bool
     mac: str
+    mtu: int
+
+
+@dataclass(frozen=True)
+class Vxlan:
+    """A VXLAN device that learns nothing and has no destination but those it is told."""
+
+    vni: int
+    local: str
+    port: int
+    mac: str
+    mtu: int
 
 
 class Netlink:
@@ -55,16 +69,27 @@ class Netlink:
 
     def link(self, name: str) -> Link | None:
         """A device by its name, or None."""
-        try:
-            answer = self._kernel.ask(_GETLINK, _ifinfo() + attribute(_IFLA_IFNAME, _text(name)))
-        except OSError as e:
-            if e.errno in _GONE:
-                return None
-            raise Failure(f"looking up the link {name}") from e
+        answer = self._ask_for_link(name)
+        if answer is None:
+            return None
         index, flags = struct.unpack_from("=4xiI", answer)
         found = dict(attributes(answer[16:]))
+        mac, mtu = found.get(_IFLA_ADDRESS, b"").hex(":"), struct.unpack("=I", found[_IFLA_MTU])[0]
+        return Link(index, bool(flags & _IFF_UP), found.get(_IFLA_CARRIER, b"\0") != b"\0", mac, mtu)
+
+    def vxlan(self, name: str) -> Vxlan | None:
+        """What a VXLAN device is; None where there is no such device."""
+        answer = self._ask_for_link(name)
+        if answer is None:
+            return None
+        found = dict(attributes(answer[16:]))
+        told = dict(attributes(dict(attributes(found.get(_IFLA_LINKINFO, b""))).get(_INFO_DATA, b"")))
+        vni, local, port = told.get(_VXLAN_ID), told.get(_VXLAN_LOCAL), told.get(_VXLAN_PORT)
+        if not (vni and local and port):
+            return None
+        numbers = struct.unpack("=I", vni)[0], struct.unpack("=I", found[_IFLA_MTU])[0]
         mac = found.get(_IFLA_ADDRESS, b"").hex(":")
-        return Link(index, bool(flags & _IFF_UP), found.get(_IFLA_CARRIER, b"\0") != b"\0", mac)
+        return Vxlan(numbers[0], _unpacked(local), int.from_bytes(port, "big"), mac, numbers[1])
 
     def add_veth(self, name: str, peer: str, peer_namespace: int) -> None:
         """A pair of devices; `peer_namespace` is an open file of the namespace that the peer goes to."""
@@ -74,11 +99,21 @@ class Netlink:
         body = _ifinfo() + attribute(_IFLA_IFNAME, _text(name)) + attribute(_IFLA_LINKINFO, kind)
         self._do(f"making the link {name}", _NEWLINK, CREATE | EXCLUSIVE, body)
 
+    def add_vxlan(self, name: str, wanted: Vxlan, to: int) -> None:
+        """A VXLAN device in another namespace (an open file), with its underlay in this one."""
+        facts = attribute(_VXLAN_ID, struct.pack("=I", wanted.vni)) + attribute(_VXLAN_LOCAL, _packed(wanted.local))
+        facts += attribute(_VXLAN_LEARNING, b"\0") + attribute(_VXLAN_PORT, wanted.port.to_bytes(2, "big"))
+        kind = attribute(_INFO_KIND, b"vxlan") + attribute(_INFO_DATA, facts)
+        body = _ifinfo() + attribute(_IFLA_IFNAME, _text(name)) + attribute(_IFLA_ADDRESS, _octets(wanted.mac))
+        body += attribute(_IFLA_MTU, struct.pack("=I", wanted.mtu)) + attribute(_IFLA_LINKINFO, kind)
+        body += attribute(_IFLA_NET_NS_FD, struct.pack("=I", to))
+        self._do(f"making the VXLAN device {name} of {wanted.vni}", _NEWLINK, CREATE | EXCLUSIVE, body)
+
     def bring_up(self, index: int) -> None:
         self._do(f"bringing up link {index}", _NEWLINK, 0, _ifinfo(index, _IFF_UP, _IFF_UP))
 
     def set_mac_and_mtu(self, index: int, mac: str, mtu: int) -> None:
-        body = attribute(_IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+        body = attribute(_IFLA_ADDRESS, _octets(mac))
         body += attribute(_IFLA_MTU, struct.pack("=I", mtu))
         self._do(f"setting up link {index} with {mac}, mtu {mtu}", _NEWLINK, 0, _ifinfo(index) + body)
 
@@ -133,6 +168,16 @@ class Netlink:
         body = _route(destination, _RTN_UNICAST, _SCOPE_NOWHERE, 0) + attribute(_RTA_OIF, struct.pack("=i", index))
         self._do(f"deleting the route of {destination} to link {index}", _DELROUTE, 0, body, gone=True)
 
+    def host_routes(self) -> dict[str, tuple[int, str | None]]:
+        """Each address that has a /32 route of its own: the index of the link, and the neighbour that it goes over."""
+        found = {}
+        for answer in self._kernel.dump(_GETROUTE, struct.pack("=BBBBBBBBI", socket.AF_INET, *[0] * 8)):
+            told = dict(attributes(answer[12:]))
+            address, link, via = told.get(_RTA_DST), told.get(_RTA_OIF), told.get(_RTA_GATEWAY)
+            if answer[1] == 32 and answer[4] == _RT_TABLE_MAIN and address and link:
+                found[_unpacked(address)] = struct.unpack("=i", link)[0], _unpacked(via) if via else None
+        return found
+
     def link_of_route(self, address: str) -> int | None:
         """The index of the link that the /32 route of just this address goes by, or None."""
         body = struct.pack("=BBBBBBBBI", socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, _RTM_F_FIB_MATCH)
@@ -147,21 +192,62 @@ class Netlink:
 
     def add_proxy(self, address: str, index: int) -> None:
         """Answer ARP for this address on that link."""
-        body = _neighbour(index) + attribute(_NDA_DST, _packed(address))
+        body = _neighbour(index, _NTF_PROXY) + attribute(_NDA_DST, _packed(address))
         self._do(f"answering for {address} on link {index}", _NEWNEIGH, CREATE | REPLACE, body)
 
     def delete_proxy(self, address: str, index: int) -> None:
-        body = _neighbour(index) + attribute(_NDA_DST, _packed(address))
+        body = _neighbour(index, _NTF_PROXY) + attribute(_NDA_DST, _packed(address))
         self._do(f"answering no longer for {address} on link {index}", _DELNEIGH, 0, body, gone=True)
 
     def proxies(self, index: int) -> list[str]:
         """The addresses that ARP is answered for on a link, besides its own."""
+        return [_unpacked(told[_NDA_DST]) for told in self._neighbours(_neighbour(0, _NTF_PROXY), index)]
+
+    def replace_neighbour(self, index: int, address: str, mac: str) -> None:
+        """The neighbour's MAC address is this one, and nobody is asked for it."""
+        body = _neighbour(index) + attribute(_NDA_DST, _packed(address)) + attribute(_NDA_LLADDR, _octets(mac))
+        self._do(f"knowing {address} as {mac} on link {index}", _NEWNEIGH, CREATE | REPLACE, body)
+
+    def delete_neighbour(self, index: int, address: str) -> None:
+        body = _neighbour(index) + attribute(_NDA_DST, _packed(address))
+        self._do(f"knowing {address} on link {index} no longer", _DELNEIGH, 0, body, gone=True)
+
+    def neighbours(self, index: int) -> dict[str, str]:
+        """Address to MAC address of each neighbour on a link."""
+        found = [told for told in self._neighbours(_neighbour(0), index) if _NDA_LLADDR in told]
+        return {_unpacked(told[_NDA_DST]): told[_NDA_LLADDR].hex(":") for told in found}
+
+    def replace_forwarding(self, index: int, mac: str, to: str) -> None:
+        """A VXLAN device sends what is for this MAC address to that host."""
+        body = _forwarding(index) + attribute(_NDA_LLADDR, _octets(mac)) + attribute(_NDA_DST, _packed(to))
+        self._do(f"sending {mac} on link {index} to {to}", _NEWNEIGH, CREATE | REPLACE, body)
+
+    def delete_forwarding(self, index: int, mac: str, to: str) -> None:
+        body = _forwarding(index) + attribute(_NDA_LLADDR, _octets(mac)) + attribute(_NDA_DST, _packed(to))
+        self._do(f"sending {mac} on link {index} no longer to {to}", _DELNEIGH, 0, body, gone=True)
+
+    def forwarding(self, index: int) -> dict[str, str]:
+        """MAC address to the host that a VXLAN device sends it to."""
+        found = [told for told in self._neighbours(_forwarding(0), index) if _NDA_LLADDR in told]
+        return {told[_NDA_LLADDR].hex(":"): _unpacked(told[_NDA_DST]) for told in found}
+
+    def _neighbours(self, question: bytes, index: int) -> list[dict[int, bytes]]:
+        """What is told of the neighbours of the question's family on a link, but for multicast's."""
         found = []
-        for answer in self._kernel.dump(_GETNEIGH, _neighbour(0)):
-            address = dict(attributes(answer[12:])).get(_NDA_DST)
-            if answer[0] == socket.AF_INET and struct.unpack_from("=i", answer, 4)[0] == index and address:
-                found.append(_unpacked(address))
+        for answer in self._kernel.dump(_GETNEIGH, question):
+            link, state = struct.unpack_from("=iH", answer, 4)
+            told = dict(attributes(answer[12:]))
+            if (answer[0], link) == (question[0], index) and state != _NUD_NOARP and len(told.get(_NDA_DST, b"")) == 4:
+                found.append(told)
         return found
+
+    def _ask_for_link(self, name: str) -> bytes | None:
+        try:
+            return self._kernel.ask(_GETLINK, _ifinfo() + attribute(_IFLA_IFNAME, _text(name)))
+        except OSError as e:
+            if e.errno in _GONE:
+                return None
+            raise Failure(f"looking up the link {name}") from e
 
     def _do(self, act: str, type: int, flags: int, body: bytes, *, gone: bool = False) -> None:
         """An order; with `gone`, that the thing is not there is success."""
@@ -176,8 +262,12 @@ def _ifinfo(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
     return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, change)
 
 
-def _neighbour(index: int) -> bytes:
-    return struct.pack("=BxxxiHBB", socket.AF_INET, index, _NUD_PERMANENT, _NTF_PROXY, 0)
+def _neighbour(index: int, flags: int = 0) -> bytes:
+    return struct.pack("=BxxxiHBB", socket.AF_INET, index, _NUD_PERMANENT, flags, 0)
+
+
+def _forwarding(index: int) -> bytes:
+    return struct.pack("=BxxxiHBB", _AF_BRIDGE, index, _NUD_NOARP | _NUD_PERMANENT, _NTF_SELF, 0)
 
 
 def _route(destination: str, type: int, scope: int, flags: int) -> bytes:
@@ -188,6 +278,10 @@ def _route(destination: str, type: int, scope: int, flags: int) -> bytes:
 
 def _text(name: str) -> bytes:
     return name.encode() + b"\0"
+
+
+def _octets(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
 
 
 def _packed(address: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 from dataclasses import dataclass, field
@@ -17,6 +18,11 @@ UPLINK = "up"
 """The VPC's end of its link to the host's namespace; the host's end is `veth_name`."""
 VETH_PREFIX = "cv"
 TAP_PREFIX = "tk"
+TUNNEL = "vx"
+"""The VPC's VXLAN device."""
+TUNNEL_PORT = 4789
+TUNNEL_OVERHEAD = 50
+"""Bytes that VXLAN over IPv4 adds to a packet: Ethernet, VXLAN, UDP, IP."""
 
 _ID = re.compile(r"(eni|sg|vpc)-[0-9a-z]{1,32}")
 _LINK = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
@@ -38,6 +44,10 @@ class NetworkSettings:
     """CIDRs, or FIRST-LAST; Cumulet's alone: it answers for no other address, and for these nobody else does."""
     transit_range: str = "100.64.0.0/16"
     """Addresses of the links to the VPCs; they are never seen outside of the host."""
+    tunnel_address: str | None = None
+    """This host's address on the underlay, which joins the hosts; None: a VPC reaches no other host."""
+    tunnel_mtu: int = 1500 - TUNNEL_OVERHEAD
+    """The largest packet of a guest that fits into one of the underlay."""
     dns_servers: list[str] = field(default_factory=list)
     """Servers that can be reached from a VPC (not 127.0.0.53); none: guests are offered no DNS."""
     domain: str = "ec2.internal"
@@ -47,6 +57,8 @@ class NetworkSettings:
     def __post_init__(self) -> None:
         if self.public_interface is not None and not _LINK.fullmatch(self.public_interface):
             raise Failure(f"the public interface is {self.public_interface!r}, which no link can be called")
+        if self.tunnel_address is not None and not _is_address(self.tunnel_address):
+            raise Failure(f"the tunnel address is {self.tunnel_address!r}; it is this host's, such as 192.0.2.1")
         if not _PREFIX.fullmatch(self.namespace_prefix):
             raise Failure(f"the prefix of namespaces is {self.namespace_prefix!r}; it is lower case, such as cm-")
 
@@ -76,6 +88,13 @@ class Metadata(Protocol):
 
     def withdraw(self, network: str, interface: str) -> None:
         """Forget the document of an interface."""
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return str(ipaddress.IPv4Address(text)) == text
+    except ValueError:
+        return False
 
 
 def checked_id(id: str) -> str:
