@@ -15,10 +15,14 @@ from cumulet.drivers.contract import Driver
 from cumulet.lib.clock import Clock
 from cumulet.lib.command import run
 from cumulet.lib.config import Config
+from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
 
 log = Log("parts")
 RUN_DIRECTORY = Path("/run/cumulet")
+ETHERNET_MTU = 1500
+LEAST_MTU, MOST_MTU = 576, 65535
+"""RFC 791: what each host must be able to take; and the largest that IP has."""
 OnChange = Callable[[str], None]
 
 
@@ -85,6 +89,8 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
         public_interface=config.public_interface or default_interface(),
         public_pool=config.public_pool,
         transit_range=config.transit_cidr,
+        tunnel_address=config.tunnel_address or None,
+        tunnel_mtu=guest_mtu(config),
         dns_servers=config.dns_servers or host_dns_servers(),
         domain="ec2.internal" if config.region == "us-east-1" else f"{config.region}.compute.internal",
     )
@@ -94,6 +100,26 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
         "volume": Part(DirectoryVolumes(directories.volumes, directories.images), {}),
         "image": Part(images, {"facts": lambda id: msgspec.json.encode(images.facts(id))}),
     }
+
+
+def guest_mtu(config: Config) -> int:
+    """The largest packet of this host's guests; raises `Failure` for one that the tunnels to other hosts cannot."""
+    fits = _tunnel_mtu(config)
+    wanted = config.guest_mtu or fits or ETHERNET_MTU
+    if not LEAST_MTU <= wanted <= (fits or MOST_MTU):
+        limit = f"{fits}, what fits through the tunnels" if fits else str(MOST_MTU)
+        raise Failure(f"the setting guest_mtu is {wanted}; it is {LEAST_MTU} to {limit}")
+    return wanted
+
+
+def _tunnel_mtu(config: Config) -> int | None:
+    from cumulet.drivers.network import settings, tunnel
+
+    if not config.tunnel_address:
+        return None
+    if config.drivers == "fake":
+        return ETHERNET_MTU - settings.TUNNEL_OVERHEAD
+    return tunnel.guest_mtu(config.tunnel_address)
 
 
 def _in_thread(find_out: Callable[[], bool]) -> Future[bool]:

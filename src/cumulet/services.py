@@ -17,8 +17,8 @@ from cumulet.lib.clock import Clock
 from cumulet.lib.config import AGENTS, Config
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
-from cumulet.model import Database, Tx, account, bootstrap, host, image, instance, migrate, work
-from cumulet.parts import Part, drivers
+from cumulet.model import Database, Tx, account, bootstrap, host, image, instance, migrate, vpc_host, work
+from cumulet.parts import Part, drivers, guest_mtu
 
 log = Log("services")
 
@@ -112,7 +112,7 @@ class Cloud:
         self.config = config
         self.bus = bus or bus_of(config)
         self.control = Control(config, self.bus, clock) if {"api", "scheduler"} & set(roles) else None
-        heartbeat = Heartbeat(self.bus, config.host(), list(roles), config.zone_names(), config.state_dir)
+        heartbeat = heartbeat_of(config, self.bus)
         self.parts: dict[str, Part] = {}
         if set(AGENTS) & set(roles):
             self.parts = parts or drivers(config, heartbeat.say_changed)
@@ -165,6 +165,15 @@ class Cloud:
         return self.control
 
 
+def heartbeat_of(config: Config, bus: Bus) -> Heartbeat:
+    """What a process with this configuration says of itself."""
+    roles = config.role_names()
+    made = Heartbeat(bus, config.host(), list(roles), config.zone_names(), config.state_dir)
+    if "network" in roles:
+        made.address, made.guest_mtu = config.tunnel_address, guest_mtu(config)
+    return made
+
+
 def bus_of(config: Config) -> Bus:
     """The bus that the configuration names."""
     if not config.bus_url:
@@ -189,13 +198,22 @@ def hear(tx: Tx, beat: Beat) -> None:
     """Write down a heartbeat, and see to it that what the host has is swept."""
     agents = [role for role in beat.roles if role in AGENTS]
     if agents:
-        values = {"zones": beat.zones, "vcpus": beat.vcpus, "memory_mib": beat.memory_mib, "disk_gib": beat.disk_gib}
-        host.describe(tx, beat.host, {**values, "facts": beat.facts})
+        describe(tx, beat)
     for role in beat.roles:
         host.heard(tx, role, beat.host, beat.zones[0] if beat.zones else "", beat.contract)
     for id in [*(f"{role}.{beat.host}" for role in agents), "cloud"]:
         if work.find(tx, "sweep", id) is None:
             work.wake(tx, "sweep", id)
+
+
+def describe(tx: Tx, beat: Beat) -> None:
+    """Write down what a host can carry, and where it is; its VPCs are looked at when that has changed."""
+    values = {"zones": beat.zones, "vcpus": beat.vcpus, "memory_mib": beat.memory_mib, "disk_gib": beat.disk_gib}
+    network = {"address": beat.address, "guest_mtu": beat.guest_mtu}
+    known = host.find(tx, beat.host)
+    host.describe(tx, beat.host, {**values, **network, "facts": beat.facts})
+    if known is not None and known.address != beat.address:
+        vpc_host.wake_of_host(tx, beat.host)
 
 
 def look_at(tx: Tx, changed: Changed) -> None:

@@ -25,9 +25,11 @@ from cumulet.drivers.specs import (
     InstanceSpec,
     InterfaceSpec,
     NicSpec,
+    PeerSpec,
     RuleSpec,
     Spec,
     VolumeSpec,
+    VpcSpec,
 )
 from cumulet.drivers.volume.directory import DirectoryVolumes
 from cumulet.drivers.volume.fake import FakeVolumes
@@ -57,6 +59,11 @@ def group(number: int, step: int = 0) -> Spec:
     return GroupSpec(id=f"sg-{number:017x}", vpc="vpc-1", ingress=rules, members=[f"10.0.0.{number}"])
 
 
+def tunnel(number: int, step: int = 0) -> Spec:
+    peers = [PeerSpec(ip=f"10.0.0.{host}", via=f"192.0.2.{host}") for host in range(1 + step)]
+    return VpcSpec(id=f"vpc-{number:017x}", cidr="10.0.0.0/16", vni=number, peers=peers)
+
+
 def volume(number: int, step: int = 0) -> Spec:
     return VolumeSpec(id=f"vol-{number:017x}", size_gib=1 + step)
 
@@ -84,6 +91,10 @@ def fake_groups(directory: Path) -> Case:
     return Case(FakeNetwork(FakeWorld(directory)), group)
 
 
+def fake_tunnels(directory: Path) -> Case:
+    return Case(FakeNetwork(FakeWorld(directory)), tunnel)
+
+
 def fake_volumes(directory: Path) -> Case:
     return Case(FakeVolumes(FakeWorld(directory)), volume)
 
@@ -106,7 +117,7 @@ def images_in_a_directory(directory: Path) -> Case:
     return Case(DirectoryImages(directory / "images"), _image_of(directory))
 
 
-FAKES = [fake_guests, fake_taps, fake_groups, fake_volumes, fake_images]
+FAKES = [fake_guests, fake_taps, fake_groups, fake_tunnels, fake_volumes, fake_images]
 DIRECTORIES = [volumes_in_a_directory, images_in_a_directory]
 PLACES = ("here", *KINDS)
 """Where the driver is: in the test's hands, or behind an agent on a bus."""

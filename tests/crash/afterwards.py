@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from crash.site import Site
 
 from cumulet.drivers.specs import tap_name
-from cumulet.model import Tx, address, group, image, instance, interface, volume, work
+from cumulet.model import Tx, address, group, image, instance, interface, volume, vpc, vpc_host, work
 
 
 def check(site: Site, states: dict[str, str]) -> None:
@@ -17,43 +17,61 @@ def check(site: Site, states: dict[str, str]) -> None:
         rows = tx.all(sa.select(instance.instance))
         found = {row.id: row.state for row in rows}
         assert {id: found.get(id) for id in states} == states, [row.reason for row in rows if row.reason]
-        _guests(site, rows)
+        for host in site.worlds:
+            _guests(site, host, rows)
+            _interfaces(tx, site, host, rows)
+            _groups(tx, site, host)
+            _tunnels(tx, site, host)
         _capacity(tx, rows)
-        _interfaces(tx, site, rows)
+        _members(tx, rows)
         _addresses(tx)
-        _groups(tx, site)
         _files(tx, site)
         _work(tx)
         _documents(tx, site)
 
 
-def _guests(site: Site, rows: list[Any]) -> None:
-    domains = {name: site.world.get("domain", name) or {} for name in site.world.names("domain")}
-    running = {row.id: row.generation for row in rows if row.state == "running"}
-    stopped = {row.id for row in rows if row.state == "stopped"}
+def _guests(site: Site, host: str, rows: list[Any]) -> None:
+    world = site.worlds[host]
+    domains = {name: world.get("domain", name) or {} for name in world.names("domain")}
+    running = {row.id: row.generation for row in rows if row.state == "running" and row.host == host}
+    stopped = {row.id for row in rows if row.state == "stopped" and row.host == host}
     assert {row.state for row in rows} <= {"running", "stopped", "terminated"}
     assert {id: domain["generation"] for id, domain in domains.items() if domain["state"] == "running"} == running
     assert {id for id, domain in domains.items() if domain["state"] != "running"} <= stopped
 
 
 def _capacity(tx: Tx, rows: list[Any]) -> None:
-    promised = [row for row in rows if row.state == "running"]
-    expected = {"h1": (sum(row.vcpus for row in promised), sum(row.memory_mib for row in promised))}
-    assert instance.used(tx) == (expected if promised else {})
+    promised: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        if row.state == "running":
+            vcpus, memory = promised.get(row.host, (0, 0))
+            promised[row.host] = vcpus + row.vcpus, memory + row.memory_mib
+    assert instance.used(tx) == promised
 
 
-def _interfaces(tx: Tx, site: Site, rows: list[Any]) -> None:
-    states = {row.id: row.state for row in rows}
-    nics = tx.all(sa.select(interface.interface))
-    taps = {name: site.world.get("tap", name) or {} for name in site.world.names("tap")}
-    assert sorted(nic.instance for nic in nics) == sorted(id for id, state in states.items() if state != "terminated")
-    assert set(taps) == {tap_name(nic.id) for nic in nics if states[nic.instance] == "running"}
+def _interfaces(tx: Tx, site: Site, host: str, rows: list[Any]) -> None:
+    running = {row.id for row in rows if row.state == "running" and row.host == host}
+    nics = [nic for nic in tx.all(sa.select(interface.interface)) if nic.instance in running]
+    world = site.worlds[host]
+    taps = {name: world.get("tap", name) or {} for name in world.names("tap")}
+    assert set(taps) == {tap_name(nic.id) for nic in nics}
     for nic in nics:
-        if states[nic.instance] == "running":
-            tap, public = taps[tap_name(nic.id)], address.of_interface(tx, nic.id)
-            assert public is not None
-            assert (tap["ip"], tap["public_ip"], tap["place"]) == (nic.ip, public.public_ip, "vpc")
-            assert (tap["holder"], tap["groups"]) == (nic.instance, interface.groups(tx, nic.id))
+        tap, public = taps[tap_name(nic.id)], address.of_interface(tx, nic.id)
+        assert public is not None
+        assert (tap["ip"], tap["public_ip"], tap["place"]) == (nic.ip, public.public_ip, "vpc")
+        assert (tap["holder"], tap["groups"]) == (nic.instance, interface.groups(tx, nic.id))
+        assert (nic.host, nic.announced, tap["mtu"]) == (host, public.public_ip, 1450)
+
+
+def _members(tx: Tx, rows: list[Any]) -> None:
+    """Each living instance has its interface, and those that do not run have it on no host."""
+    nics = tx.all(sa.select(interface.interface))
+    assert sorted(nic.instance for nic in nics) == sorted(row.id for row in rows if row.state != "terminated")
+    running = {row.id for row in rows if row.state == "running"}
+    assert {(nic.host, nic.announced) for nic in nics if nic.instance not in running} <= {(None, None)}
+    memberships = tx.all(sa.select(interface.interface_group))
+    assert {row.group_id for row in memberships} <= set(tx.connection.scalars(sa.select(group.group.c.id)))
+    assert {row.interface for row in memberships} == {nic.id for nic in nics}
 
 
 def _addresses(tx: Tx) -> None:
@@ -68,19 +86,33 @@ def _addresses(tx: Tx) -> None:
     assert len({row.interface for row in reached}) == len(reached)
 
 
-def _groups(tx: Tx, site: Site) -> None:
+def _groups(tx: Tx, site: Site, host: str) -> None:
     rows = tx.all(sa.select(group.group))
     assert all(row.desired == "present" for row in rows)
-    wanted = {row.id for row in rows if group.wanted_hosts(tx, row.id) == {"h1"}}
-    assert {row.group_id for row in tx.all(sa.select(group.group_host))} == wanted
-    assert set(site.world.names("group")) == wanted
+    world = site.worlds[host]
+    wanted = {row.id for row in rows if host in group.wanted_hosts(tx, row.id)}
+    assert {row.group_id for row in tx.all(sa.select(group.group_host)) if row.host == host} == wanted
+    assert set(world.names("group")) == wanted
     for id in wanted:
-        there = site.world.get("group", id) or {}
+        there = world.get("group", id) or {}
         assert there["members"] == group.member_addresses(tx, id)
         assert there["rules"] == len(group.rules(tx, id))
-    memberships = tx.all(sa.select(interface.interface_group))
-    assert {row.group_id for row in memberships} <= {row.id for row in rows}
-    assert {row.interface for row in memberships} == set(tx.connection.scalars(sa.select(interface.interface.c.id)))
+
+
+def _tunnels(tx: Tx, site: Site, host: str) -> None:
+    """A VPC with guests on both hosts has a tunnel on each, which leads to the other's guests."""
+    numbers = {row.id: row.vni for row in tx.all(sa.select(vpc.vpc))}
+    addresses = {name: one.heartbeat.address for name, one in site.hosts.items()}
+    nics = [nic for nic in tx.all(sa.select(interface.interface)) if nic.host is not None]
+    places = {id: {nic.ip: nic.host for nic in nics if nic.vpc == id} for id in numbers}
+    wanted = {
+        id: {"vni": numbers[id], "peers": {ip: addresses[name] for ip, name in found.items() if name != host}}
+        for id, found in places.items()
+        if host in found.values() and len(set(found.values())) > 1
+    }
+    world = site.worlds[host]
+    assert {name: world.get("tunnel", name) for name in world.names("tunnel")} == wanted
+    assert {row.vpc for row in tx.all(sa.select(vpc_host.vpc_host)) if row.host == host} == set(wanted)
 
 
 def _files(tx: Tx, site: Site) -> None:
@@ -90,7 +122,8 @@ def _files(tx: Tx, site: Site) -> None:
     )
     assert {disk.instance for disk in disks} == living
     assert {disk.state for disk in disks} <= {"ready"}
-    assert site.world.names("volume") == sorted(disk.id for disk in disks)
+    for host, world in site.worlds.items():
+        assert world.names("volume") == sorted(disk.id for disk in disks if disk.host == host)
     files = tx.all(sa.select(image.image_file))
     assert {file.state for file in files} == {"available"}
     assert site.world.names("image") == sorted(file.id for file in files)
@@ -106,12 +139,13 @@ def _work(tx: Tx) -> None:
 
 def _documents(tx: Tx, site: Site) -> None:
     """An agent's document that lives on would bring a thing back after the host's next reboot."""
-    there = {id for agent in site.cloud.host.agents.values() for id in agent.documents.living()}
+    there = {id for agent in site.agents() for id in agent.documents.living()}
     rows = [
         *tx.connection.scalars(sa.select(instance.instance.c.id).where(instance.instance.c.state != "terminated")),
         *tx.connection.scalars(sa.select(interface.interface.c.id).where(interface.interface.c.host.is_not(None))),
         *tx.connection.scalars(sa.select(volume.volume.c.id)),
         *tx.connection.scalars(sa.select(group.group_host.c.group_id)),
+        *tx.connection.scalars(sa.select(vpc_host.vpc_host.c.vpc)),
         *tx.connection.scalars(sa.select(image.image_file.c.id)),
     ]
     assert there <= set(rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from crash.site import Site
+from crash.site import ZONES, Site
 
 from cumulet.lib import ids
 from cumulet.lib.config import Config
@@ -28,15 +28,23 @@ class Place(Protocol):
     def image(self) -> str: ...
 
 
-def launch(site: Place, *, groups: list[str] | None = None, behavior: str = "stop") -> str:
-    """One instance of the first image in the default subnet; gives its id."""
+def launch(site: Place, *, groups: list[str] | None = None, behavior: str = "stop", zone: str | None = None) -> str:
+    """One instance of the first image in the default subnet, of this zone or the first one; gives its id."""
     with site.database.write() as tx:
-        return launch_in(tx, site, groups=groups, behavior=behavior)
+        return launch_in(tx, site, groups=groups, behavior=behavior, zone=zone)
 
 
-def launch_in(tx: Tx, site: Place, *, groups: list[str] | None = None, behavior: str = "stop", vcpus: int = 1) -> str:
+def launch_in(
+    tx: Tx,
+    site: Place,
+    *,
+    groups: list[str] | None = None,
+    behavior: str = "stop",
+    vcpus: int = 1,
+    zone: str | None = None,
+) -> str:
     id = ids.new("instance")
-    net, found = subnet.default(tx, site.account), image.find(tx, site.image)
+    net, found = subnet.default(tx, site.account, zone), image.find(tx, site.image)
     assert net is not None and found is not None
     values = {"id": id, "account": site.account, "reservation": ids.new("reservation"), "zone": net.zone}
     values |= {"image": found.id, "image_file": found.image_file, "boot": found.boot, "shutdown_behavior": behavior}
@@ -211,6 +219,30 @@ def _leave_and_delete(site: Site, found: list[str]) -> None:
     delete_group(site, found[1])
 
 
+def launch_beside(site: Site) -> str:
+    """One instance on the second host; gives its id."""
+    return launch(site, zone=ZONES[1])
+
+
+def _on_two_hosts(site: Site) -> list[str]:
+    """An instance on each host."""
+    first = launch(site)
+    site.settle()
+    return [first, launch_beside(site)]
+
+
+def _with_address_and_two_hosts(site: Site) -> list[str]:
+    found = [*_on_two_hosts(site), allocate(site)]
+    site.settle()
+    associate(site, found[2], found[0])
+    return found
+
+
+def _other_host_reboots(site: Site, found: list[str]) -> None:
+    site.worlds["h2"].reboot()
+    site.start_again()
+
+
 def _host_reboots(site: Site, found: list[str]) -> None:
     site.world.reboot()
     site.start_again()
@@ -250,5 +282,21 @@ LIVES = [
         [],
     ),
     Life("host reboots", _running, _host_reboots, ["running"]),
+    Life("join a host", _running, lambda site, found: found.append(launch_beside(site)), ["running"] * 2),
+    Life("leave a host", _on_two_hosts, lambda site, found: terminate(site, found[0]), ["terminated", "running"]),
+    Life(
+        "stop beside",
+        lambda site: _on_two_hosts(site)[::-1],
+        lambda site, found: stop(site, found[0]),
+        ["stopped", "running"],
+    ),
+    Life(
+        "move address to another host",
+        _with_address_and_two_hosts,
+        lambda site, found: associate(site, found[2], found[1]),
+        ["running"] * 2,
+    ),
+    Life("host's address changes", _on_two_hosts, lambda site, found: site.renumber("192.0.2.22"), ["running"] * 2),
+    Life("other host reboots", _on_two_hosts, _other_host_reboots, ["running"] * 2),
 ]
 """One line for each kind of life; the subjects that are instances come first."""

@@ -1,14 +1,19 @@
-"""A cloud over a directory, with fake drivers and a clock of its own, that can die and be started again."""
+"""A cloud over a directory, with fake drivers and a clock of its own, that can die and be started again.
+
+It has two hosts: h1 has the images and serves both zones, h2 serves the second one.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
+from cumulet.agent.agent import Agent
 from cumulet.bus.contract import Bus
 from cumulet.bus.memory import MemoryBus
 from cumulet.drivers.fake_world import FakeWorld
@@ -18,9 +23,11 @@ from cumulet.lib import log
 from cumulet.lib.clock import TestClock
 from cumulet.lib.config import Config
 from cumulet.model import Database, account, image, tables, work
-from cumulet.services import Cloud
+from cumulet.parts import fake_drivers
+from cumulet.services import Cloud, Host, heartbeat_of
 
 MOST_ROUNDS = 600
+ZONES = ("us-east-1a", "us-east-1b")
 A_SWEEP_OF_ALL = 61.0
 """Seconds after which each role of each host has been swept."""
 
@@ -33,11 +40,23 @@ class Site:
         self.directory = directory
         self.make_bus = make_bus
         self.clock = TestClock()
-        self.config = Config(state_dir=directory, drivers="fake", test=True, host_name="h1", vcpu_overcommit=100.0)
-        self.world = FakeWorld(directory / "world")
+        self.config = Config(
+            state_dir=directory,
+            drivers="fake",
+            test=True,
+            host_name="h1",
+            tunnel_address="192.0.2.1",
+            vcpu_overcommit=100.0,
+        )
+        self.second = msgspec.structs.replace(
+            self.config, state_dir=directory / "h2", host_name="h2", tunnel_address="192.0.2.2", zones=[ZONES[1]]
+        )
+        self.worlds = {"h1": FakeWorld(directory / "world"), "h2": FakeWorld(directory / "h2" / "world")}
+        self.world = self.worlds["h1"]
+        self._share_images()
         self.open()
         self.cloud.prepare()
-        self.cloud.host.heartbeat.beat()
+        self.beat()
         self.settle()
         with self.database.read() as tx:
             found = account.named(tx, "admin")
@@ -48,13 +67,34 @@ class Site:
     @classmethod
     def copy(cls, template: Path, directory: Path, make_bus: Callable[[], Bus] = MemoryBus) -> Site:
         """A site that begins as the one at `template`, which is closed."""
-        shutil.copytree(template, directory)
+        shutil.copytree(template, directory, symlinks=True)
         return cls(directory, make_bus)
 
     def open(self) -> None:
         self.cloud = Cloud(self.config, clock=self.clock, bus=self.make_bus())
         self.cloud.bus.start()
         self.engine: Engine = self.cloud.engine
+        world = fake_drivers(self.second.state_dir / "world", lambda id: None)
+        other = Host(self.second, self.cloud.bus, world, heartbeat_of(self.second, self.cloud.bus))
+        self.hosts = {"h1": self.cloud.host, "h2": other}
+
+    def _share_images(self) -> None:
+        """What h1 has of images, h2 has too, as in a directory that both mount."""
+        (self.directory / "world" / "image").mkdir(exist_ok=True)
+        shared = self.directory / "h2" / "world" / "image"
+        if not shared.is_symlink():
+            shared.symlink_to("../../world/image")
+
+    def beat(self) -> None:
+        """Both hosts are heard."""
+        for host in self.hosts.values():
+            host.heartbeat.beat()
+
+    def renumber(self, address: str) -> None:
+        """The second host has another address from now on."""
+        self.second = msgspec.structs.replace(self.second, tunnel_address=address)
+        self.hosts["h2"].heartbeat.address = address
+        self.beat()
 
     @property
     def database(self) -> Database:
@@ -75,14 +115,18 @@ class Site:
         self.close()
         self.pass_time(LEASE_SECONDS + 1)
         self.open()
-        self.cloud.host.heartbeat.beat()
+        self.beat()
         self.recover()
 
     def recover(self) -> None:
         """What the agents do by themselves after a start."""
         for _ in range(2):
-            for agent in self.cloud.host.agents.values():
+            for agent in self.agents():
                 agent.recover()
+
+    def agents(self) -> Iterator[Agent]:
+        for host in self.hosts.values():
+            yield from host.agents.values()
 
     def another_engine(self) -> Engine:
         """One more scheduler on the same database and bus."""
@@ -105,13 +149,13 @@ class Site:
                 return
             next_time = min(max(row.due, row.lease or 0.0) for row in waiting)
             self.pass_time(max(next_time - self.clock.now(), 0.0) + 0.01)
-            self.cloud.host.heartbeat.beat()
+            self.beat()
         raise AssertionError(f"no rest: {self.waiting()}")
 
     def sweep(self) -> None:
         """Let each role be swept, and settle."""
         self.pass_time(A_SWEEP_OF_ALL)
-        self.cloud.host.heartbeat.beat()
+        self.beat()
         self.settle()
 
     def waiting(self) -> list[Any]:
@@ -124,7 +168,7 @@ class Site:
         """All that is written down anywhere: rows, documents, and the outside world."""
         found: dict[str, Any] = {
             str(path.relative_to(self.directory)): path.read_bytes()
-            for place in ("world", "agents")
+            for place in ("world", "agents", "h2")
             for path in sorted((self.directory / place).rglob("*.json"))
         }
         with self.database.read() as tx:

@@ -116,7 +116,7 @@ def take_over_at(site: Site, number: int, held: tuple[str, ...] = HELD) -> dict[
 
     def finish() -> None:
         site.pass_time(LEASE_SECONDS + 1)
-        site.cloud.host.heartbeat.beat()
+        site.beat()
         site.settle(site.another_engine())
         finished.update(site.everything())
 

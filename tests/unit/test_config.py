@@ -9,6 +9,7 @@ import pytest
 
 from cumulet.lib.config import MEANINGS, Config, load
 from cumulet.lib.errors import Failure
+from cumulet.parts import guest_mtu
 
 
 def test_the_command_comes_before_the_environment_before_the_file(tmp_path: Path) -> None:
@@ -111,3 +112,23 @@ def test_a_process_has_all_roles_or_those_that_are_named() -> None:
         Config(roles=["cook"]).role_names()
     with pytest.raises(Failure, match="roles apart need RabbitMQ"):
         Config(roles=["api"]).role_names()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, 1500),
+        ({"guest_mtu": 9000}, 9000),
+        ({"tunnel_address": "192.0.2.1"}, 1450),
+        ({"tunnel_address": "192.0.2.1", "guest_mtu": 1400}, 1400),
+    ],
+)
+def test_a_guests_packets_are_as_large_as_what_carries_them(settings: dict[str, Any], expected: int) -> None:
+    assert guest_mtu(Config(drivers="fake", **settings)) == expected
+
+
+def test_packets_that_the_tunnels_cannot_carry_are_refused() -> None:
+    with pytest.raises(Failure, match="guest_mtu is 1500; it is 576 to 1450"):
+        guest_mtu(Config(drivers="fake", tunnel_address="192.0.2.1", guest_mtu=1500))
+    with pytest.raises(Failure, match="guest_mtu is 100; it is 576 to 65535"):
+        guest_mtu(Config(drivers="fake", guest_mtu=100))

@@ -35,6 +35,9 @@ class Beat(msgspec.Struct, kw_only=True, tag="beat"):
     disk_gib: int = 0
     contract: int = CONTRACT
     facts: dict[str, Any] = {}
+    address: str = ""
+    """The host's on the underlay that joins hosts; empty: it has none."""
+    guest_mtu: int = 1500
 
 
 class Changed(msgspec.Struct, kw_only=True, tag="changed"):
@@ -57,6 +60,8 @@ class Heartbeat:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="heartbeat", daemon=True)
         self.facts: dict[str, Any] = {}
+        self.address = ""
+        self.guest_mtu = 1500
 
     def start(self) -> None:
         """The first beat is sent before this returns, if anybody hears it."""
@@ -70,7 +75,13 @@ class Heartbeat:
 
     def beat(self) -> None:
         message = Beat(
-            host=self._host, roles=self._roles, zones=self._zones, **capacity(self._directory), facts=self.facts
+            host=self._host,
+            roles=self._roles,
+            zones=self._zones,
+            **capacity(self._directory),
+            facts=self.facts,
+            address=self.address,
+            guest_mtu=self.guest_mtu,
         )
         self._report(message)
 

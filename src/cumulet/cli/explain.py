@@ -25,7 +25,7 @@ SECONDS = 30.0
 @as_json
 @settings
 def explain(config: Config, id: str, json: bool) -> None:
-    """Say why a thing is not as it should be. ID: of an instance, volume, interface, security group or image."""
+    """Say why a thing is not as it should be. ID: of an instance, volume, interface, security group, VPC or image."""
     url = running.url(config.state_dir)
     found = _ask(url, id, config.state_dir) if url is not None else _read(config, id)
     if json:

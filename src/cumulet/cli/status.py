@@ -39,7 +39,7 @@ def status(config: Config, json: bool) -> None:
 def _contents(tx: Any) -> dict[str, Any]:
     import sqlalchemy as sa
 
-    from cumulet.model import host
+    from cumulet.model import host, vpc_host
     from cumulet.model.instance import instance
     from cumulet.model.work import work
 
@@ -55,7 +55,8 @@ def _contents(tx: Any) -> dict[str, Any]:
             for row in host.all(tx)
         ],
         "instances": {row[0]: row[1] for row in counted},
-        "troubles": [{"kind": row.kind, "id": row.id, "tries": row.tries, "error": row.error} for row in troubled],
+        "troubles": [{"kind": row.kind, "id": row.id, "tries": row.tries, "error": row.error} for row in troubled]
+        + [{"kind": "vpc", "id": id, "tries": 0, "error": error} for id, error in vpc_host.cut_off(tx).items()],
     }
 
 
@@ -73,6 +74,6 @@ def _show(values: dict[str, Any]) -> None:
         ]
         show_table(columns, hosts)
     if values["troubles"]:
-        click.echo("\nin trouble, tried again and again (`cumulet explain ID` says more):")
+        click.echo("\nin trouble, tried so often in vain (`cumulet explain ID` says more):")
         rows = [(one["kind"], one["id"], one["tries"], one["error"]) for one in values["troubles"]]
         show_table(["kind", "id", "tries", "error"], rows)

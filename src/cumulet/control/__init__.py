@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from cumulet.control import group, image_file, instance, interface, sweep, volume
+from cumulet.control import group, image_file, instance, interface, sweep, volume, vpc
 from cumulet.engine.engine import GiveUp, Reconciler
 
 RECONCILERS: dict[str, Reconciler] = {
     "instance": instance.reconcile,
     "interface": interface.reconcile,
     "group": group.reconcile,
+    "vpc": vpc.reconcile,
     "volume": volume.reconcile,
     "image_file": image_file.reconcile,
     "sweep": sweep.reconcile,
@@ -17,6 +18,7 @@ GIVE_UP: dict[str, GiveUp] = {
     "instance": instance.give_up,
     "interface": interface.give_up,
     "group": group.give_up,
+    "vpc": vpc.give_up,
     "volume": volume.give_up,
     "image_file": image_file.give_up,
     "sweep": sweep.give_up,

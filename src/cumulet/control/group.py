@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from cumulet.control import everywhere
 from cumulet.drivers.specs import GroupSpec, RuleSpec
 from cumulet.engine.engine import Run
-from cumulet.lib.errors import Failure, Impossible, Unreachable
+from cumulet.lib.errors import Failure, Impossible
 from cumulet.model import Tx, group, tag, work
 from cumulet.model.database import Row
 
@@ -28,14 +29,7 @@ def _make(run: Run, row: Row, wanted: set[str], there: set[str]) -> None:
             tx.insert(group.group_host, *({"group_id": row.id, "host": host} for host in sorted(wanted - there)))
     with run.read() as tx:
         spec = _spec(tx, row)
-    missed = []
-    for host in sorted(wanted):
-        try:
-            run.driver("network", host).ensure(spec)
-        except Unreachable as e:
-            missed.append(str(e))
-    if missed:
-        raise Failure(f"group {row.id} is not everywhere: {'; '.join(missed)}")
+    everywhere.ensure(run, dict.fromkeys(wanted, spec))
 
 
 def _spec(tx: Tx, row: Row) -> GroupSpec:
@@ -57,10 +51,12 @@ def _rule(rule: Row) -> RuleSpec:
 
 def _remove(run: Run, id: str, hosts: set[str]) -> None:
     table = group.group_host
-    for host in sorted(hosts):
-        run.driver("network", host).remove(id)
+
+    def removed(host: str) -> None:
         with run.write() as tx:
             tx.change(table.delete().where(table.c.group_id == id, table.c.host == host))
+
+    everywhere.remove(run, hosts, id, removed)
 
 
 def _forget(tx: Tx, id: str) -> None:

@@ -8,7 +8,7 @@ from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Seen
-from cumulet.model import Tx, address, group, instance, interface, volume, work
+from cumulet.model import Tx, address, group, host, instance, interface, volume, work
 from cumulet.model.database import Row
 
 log = Log("instance")
@@ -22,18 +22,19 @@ def reconcile(run: Run, id: str) -> None:
         row = instance.find(tx, id)
         disks = volume.of_instance(tx, id)
         nics = interface.of_instance(tx, id)
+        mtu = host.guest_mtu(tx, row.host) if row is not None else 0
     if row is None:
         with run.write() as tx:
             work.forget(tx, "instance", id)
     elif row.desired == "running":
-        launch(run, row, disks, nics)
+        launch(run, row, disks, nics, mtu)
     elif row.desired == "stopped":
         halt(run, row, nics)
     else:
         tear_down(run, row)
 
 
-def launch(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
+def launch(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int) -> None:
     """Placed, its disks there, its taps made, started paused, its taps plugged, resumed."""
     if not row.claimed:
         placement.place(run, row)
@@ -48,7 +49,7 @@ def launch(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
         shut_down(run, row, compute, seen.generation)
         raise Later(0.0, "off; the order to start it needs a higher number than the one to shut down")
     _have_taps(run, row, nics, seen)
-    _start(run, row, compute, _spec(row, disks, nics))
+    _start(run, row, compute, _spec(row, disks, nics, mtu))
     _have_taps_plugged(run, row, nics)
     _say_running(run, row)
 
@@ -112,7 +113,7 @@ def _ask(tx: Tx, id: str, step: int) -> None:
         work.wake(tx, "interface", nic.id)
 
 
-def _spec(row: Row, disks: list[Row], nics: list[Row]) -> InstanceSpec:
+def _spec(row: Row, disks: list[Row], nics: list[Row], mtu: int) -> InstanceSpec:
     return InstanceSpec(
         id=row.id,
         generation=row.generation,
@@ -122,7 +123,7 @@ def _spec(row: Row, disks: list[Row], nics: list[Row]) -> InstanceSpec:
         boot=row.boot,
         kernel_image=row.image_file if row.boot == "kernel" else None,
         disks=[DiskSpec(volume=disk.id, device=disk.device) for disk in disks],
-        nics=[NicSpec(interface=nic.id, mac=nic.mac) for nic in nics],
+        nics=[NicSpec(interface=nic.id, mac=nic.mac, mtu=mtu) for nic in nics],
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from cumulet.control.instance import refuse
 from cumulet.drivers.specs import InterfaceSpec, MetadataSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible
-from cumulet.model import Tx, address, group, instance, interface, subnet, tag, work
+from cumulet.model import Tx, address, group, host, instance, interface, subnet, tag, vpc_host, work
 from cumulet.model.database import Row
 
 
@@ -20,10 +22,31 @@ def reconcile(run: Run, id: str) -> None:
         with run.write() as tx:
             work.forget(tx, "interface", id)
     elif spec is not None:
-        run.driver("network", row.host).ensure(spec)
+        _make(run, row, spec)
         _say_reached(run, row)
     else:
         _leave_host(run, row)
+
+
+def _make(run: Run, row: Row, spec: InterfaceSpec) -> None:
+    network = run.driver("network", row.host)
+    if row.announced != spec.public_ip:
+        if row.announced is not None:
+            network.ensure(msgspec.structs.replace(spec, public_ip=None))
+        with run.write() as tx:
+            interface.announce(tx, row.id, spec.public_ip)
+            _pass_on(tx, row)
+    network.ensure(spec)
+
+
+def _pass_on(tx: Tx, row: Row) -> None:
+    """Its host does not answer for its public address any more: whose address that is now, his host says so again.
+
+    For as long as both answered, the neighbourhood may have believed the wrong one.
+    """
+    holder = address.holder(tx, row.announced) if row.announced is not None else None
+    if holder not in (None, row.id):
+        work.wake(tx, "interface", holder)
 
 
 def _say_reached(run: Run, row: Row) -> None:
@@ -43,9 +66,11 @@ def _leave_host(run: Run, row: Row) -> None:
     table = interface.interface
     with run.write() as tx:
         mine = table.update().where(table.c.id == row.id, table.c.wanted == 0)
-        if not tx.change(mine.values(host=None, reached=0)):
+        if not tx.change(mine.values(host=None, reached=0, announced=None)):
             return
+        _pass_on(tx, row)
         group.wake_of_interface(tx, row.id)
+        vpc_host.wake_vpc(tx, row.vpc)
         if row.desired == "absent":
             _delete(tx, row.id)
         work.wake(tx, "instance", row.instance)
@@ -77,6 +102,7 @@ def _spec(tx: Tx, row: Row, region: str) -> InterfaceSpec:
         groups=[found.id for found in groups],
         public_ip=public.public_ip if public is not None else None,
         hostname=hostname,
+        mtu=host.guest_mtu(tx, row.host),
         source_dest_check=row.source_dest_check,
         metadata=_metadata(tx, guest, row, groups, region),
     )

@@ -8,7 +8,7 @@ from cumulet.engine.engine import Run
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Impossible, Later
 from cumulet.lib.log import Log
-from cumulet.model import Tx, address, group, host, instance, interface, volume, work
+from cumulet.model import Tx, address, group, host, instance, interface, volume, vpc_host, work
 from cumulet.model.database import Row
 
 log = Log("placement")
@@ -81,8 +81,11 @@ def _settle(tx: Tx, run: Run, row: Row, chosen: str) -> None:
     tx.change(nics.update().where(nics.c.instance == row.id).values(host=chosen, wanted=step, reached=0))
     for nic in interface.of_instance(tx, row.id):
         _give_public_address(tx, run.settings, nic)
+        public = address.of_interface(tx, nic.id)
+        interface.announce(tx, nic.id, public.public_ip if public is not None else None)
         work.wake(tx, "interface", nic.id)
         group.wake_of_interface(tx, nic.id)
+        vpc_host.wake_vpc(tx, nic.vpc)
 
 
 def _give_public_address(tx: Tx, config: Config, nic: Row) -> None:

@@ -10,7 +10,7 @@ from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later, Unreachable
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Seen
-from cumulet.model import Tx, group, image, instance, interface, tag, volume, work
+from cumulet.model import Tx, group, image, instance, interface, tag, volume, vpc, vpc_host, work
 
 log = Log("sweep")
 EVERY = {"compute": 3.0, "network": 30.0, "volume": 60.0, "image": 60.0, "cloud": 30.0}
@@ -55,7 +55,8 @@ def _expected(tx: Tx, role: str, host: str) -> dict[str, str]:
         nics = interface.interface
         found = tx.connection.scalars(sa.select(nics.c.id).where(nics.c.host == host, nics.c.reached > 0))
         groups = tx.connection.scalars(sa.select(group.group_host.c.group_id).where(group.group_host.c.host == host))
-        return dict.fromkeys([*found, *groups], "there")
+        tunnels = tx.connection.scalars(sa.select(vpc_host.vpc_host.c.vpc).where(vpc_host.vpc_host.c.host == host))
+        return dict.fromkeys([*found, *groups, *tunnels], "there")
     table: Any = volume.volume if role == "volume" else image.image_file
     made = "ready" if role == "volume" else "available"
     return dict.fromkeys(
@@ -73,10 +74,11 @@ _TABLES: dict[str, sa.Table] = {
     "i": instance.instance,
     "eni": interface.interface,
     "sg": group.group,
+    "vpc": vpc.vpc,
     "vol": volume.volume,
     "imf": image.image_file,
 }
-_KINDS = {"i": "instance", "eni": "interface", "sg": "group", "vol": "volume", "imf": "image_file"}
+_KINDS = {"i": "instance", "eni": "interface", "sg": "group", "vpc": "vpc", "vol": "volume", "imf": "image_file"}
 
 
 def _kind(id: str) -> str:

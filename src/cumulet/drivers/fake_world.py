@@ -13,7 +13,7 @@ from cumulet.lib import files, ids
 
 
 class FakeWorld:
-    """What is there, by kind (domain, tap, group, volume, image) and name."""
+    """What is there, by kind (domain, tap, group, tunnel, volume, image) and name."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -53,10 +53,9 @@ class FakeWorld:
 
     def reboot(self) -> None:
         """The host has gone down and come up again: no guest and no tap has outlived it."""
-        for name in self.names("tap"):
-            self.remove("tap", name)
-        for name in self.names("group"):
-            self.remove("group", name)
+        for kind in ("tap", "group", "tunnel"):
+            for name in self.names(kind):
+                self.remove(kind, name)
         self.put("host", "boot", {"id": ids.token(8)})
 
     def _path(self, kind: str, name: str) -> Path:

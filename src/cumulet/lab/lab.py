@@ -150,7 +150,8 @@ class Laboratory:
         if found is None:
             raise Failure(f"`cumulet host add {name}` printed no command: {said}")
         place = ["--config", str(self.directory / f"{name}.toml"), "--state-dir", str(self.directory / name)]
-        own = {"public_interface": "pub0", "emulation": "tcg", **self.settings}
+        address = underlay.address(number)
+        own = {"public_interface": "pub0", "tunnel_address": address, "emulation": "tcg", **self.settings}
         words = [*CUMULET, "join", *found.groups(), *place, "--no-serve"]
         words += [word for key, value in own.items() for word in ("--set", f"{key}={value}")]
         self.hosts[name] = Host(name, number, self.directory, words)

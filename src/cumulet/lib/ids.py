@@ -52,6 +52,11 @@ def access_key() -> tuple[str, str]:
     return key, "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(40))
 
 
+def vni() -> int:
+    """A number for VXLAN's header: 24 bits, and more than people choose by hand."""
+    return secrets.randbelow(2**24 - 4096) + 4096
+
+
 def mac() -> str:
     """A locally administered unicast MAC address, beginning with 02 as AWS's do."""
     return ":".join(["02", *(f"{byte:02x}" for byte in secrets.token_bytes(5))])

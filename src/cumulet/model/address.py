@@ -85,6 +85,12 @@ _OF_INTERFACE = (
 )
 
 
+def holder(tx: Tx, public_ip: str) -> str | None:
+    """The interface that a public address reaches."""
+    found: str | None = tx.value(sa.select(address.c.interface).where(address.c.public_ip == public_ip))
+    return found
+
+
 def of_account(tx: Tx, account: str) -> list[Row]:
     """All of an account's, also those that come and go (their `allocation` is None)."""
     return tx.all(

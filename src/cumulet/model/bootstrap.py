@@ -25,7 +25,7 @@ def create_default_vpc(tx: Tx, config: Config, owner: str) -> str:
     """The account's default VPC, with what AWS puts into one; gives its id. Ranges of accounts may overlap."""
     id = ids.new("vpc")
     values = {"id": id, "account": owner, "cidr": config.vpc_cidr, "is_default": True, "created": tx.now}
-    tx.insert(vpc.vpc, {**values, "dhcp_options": ids.new("dhcp_options")})
+    vpc.create(tx, {**values, "dhcp_options": ids.new("dhcp_options")})
     for zone, cidr in zip(config.zone_names(), _ranges(config), strict=True):
         shared = {"account": owner, "vpc": id, "is_default": True, "map_public_ip": True, "created": tx.now}
         tx.insert(subnet.subnet, {**shared, "id": ids.new("subnet"), "zone": zone, "cidr": cidr})

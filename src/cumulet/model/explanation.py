@@ -8,13 +8,14 @@ import sqlalchemy as sa
 
 from cumulet.lib import ids
 from cumulet.lib.errors import Failure
-from cumulet.model import group, image, instance, interface, volume, work
+from cumulet.model import group, image, instance, interface, volume, vpc, vpc_host, work
 from cumulet.model.database import Row, Tx
 
 ROLE_OF = {
     "instance": "compute",
     "interface": "network",
     "group": "network",
+    "vpc": "network",
     "volume": "volume",
     "image_file": "image",
 }
@@ -24,6 +25,7 @@ _TABLES: dict[str, sa.Table] = {
     "instance": instance.instance,
     "interface": interface.interface,
     "group": group.group,
+    "vpc": vpc.vpc,
     "volume": volume.volume,
     "image_file": image.image_file,
 }
@@ -40,13 +42,17 @@ def explain(tx: Tx, id: str) -> dict[str, Any]:
         "kind": kind,
         "id": row.id,
         "account": row.account,
-        "desired": row.desired,
+        "desired": known.get("desired", "present"),
         "state": _state(kind, row),
         "hosts": _hosts(tx, kind, row),
-        "reason": ": ".join(part for part in (known.get("reason_code"), known.get("reason")) if part),
+        "reason": vpc_host.cut_off(tx).get(id, "") if kind == "vpc" else _reason(known),
         "work": _work(tx, kind, row.id),
     }
     return found | {"waits_for": _parts(tx, row) if kind == "instance" else []}
+
+
+def _reason(known: Any) -> str:
+    return ": ".join(part for part in (known.get("reason_code"), known.get("reason")) if part)
 
 
 def _find(tx: Tx, id: str) -> tuple[str, Row]:
@@ -56,7 +62,8 @@ def _find(tx: Tx, id: str) -> tuple[str, Row]:
         kind, id = "image_file", named.image_file if named is not None else id
     if kind not in _TABLES:
         raise Failure(
-            f"{id} is not the id of an instance (i-…), interface (eni-…), group (sg-…), volume (vol-…) or image (ami-…)"
+            f"{id} is not the id of an instance (i-…), interface (eni-…), group (sg-…), VPC (vpc-…), volume (vol-…) or "
+            "image (ami-…)"
         )
     table = _TABLES[kind]
     row = tx.first(sa.select(table).where(table.c.id == id))
@@ -69,12 +76,14 @@ def _find(tx: Tx, id: str) -> tuple[str, Row]:
 def _state(kind: str, row: Row) -> str:
     if kind == "interface":
         return f"step {row.reached} of {row.wanted}"
-    return str(row.state) if kind != "group" else ""
+    return "" if kind in ("group", "vpc") else str(row.state)
 
 
 def _hosts(tx: Tx, kind: str, row: Row) -> list[str]:
     if kind == "group":
         return sorted(group.hosts(tx, row.id))
+    if kind == "vpc":
+        return sorted(vpc_host.hosts(tx, row.id))
     return [row.host] if row.host is not None else []
 
 

@@ -23,7 +23,11 @@ host = sa.Table(
     whole("memory_mib"),
     whole("disk_gib"),
     json("facts"),
+    text("address", 15),
+    whole("guest_mtu", 1500),
 )
+"""`address` is the host's on the underlay that joins hosts, empty where it has none; `guest_mtu` the largest packet of
+its guests."""
 service = sa.Table(
     "service",
     metadata,
@@ -45,7 +49,7 @@ def heard(tx: Tx, role: str, name: str, zone: str, contract: int = 1) -> None:
 
 
 def describe(tx: Tx, name: str, values: dict[str, Any]) -> None:
-    """Write down what a host can carry: zones, vcpus, memory_mib, disk_gib, facts."""
+    """Write down what a host is: zones, vcpus, memory_mib, disk_gib, facts, address, guest_mtu."""
     if not tx.change(host.update().where(host.c.name == name).values(**values)):
         tx.insert(host, {"name": name, **values})
 
@@ -56,6 +60,15 @@ def services(tx: Tx) -> list[Row]:
 
 def find(tx: Tx, name: str) -> Row | None:
     return tx.first(sa.select(host).where(host.c.name == name))
+
+
+def guest_mtu(tx: Tx, name: str | None) -> int:
+    """The largest packet of the guests on a host."""
+    found: int | None = tx.value(_GUEST_MTU, of=name)
+    return found or 1500
+
+
+_GUEST_MTU = sa.select(host.c.guest_mtu).where(host.c.name == sa.bindparam("of"))
 
 
 def all(tx: Tx) -> list[Row]:

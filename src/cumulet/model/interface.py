@@ -35,12 +35,14 @@ interface = sa.Table(
     flag("delete_on_termination", True),
     flag("source_dest_check", True),
     flag("wants_public_ip"),
+    text("announced", 15, default=None),
     text("description"),
     moment("created"),
     sa.UniqueConstraint("subnet", "ip"),
 )
 """`wanted` and `reached` are steps of the instance's start number g (its generation): 2g, the tap is made; 2g + 1,
-it is in its VPC, the guest holding it; 0, it is on no host."""
+it is in its VPC, the guest holding it; 0, it is on no host. `announced` is the public address that its host may answer
+for."""
 
 TRIES = 5
 """How often addresses are chosen anew when somebody else has been quicker."""
@@ -196,6 +198,11 @@ def change(tx: Tx, id: str, **values: object) -> None:
     """Change what does not decide where the interface is, and have it looked at."""
     tx.change(interface.update().where(interface.c.id == id).values(**values))
     wake(tx, "interface", id)
+
+
+def announce(tx: Tx, id: str, public_ip: str | None) -> None:
+    """From now on the interface's host may answer for this public address."""
+    tx.change(interface.update().where(interface.c.id == id).values(announced=public_ip))
 
 
 def want(tx: Tx, instance: str, step: int) -> None:

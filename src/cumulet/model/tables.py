@@ -17,6 +17,7 @@ from cumulet.model import (
     tag,
     volume,
     vpc,
+    vpc_host,
     work,
 )
 from cumulet.model.schema import metadata
@@ -36,6 +37,7 @@ MODULES = (
     tag,
     volume,
     vpc,
+    vpc_host,
     work,
 )
 

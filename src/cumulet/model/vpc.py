@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
+from cumulet.lib import ids
+from cumulet.lib.errors import Failure
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import flag, id_column, metadata, moment, text
 
@@ -13,16 +16,36 @@ vpc = sa.Table(
     id_column(key=True),
     id_column("account", index=True),
     text("cidr", 20),
+    sa.Column("vni", sa.BigInteger, nullable=False, unique=True),
     flag("is_default"),
     id_column("dhcp_options"),
     flag("dns_support", True),
     flag("dns_hostnames", True),
     moment("created"),
 )
+"""`vni` is the VPC's number on the wire between hosts."""
+TRIES = 20
+
+
+def create(tx: Tx, values: dict[str, object]) -> None:
+    """A new VPC, with a number that no other has."""
+    for _ in range(TRIES):
+        try:
+            with tx.attempt():
+                tx.insert(vpc, {**values, "vni": ids.vni()})
+        except IntegrityError:
+            continue
+        return
+    raise Failure(f"{TRIES} numbers chosen for the VPC {values['id']} were all taken")
 
 
 def find(tx: Tx, account: str, id: str) -> Row | None:
     return tx.first(sa.select(vpc).where(vpc.c.id == id, vpc.c.account == account))
+
+
+def by_id(tx: Tx, id: str) -> Row | None:
+    """A VPC, whoever it belongs to."""
+    return tx.first(sa.select(vpc).where(vpc.c.id == id))
 
 
 def default(tx: Tx, account: str) -> Row | None:

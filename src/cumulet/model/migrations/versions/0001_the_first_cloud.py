@@ -68,6 +68,8 @@ def upgrade() -> None:
         sa.Column("memory_mib", sa.BigInteger(), nullable=False),
         sa.Column("disk_gib", sa.BigInteger(), nullable=False),
         sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("address", sa.String(length=15), nullable=False),
+        sa.Column("guest_mtu", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_host")),
     )
     op.create_table(
@@ -187,6 +189,7 @@ def upgrade() -> None:
         sa.Column("delete_on_termination", sa.Boolean(), nullable=False),
         sa.Column("source_dest_check", sa.Boolean(), nullable=False),
         sa.Column("wants_public_ip", sa.Boolean(), nullable=False),
+        sa.Column("announced", sa.String(length=15), nullable=True),
         sa.Column("description", sa.String(length=255), nullable=False),
         sa.Column("created", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_interface")),
@@ -333,16 +336,24 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=40), nullable=False),
         sa.Column("cidr", sa.String(length=20), nullable=False),
+        sa.Column("vni", sa.BigInteger(), nullable=False),
         sa.Column("is_default", sa.Boolean(), nullable=False),
         sa.Column("dhcp_options", sa.String(length=40), nullable=False),
         sa.Column("dns_support", sa.Boolean(), nullable=False),
         sa.Column("dns_hostnames", sa.Boolean(), nullable=False),
         sa.Column("created", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_vpc")),
+        sa.UniqueConstraint("vni", name=op.f("uq_vpc_vni")),
     )
     with op.batch_alter_table("vpc", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_vpc_account"), ["account"], unique=False)
 
+    op.create_table(
+        "vpc_host",
+        sa.Column("vpc", sa.String(length=40), nullable=False),
+        sa.Column("host", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("vpc", "host", name=op.f("pk_vpc_host")),
+    )
     op.create_table(
         "work",
         sa.Column("kind", sa.String(length=20), nullable=False),
@@ -364,6 +375,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_work_due"))
 
     op.drop_table("work")
+    op.drop_table("vpc_host")
     with op.batch_alter_table("vpc", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_vpc_account"))
 
