@@ -13,7 +13,7 @@ compile := $(uv) pip compile --quiet --universal --python-version 3.11 --generat
 
 # Quick suites first, so that a plain mistake is heard of within seconds; a new directory of tests runs at the end.
 with_tests := $(filter-out tests/support,$(patsubst %/,%,$(sort $(dir $(wildcard tests/*/*.py)))))
-ordered := $(filter $(with_tests),$(addprefix tests/,unit api contract crash clients system))
+ordered := $(filter $(with_tests),$(addprefix tests/,unit api contract crash clients system lab))
 suites := $(ordered) $(filter-out $(ordered),$(with_tests))
 typed := $(suites) $(if $(wildcard bench/*.py),bench) $(wildcard tools/*.py) tools/install
 

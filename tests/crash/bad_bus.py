@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
 
 import msgspec
+from support.between import Between
 
-from cumulet.bus.contract import Bus, Serve
+from cumulet.bus.contract import Bus
 from cumulet.bus.remote import Answer
 from cumulet.lib.errors import Unreachable
 
@@ -16,21 +16,15 @@ SHARE = 0.12
 """Of the questions, for each kind of harm."""
 
 
-class BadBus:
+class BadBus(Between):
     """Harms questions on their way to `bus` while `bad`; counts each kind of harm."""
 
     def __init__(self, bus: Bus, seed: int) -> None:
+        super().__init__(bus)
         self.bad = True
         self.harm: Counter[str] = Counter()
-        self._bus = bus
         self._random = random.Random(seed)
         self._old: list[tuple[str, bytes]] = []
-
-    def start(self) -> None:
-        self._bus.start()
-
-    def stop(self) -> None:
-        self._bus.stop()
 
     def call(self, topic: str, message: bytes, timeout: float = 30.0) -> bytes:
         if not self.bad:
@@ -50,18 +44,6 @@ class BadBus:
             return self._bus.call(topic, message, timeout)
         self._old.append((topic, message))
         return answer
-
-    def serve(self, topic: str, answer: Serve) -> None:
-        self._bus.serve(topic, answer)
-
-    def leave(self, topic: str) -> None:
-        self._bus.leave(topic)
-
-    def hint(self, kind: str, id: str) -> None:
-        self._bus.hint(kind, id)
-
-    def on_hint(self, listen: Callable[[str, str], None]) -> None:
-        self._bus.on_hint(listen)
 
     def _lost(self, what: str, topic: str) -> Unreachable:
         self.harm[f"lost {what}"] += 1

@@ -13,7 +13,14 @@ from cumulet.services import Cloud
 
 def config(directory: Path) -> Config:
     """The settings of the killed and of those who look at what they leave."""
-    return Config(state_dir=directory, drivers="fake", test=True, host_name="h1", vcpu_overcommit=100.0)
+    return Config(
+        state_dir=directory,
+        drivers="fake",
+        test=True,
+        host_name="h1",
+        tunnel_address="192.0.2.1",
+        vcpu_overcommit=100.0,
+    )
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ import pytest
 from crash.afterwards import check
 from crash.lives import allocate, associate, launch, launch_beside
 from crash.site import Site
+from support.between import Between
 
-from cumulet.bus.contract import Bus, Serve
+from cumulet.bus.contract import Bus
 from cumulet.lib.errors import Unreachable
 from cumulet.model import subnet, vpc_host, work
 from cumulet.model.explanation import explain
@@ -31,25 +32,6 @@ def guests(site: Site) -> list[str]:
     found = [launch(site), launch_beside(site)]
     site.settle()
     return found
-
-
-class Between:
-    """A bus in front of another one."""
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-
-    def call(self, topic: str, message: bytes, timeout: float = 30.0) -> bytes:
-        return self._bus.call(topic, message, timeout)
-
-    def serve(self, topic: str, answer: Serve) -> None:
-        self._bus.serve(topic, answer)
-
-    def hint(self, kind: str, id: str) -> None:
-        self._bus.hint(kind, id)
-
-    def on_hint(self, listen: Callable[[str, str], None]) -> None:
-        self._bus.on_hint(listen)
 
 
 class Listening(Between):

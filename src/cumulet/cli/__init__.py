@@ -70,6 +70,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
         "service": "services_list:service",
         "host": "hosts:host",
         "join": "joining:join",
+        "lab": "laboratory:lab",
         "explain": "explain:explain",
         "config": "config_show:config",
         "db": "database:db",

@@ -60,6 +60,7 @@ def plug(host: str, number: int) -> None:
         f"addr add 192.0.2.{10 + number}/24 dev pub0",
         "link set pub0 up",
         f"route add default via {WORLD_ADDRESS}",
+        f"route add {POOL} dev pub0",
     )
 
 

@@ -1,0 +1,145 @@
+"""Two hosts with real guests, PostgreSQL and RabbitMQ: guests reach each other, and whatever dies, nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cumulet.demo.process import client, ssh, until
+from cumulet.lab.lab import Laboratory
+from cumulet.lib.errors import Failure
+from cumulet.lib.private_host import SCRATCH_VARIABLE
+
+pytestmark = pytest.mark.private_host
+
+
+class Lab:
+    """The laboratory, and somebody who uses it."""
+
+    def __init__(self, tiny_image: Path) -> None:
+        self.laboratory = Laboratory(Path(os.environ[SCRATCH_VARIABLE]) / "lab", 2)
+        try:
+            self.laboratory.start()
+            shutil.copytree(tiny_image, self.laboratory.controller.state / "tiny", dirs_exist_ok=True)
+            self.laboratory.ask("image", "build-tiny")
+            self.ec2: Any = client(self.laboratory.environ())
+            self.key = self.laboratory.directory / "test.pem"
+            self.key.touch(mode=0o600)
+            self.key.write_text(self.ec2.create_key_pair(KeyName="test", KeyType="ed25519")["KeyMaterial"])
+        except BaseException:
+            self.laboratory.stop()
+            raise
+        for protocol, low, high in (("tcp", 22, 22), ("icmp", -1, -1)):
+            self.ec2.authorize_security_group_ingress(
+                GroupName="default", IpProtocol=protocol, FromPort=low, ToPort=high, CidrIp="0.0.0.0/0"
+            )
+
+    def run(self, zone: str) -> str:
+        image = self.ec2.describe_images()["Images"][0]["ImageId"]
+        kind = {"ImageId": image, "InstanceType": "m1.tiny", "KeyName": "test", "MinCount": 1, "MaxCount": 1}
+        made = self.ec2.run_instances(**kind, Placement={"AvailabilityZone": zone})
+        return str(made["Instances"][0]["InstanceId"])
+
+    def look(self, id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]
+        return found
+
+    def wait(self, id: str, state: str, seconds: float = 90) -> None:
+        until(lambda: self.look(id)["State"]["Name"] == state, seconds, f"{id} to be {state}")
+
+    def shell(self, id: str, command: str) -> str:
+        return ssh(self.key, self.look(id)["PublicIpAddress"], command)
+
+    def answers(self, id: str) -> bool:
+        try:
+            return self.shell(id, "echo here") == "here\n"
+        except Failure:
+            return False
+
+    def wait_for_ssh(self, id: str, seconds: float = 90) -> None:
+        until(lambda: self.answers(id), seconds, f"{id} to answer SSH")
+
+    def boot(self, id: str) -> str:
+        """Another one after each start of the guest."""
+        return self.shell(id, "cat /proc/sys/kernel/random/boot_id")
+
+
+@pytest.fixture(scope="module")
+def lab(tiny_image: Path) -> Iterator[Lab]:
+    made = Lab(tiny_image)
+    yield made
+    made.laboratory.stop()
+
+
+@pytest.fixture(scope="module")
+def guests(lab: Lab) -> list[str]:
+    """One on each host, answering."""
+    found = [lab.run("us-east-1a"), lab.run("us-east-1b")]
+    for id in found:
+        lab.wait(id, "running")
+    for id in found:
+        lab.wait_for_ssh(id)
+    return found
+
+
+def test_guests_on_two_hosts_reach_each_other_at_full_size(lab: Lab, guests: list[str]) -> None:
+    there = lab.look(guests[1])
+    for address in (there["PrivateIpAddress"], there["PublicIpAddress"]):
+        assert "2 packets received" in lab.shell(guests[0], f"ping -c 2 -W 5 -s 1400 {address}")
+    assert "mtu 1450" in lab.shell(guests[0], "ip link show eth0")
+
+
+def test_killing_agents_and_control_plane_disturbs_no_guest(lab: Lab, guests: list[str]) -> None:
+    before = [lab.boot(id) for id in guests]
+    addresses = [lab.look(id)["PublicIpAddress"] for id in guests]
+    lab.laboratory.rabbitmq.stop()
+    for address in addresses:
+        assert ssh(lab.key, address, "imds /latest/meta-data/instance-id").strip() in guests
+    for machine in (*lab.laboratory.hosts.values(), lab.laboratory.controller):
+        machine.kill_cumulet()
+    lab.laboratory.rabbitmq.start()
+    until(lambda: lab.laboratory.alive() >= {"compute.h1", "compute.h2"}, 90, "the hosts to be heard again")
+    assert [lab.boot(id) for id in guests] == before
+    id = lab.run("us-east-1a")
+    lab.wait(id, "running")
+    lab.ec2.terminate_instances(InstanceIds=[id])
+    lab.wait(id, "terminated")
+
+
+def test_what_is_asked_for_while_a_host_is_cut_off_comes_true_when_it_is_back(lab: Lab, guests: list[str]) -> None:
+    host, before = lab.laboratory.hosts["h2"], lab.boot(guests[1])
+    host.cut()
+    try:
+        until(lambda: "compute.h2" not in lab.laboratory.alive(), 60, "the host to be missed")
+        assert lab.boot(guests[1]) == before, "a guest of a host that is cut off goes on"
+        lab.ec2.reboot_instances(InstanceIds=[guests[1]])
+        refused = lab.run("us-east-1b")
+        lab.wait(refused, "terminated")
+        assert lab.look(refused)["StateReason"]["Code"] == "Server.InsufficientInstanceCapacity"
+    finally:
+        host.heal()
+    until(lambda: lab.answers(guests[1]) and lab.boot(guests[1]) != before, 120, "the guest to be rebooted")
+
+
+def test_a_host_that_lost_its_power_brings_its_guests_back(lab: Lab, guests: list[str]) -> None:
+    before = lab.boot(guests[1])
+    lab.laboratory.hosts["h2"].kill()
+    until(lambda: not lab.answers(guests[1]), 30, "the guest to be gone")
+    assert lab.answers(guests[0])
+    lab.laboratory.hosts["h2"].start()
+    lab.wait_for_ssh(guests[1], 120)
+    assert lab.boot(guests[1]) != before
+    assert lab.look(guests[1])["State"]["Name"] == "running"
+
+
+def test_nothing_is_left_of_all_that(lab: Lab, guests: list[str]) -> None:
+    lab.ec2.terminate_instances(InstanceIds=guests)
+    for id in guests:
+        lab.wait(id, "terminated")
+    disks = [path.name for host in lab.laboratory.hosts.values() for path in (host.state / "volumes").glob("vol-*")]
+    assert disks == []
