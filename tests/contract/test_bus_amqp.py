@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import threading
 import time
 import traceback
@@ -20,7 +22,6 @@ from support.rabbitmq import VirtualHost, certify
 from cumulet.bus.amqp import AmqpBus
 from cumulet.bus.contract import Bus
 from cumulet.bus.serving import THREADS
-from cumulet.lib import log
 from cumulet.lib.errors import Failure, Unreachable
 
 
@@ -208,18 +209,29 @@ def test_it_speaks_tls_with_a_broker_that_its_authority_vouches_for(vhost: Virtu
         assert bus.call(TOPIC, b"one", PATIENCE) == b"heard one"
 
 
+@pytest.fixture
+def said() -> Iterator[io.StringIO]:
+    """All that is logged."""
+    text, root = io.StringIO(), logging.getLogger("cumulet")
+    handler, level = logging.StreamHandler(text), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield text
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
 @pytest.mark.parametrize("of", ["the system", "another authority"])
 def test_it_tells_no_password_to_a_broker_that_nobody_vouches_for(
-    vhost: VirtualHost, tmp_path: Path, of: str, capfd: pytest.CaptureFixture[str]
+    vhost: VirtualHost, tmp_path: Path, of: str, said: io.StringIO
 ) -> None:
-    log.start("debug")
     certify(tmp_path)
     bus = AmqpBus(over_tls(vhost), "" if of == "the system" else str(tmp_path / "ca.pem"))
     bus.start()
     with pytest.raises(Unreachable):
         bus.call(TOPIC, b"one", PATIENCE)
     bus.stop()
-    assert "certificate verify failed" in capfd.readouterr().err
+    assert "certificate verify failed" in said.getvalue()
 
 
 def over_tls(vhost: VirtualHost) -> str:
@@ -227,8 +239,9 @@ def over_tls(vhost: VirtualHost) -> str:
     return vhost.url.replace("amqp:", "amqps:").replace(plain, encrypted)
 
 
-def test_the_password_is_shown_nowhere(vhost: VirtualHost, capfd: pytest.CaptureFixture[str]) -> None:
-    log.start("debug")
+def test_the_password_is_shown_nowhere(
+    vhost: VirtualHost, said: io.StringIO, capfd: pytest.CaptureFixture[str]
+) -> None:
     wrong = vhost.url.replace(f":{urlsplit(vhost.url).password}@", ":se-cret@")
     for url, why in ((wrong, "ACCESS_REFUSED"), (wrong.replace(str(vhost.rabbitmq.port), "1"), "Connect call failed")):
         bus = AmqpBus(url)
@@ -236,10 +249,10 @@ def test_the_password_is_shown_nowhere(vhost: VirtualHost, capfd: pytest.Capture
         with pytest.raises(Unreachable) as refused:
             bus.call(TOPIC, b"one", PATIENCE)
         bus.stop()
-        said = capfd.readouterr().err
-        assert why in said
-        assert "se-cret" not in said + "".join(traceback.format_exception(refused.value))
-        assert f"{vhost.user}:***@127.0.0.1" in said
+        assert why in said.getvalue()
+        assert f"{vhost.user}:***@127.0.0.1" in said.getvalue()
+        everything = [said.getvalue(), *capfd.readouterr(), *traceback.format_exception(refused.value)]
+        assert "se-cret" not in "".join(everything)
 
 
 @pytest.mark.parametrize("url", ["http://u:se-cret@h/", "amqps://h/", "amqps://u:se-cret@h:x/", "amqp://u:se-cret@[/"])

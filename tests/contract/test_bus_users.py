@@ -220,7 +220,7 @@ def test_it_has_no_heart_but_its_own(vhost: VirtualHost, tmp_path: Path) -> None
     try:
         with connected(vhost.host("h1")) as bus:
             assert beats(bus, "h1")
-            with pytest.raises(Failure, match="host-h1 may not send the heartbeat of h2"):
+            with pytest.raises(Failure, match="host-h1 may not report for h2"):
                 beats(bus, "h2")
         with cloud.database.read() as tx:
             assert [row.name for row in host.all(tx)] == ["h1"]

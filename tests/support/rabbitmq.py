@@ -13,11 +13,9 @@ import ipaddress
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,6 +62,7 @@ class RabbitMQ:
         self.directory = directory
         self.port, self.tls_port, self.management_port, *inner = _free_ports(5)
         self.ca_file = directory / "ca.pem"
+        self._output = directory / "output"
         self._process: subprocess.Popen[bytes] | None = None
         self._environ = self._configure(*inner)
 
@@ -96,7 +95,7 @@ class RabbitMQ:
     def start(self) -> None:
         """Returns when it answers."""
         inside = ["unshare", "--kill-child", "--pid", "--fork", "--mount-proc", "--", SERVER]
-        with (self.directory / "output").open("ab") as output:
+        with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *inside],
                 env=self._environ,
@@ -109,13 +108,13 @@ class RabbitMQ:
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                raise RuntimeError(f"RabbitMQ does not start: {(self.directory / 'output').read_text()[-2000:]}")
+                raise RuntimeError(f"RabbitMQ does not start: {self._output.read_text()[-2000:]}")
             time.sleep(0.1)
 
     def _answers(self) -> bool:
-        """Whether its last part, the management, does."""
+        """Whether it says that it is complete (its management is there a little earlier), and its management does."""
         try:
-            return self.look("/")[0] == 200
+            return "... completed" in self._output.read_text() and self.look("/api/whoami")[0] == 200
         except (OSError, http.client.HTTPException):
             return False
 
@@ -206,16 +205,14 @@ def _free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def rabbitmq() -> Iterator[RabbitMQ]:
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """The broker of this run of the tests."""
-    directory = Path(tempfile.mkdtemp(prefix="cumulet-rabbitmq-"))
-    broker = RabbitMQ(directory)
+    broker = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
     try:
         broker.start()
         yield broker
     finally:
         broker.kill()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture
