@@ -14,7 +14,7 @@ from cumulet.drivers.fake_world import FakeWorld
 from cumulet.lib import ids
 from cumulet.lib.errors import CumuletError, Failure
 from cumulet.lib.log import Log
-from cumulet.model import Tx, account, bootstrap, image, join_ticket, tables, work
+from cumulet.model import Tx, account, bootstrap, host, image, join_ticket, tables, work
 from cumulet.model.explanation import ROLE_OF, explain
 from cumulet.services import Cloud
 
@@ -119,6 +119,7 @@ def _empty(tx: Tx) -> None:
         if table.name not in KEPT:
             tx.change(table.delete())
     tx.change(work.work.delete().where(work.work.c.kind.not_in(KEPT_WORK)))
+    host.forget_promises(tx)
     rows = tx.all(sa.select(image.image).order_by(image.image.c.created, image.image.c.id))
     first = {row.image_file: row.id for row in reversed(rows)}
     tx.change(image.image.delete().where(image.image.c.id.not_in(list(first.values()))))

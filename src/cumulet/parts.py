@@ -27,10 +27,11 @@ OnChange = Callable[[str], None]
 
 
 class Part(NamedTuple):
-    """A role's driver, and its read-only questions."""
+    """A role's driver, its read-only questions, and what its host says of itself for placement."""
 
     driver: Driver
     questions: dict[str, Question]
+    facts: dict[str, list[str]] = {}
 
 
 def drivers(config: Config, on_change: OnChange, clock: Clock | None = None) -> dict[str, Part]:
@@ -56,7 +57,11 @@ def fake_drivers(
     store = FakeWorld(image_directory) if image_directory else world
     hypervisor, images = FakeHypervisor(world, on_change, clock=clock), FakeImages(store)
     return {
-        "compute": Part(hypervisor, {"console": hypervisor.console}),
+        "compute": Part(
+            hypervisor,
+            {"console": hypervisor.console},
+            {"architectures": ["x86_64"], "boots": ["bios", "kernel", "uefi"]},
+        ),
         "network": Part(FakeNetwork(world), {}),
         "volume": Part(FakeVolumes(world, store), {}),
         "image": Part(images, {"facts": images.facts}),
@@ -67,6 +72,7 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
     """Drivers of libvirt, of the kernel's network, and of directories below the state directory."""
     from cumulet.agent.metadata import MetadataServer
     from cumulet.drivers.hypervisor.domain_xml import Directories, Emulation
+    from cumulet.drivers.hypervisor.firmware import boots
     from cumulet.drivers.hypervisor.libvirt import LibvirtHypervisor
     from cumulet.drivers.image.directory import DirectoryImages
     from cumulet.drivers.image.inspect import Limits
@@ -95,7 +101,7 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
         domain="ec2.internal" if config.region == "us-east-1" else f"{config.region}.compute.internal",
     )
     return {
-        "compute": Part(hypervisor, {"console": hypervisor.console}),
+        "compute": Part(hypervisor, {"console": hypervisor.console}, {"architectures": ["x86_64"], "boots": boots()}),
         "network": Part(LinuxNetwork(settings, MetadataServer(state / "metadata")), {}),
         "volume": Part(DirectoryVolumes(directories.volumes, directories.images), {}),
         "image": Part(images, {"facts": lambda id: msgspec.json.encode(images.facts(id))}),

@@ -17,7 +17,7 @@ from cumulet.lib.clock import Clock
 from cumulet.lib.config import AGENTS, Config
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
-from cumulet.model import Database, Tx, account, bootstrap, host, image, instance, migrate, vpc_host, work
+from cumulet.model import Database, Tx, account, bootstrap, capacity, host, image, instance, migrate, vpc_host, work
 from cumulet.parts import Part, drivers, guest_mtu
 
 log = Log("services")
@@ -41,6 +41,8 @@ class Host:
         for agent in self.agents.values():
             agent.serve(bus)
         self.heartbeat = heartbeat
+        if "compute" in self.agents:
+            heartbeat.facts = {**parts["compute"].facts, "attributes": config.host_attributes}
         self._recovery = Recovery(list(self.agents.values()))
 
     def start(self) -> None:
@@ -188,7 +190,7 @@ def prepare(database: Database, config: Config) -> None:
     migrate.upgrade(database, quick=config.test)
     with database.write() as tx:
         if account.named(tx, config.account) is None:
-            first = bootstrap.create_account(tx, config, config.account)
+            first = bootstrap.create_account(tx, config, config.account, administrator=True)
             if config.drivers == "fake":
                 values = {"name": "cumulet-tiny", "location": "cumulet/tiny", "source": "/", "declared": "kernel"}
                 image.take_in(tx, {**values, "account": first.id, "public": True})
@@ -211,7 +213,11 @@ def describe(tx: Tx, beat: Beat) -> None:
     values = {"zones": beat.zones, "vcpus": beat.vcpus, "memory_mib": beat.memory_mib, "disk_gib": beat.disk_gib}
     network = {"address": beat.address, "guest_mtu": beat.guest_mtu}
     known = host.find(tx, beat.host)
-    host.describe(tx, beat.host, {**values, **network, "facts": beat.facts})
+    # the roles of a machine may be several processes: only the one that runs guests knows what guests it can run
+    facts = {"facts": beat.facts} if "compute" in beat.roles else {}
+    host.describe(tx, beat.host, {**values, **network, **facts})
+    if known is None:
+        capacity.recount(tx, beat.host)
     if known is not None and known.address != beat.address:
         vpc_host.wake_of_host(tx, beat.host)
 

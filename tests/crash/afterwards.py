@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from crash.site import Site
 
 from cumulet.drivers.specs import tap_name
-from cumulet.model import Tx, address, group, image, instance, interface, volume, vpc, vpc_host, work
+from cumulet.model import Tx, address, capacity, group, image, instance, interface, volume, vpc, vpc_host, work
+from cumulet.model.capacity import NOTHING
 
 
 def check(site: Site, states: dict[str, str]) -> None:
@@ -41,12 +42,15 @@ def _guests(site: Site, host: str, rows: list[Any]) -> None:
 
 
 def _capacity(tx: Tx, rows: list[Any]) -> None:
-    promised: dict[str, tuple[int, int]] = {}
-    for row in rows:
-        if row.state == "running":
-            vcpus, memory = promised.get(row.host, (0, 0))
-            promised[row.host] = vcpus + row.vcpus, memory + row.memory_mib
-    assert instance.used(tx) == promised
+    """What is counted on a host is what its running guests and its disks need, and what their claims say."""
+    running = [row for row in rows if row.state == "running"]
+    assert {row.id for row in rows if row.claimed} == {row.id for row in running}
+    promised = capacity.promised(tx)
+    for host, counted in capacity.counted(tx).items():
+        here = [row for row in running if row.host == host]
+        sizes = tx.connection.scalars(sa.select(volume.volume.c.size_gib).where(volume.volume.c.host == host))
+        assert counted == (sum(row.vcpus for row in here), sum(row.memory_mib for row in here), sum(sizes))
+        assert counted == promised.get(host, NOTHING)
 
 
 def _interfaces(tx: Tx, site: Site, host: str, rows: list[Any]) -> None:

@@ -12,7 +12,20 @@ from crash.site import ZONES, Site
 
 from cumulet.lib import ids
 from cumulet.lib.config import Config
-from cumulet.model import Database, Tx, address, group, image, instance, interface, subnet, volume, work
+from cumulet.model import (
+    Database,
+    Tx,
+    address,
+    group,
+    host,
+    image,
+    instance,
+    interface,
+    placement_group,
+    subnet,
+    volume,
+    work,
+)
 
 
 class Place(Protocol):
@@ -28,10 +41,12 @@ class Place(Protocol):
     def image(self) -> str: ...
 
 
-def launch(site: Place, *, groups: list[str] | None = None, behavior: str = "stop", zone: str | None = None) -> str:
+def launch(
+    site: Place, *, groups: list[str] | None = None, behavior: str = "stop", vcpus: int = 1, zone: str | None = None
+) -> str:
     """One instance of the first image in the default subnet, of this zone or the first one; gives its id."""
     with site.database.write() as tx:
-        return launch_in(tx, site, groups=groups, behavior=behavior, zone=zone)
+        return launch_in(tx, site, groups=groups, behavior=behavior, vcpus=vcpus, zone=zone)
 
 
 def launch_in(
@@ -61,6 +76,28 @@ def launch_in(
 def default_group(tx: Tx, site: Place) -> str:
     """The default group of the default VPC."""
     return next(str(row.id) for row in group.of_account(tx, site.account) if row.name == "default")
+
+
+def set_enabled(site: Place, enabled: bool) -> None:
+    with site.database.write() as tx:
+        host.set_enabled(tx, "h1", enabled)
+
+
+def create_placement_group(site: Place) -> str:
+    """A group whose instances are to be on different hosts."""
+    id = ids.new("placement_group")
+    with site.database.write() as tx:
+        values: dict[str, object] = {"id": id, "account": site.account, "name": id, "strategy": "spread"}
+        placement_group.add(tx, {**values, "spread_level": "host"})
+    return id
+
+
+def launch_apart(site: Place, together: str) -> str:
+    """One instance of a placement group."""
+    with site.database.write() as tx:
+        id = launch_in(tx, site)
+        instance.move(tx, id, {}, placement_group=together)
+    return id
 
 
 def terminate(site: Place, id: str) -> None:
@@ -179,6 +216,9 @@ def deregister(site: Place, id: str) -> None:
         work.wake(tx, "image_file", row.image_file)
 
 
+MORE_THAN_THERE_IS = 10**6
+
+
 class Life(NamedTuple):
     """`act` gets what `prepare` gave: the instances (and others) it is about; `states` are theirs afterwards."""
 
@@ -186,6 +226,8 @@ class Life(NamedTuple):
     prepare: Callable[[Site], list[str]]
     act: Callable[[Site, list[str]], object]
     states: list[str]
+    alone: bool = False
+    """What happens to the host, and so to all of its instances."""
 
 
 def _running(site: Site) -> list[str]:
@@ -221,7 +263,10 @@ def _leave_and_delete(site: Site, found: list[str]) -> None:
 
 def launch_beside(site: Site) -> str:
     """One instance on the second host; gives its id."""
-    return launch(site, zone=ZONES[1])
+    with site.database.write() as tx:
+        id = launch_in(tx, site, zone=ZONES[1])
+        instance.move(tx, id, {}, wanted_host="h2")
+    return id
 
 
 def _on_two_hosts(site: Site) -> list[str]:
@@ -241,6 +286,28 @@ def _with_address_and_two_hosts(site: Site) -> list[str]:
 def _other_host_reboots(site: Site, found: list[str]) -> None:
     site.worlds["h2"].reboot()
     site.start_again()
+
+
+def _launch_on_disabled(site: Site, found: list[str]) -> None:
+    set_enabled(site, False)
+    found.append(launch(site))
+
+
+def _start_on_disabled(site: Site, found: list[str]) -> None:
+    set_enabled(site, False)
+    start(site, found[0])
+
+
+def _spread(site: Site) -> list[str]:
+    together = create_placement_group(site)
+    return [launch_apart(site, together), together]
+
+
+def _outgrow(site: Site, found: list[str]) -> None:
+    """It has become larger than its host while it was stopped."""
+    with site.database.write() as tx:
+        instance.move(tx, found[0], {"state": "stopped"}, vcpus=MORE_THAN_THERE_IS)
+    start(site, found[0])
 
 
 def _host_reboots(site: Site, found: list[str]) -> None:
@@ -281,7 +348,22 @@ LIVES = [
         lambda site, found: deregister(site, found.pop(0)),
         [],
     ),
-    Life("host reboots", _running, _host_reboots, ["running"]),
+    Life(
+        "no room",
+        lambda site: [],
+        lambda site, found: found.append(launch(site, vcpus=MORE_THAN_THERE_IS)),
+        ["terminated"],
+    ),
+    Life("no room to start", _stopped, _outgrow, ["stopped"]),
+    Life("launch on a disabled host", lambda site: [], _launch_on_disabled, ["terminated"], alone=True),
+    Life("start on a disabled host", _stopped, _start_on_disabled, ["running"], alone=True),
+    Life(
+        "apart",
+        _spread,
+        lambda site, found: found.insert(1, launch_apart(site, found[1])),
+        ["running", "terminated"],
+    ),
+    Life("host reboots", _running, _host_reboots, ["running"], alone=True),
     Life("join a host", _running, lambda site, found: found.append(launch_beside(site)), ["running"] * 2),
     Life("leave a host", _on_two_hosts, lambda site, found: terminate(site, found[0]), ["terminated", "running"]),
     Life(
@@ -297,6 +379,6 @@ LIVES = [
         ["running"] * 2,
     ),
     Life("host's address changes", _on_two_hosts, lambda site, found: site.renumber("192.0.2.22"), ["running"] * 2),
-    Life("other host reboots", _on_two_hosts, _other_host_reboots, ["running"] * 2),
+    Life("other host reboots", _on_two_hosts, _other_host_reboots, ["running"] * 2, alone=True),
 ]
 """One line for each kind of life; the subjects that are instances come first."""

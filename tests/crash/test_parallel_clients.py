@@ -20,7 +20,8 @@ from crash.site import Site
 
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Refusal
-from cumulet.model import Database, Tx, account, address, image, instance, interface
+from cumulet.model import Database, Tx, account, address, capacity, image, instance, interface
+from cumulet.model.capacity import NOTHING
 from cumulet.services import Cloud
 
 CLIENTS = 50
@@ -144,10 +145,12 @@ def watch(small: Small) -> None:
 
 
 def wrong(tx: Tx, small: Small) -> list[str]:
-    vcpus = sum(used for used, _ in instance.used(tx).values())
+    counted, promised = capacity.counted(tx)["h1"], capacity.promised(tx).get("h1", NOTHING)
+    vcpus = counted.vcpus
     living = instance.count_living(tx, small.account)
     guests = [name for name in small.cloud.parts["compute"].driver.observe() if name.state != "off"]
     found = [f"{vcpus} vCPUs promised"] if vcpus > VCPUS else []
+    found += [f"{counted} counted, {promised} promised"] if counted != promised else []
     found += [f"{len(guests)} guests"] if len(guests) > VCPUS else []
     found += [f"{living} instances"] if living > QUOTA else []
     return found + wrong_addresses(tx.all(sa.select(address.address)), tx.all(sa.select(interface.interface)))

@@ -9,6 +9,7 @@ import pytest
 
 from cumulet.lib.config import MEANINGS, Config, load
 from cumulet.lib.errors import Failure
+from cumulet.lib.instance_types import catalogue
 from cumulet.parts import guest_mtu
 
 
@@ -33,6 +34,18 @@ def test_lists_come_from_the_environment_with_commas() -> None:
     config, _ = load(None, {}, {"CUMULET_ZONES": "a,b,c", "CUMULET_PUBLIC_POOL": "192.0.2.0/28"})
     assert config.zone_names() == ["a", "b", "c"]
     assert config.public_pool == ["192.0.2.0/28"]
+
+
+def test_tables_come_from_the_environment_with_equals_signs() -> None:
+    config, _ = load(None, {}, {"CUMULET_HOST_ATTRIBUTES": "rack=r1,ssd=true"})
+    assert config.host_attributes == {"rack": "r1", "ssd": "true"}
+
+
+def test_an_instance_type_may_require_attributes_of_its_host(tmp_path: Path) -> None:
+    file = tmp_path / "cumulet.toml"
+    file.write_text('[instance_types."i1.large"]\nvcpus = 2\nmemory_mib = 8192\nrequires = {ssd = "true"}\n')
+    config, _ = load(file, {}, {})
+    assert catalogue(config)["i1.large"].requires == {"ssd": "true"}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +73,8 @@ def test_lists_come_from_the_environment_with_commas() -> None:
         ({"state_dir": 3}, "state_dir is 3; it must be a path"),
         ({"instance_types": {"x": {"vcpus": 2}}}, "instance_types is {'x': {'vcpus': 2}}; it must be a table of names"),
         ({"instance_types": {"x": {"vcpus": 0, "memory_mib": 1}}}, "it must be vcpus and memory_mib of at least 1"),
+        ({"placement_policy": "pile"}, "placement_policy is 'pile'; it must be one of spread, pack"),
+        ({"host_attributes": {"rack": 1}}, "host_attributes is {'rack': 1}; it must be"),
     ],
 )
 def test_a_mistake_is_named_with_key_and_value_and_what_is_right(overrides: dict[str, Any], said: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from cumulet.control import placement
+from cumulet.control import placing
 from cumulet.drivers.specs import DiskSpec, InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Seen
-from cumulet.model import Tx, address, group, host, instance, interface, volume, work
+from cumulet.model import Tx, address, capacity, group, host, instance, interface, volume, work
 from cumulet.model.database import Row
 
 log = Log("instance")
@@ -37,7 +37,7 @@ def reconcile(run: Run, id: str) -> None:
 def launch(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int) -> None:
     """Placed, its disks there, its taps made, started paused, its taps plugged, resumed."""
     if not row.claimed:
-        placement.place(run, row)
+        placing.place(run, row)
         raise Later(AWAIT_SECONDS, "its disks and taps are being made")
     _await([disk.id for disk in disks if disk.state != "ready"] + [nic.id for nic in nics if nic.reached < nic.wanted])
     compute = run.driver("compute", row.host)
@@ -166,7 +166,8 @@ def halt(run: Run, row: Row, nics: list[Row]) -> None:
         for nic in nics:
             address.release_automatic(tx, nic.id)
         expected = {"desired": "stopped", "state": ["stopping", "stopped", "pending", "running"]}
-        instance.move(tx, row.id, expected, state="stopped", claimed=False)
+        if instance.move(tx, row.id, expected, state="stopped"):
+            capacity.release_instance(tx, row.id)
 
 
 def _unplug(run: Run, row: Row, nics: list[Row]) -> None:
@@ -188,7 +189,8 @@ def tear_down(run: Run, row: Row) -> None:
     if left:
         raise Later(AWAIT_SECONDS, f"waiting for {', '.join(left)}")
     with run.write() as tx:
-        values = {"state": "terminated", "claimed": False, "host": None, "ended": tx.now}
+        capacity.release_instance(tx, row.id)
+        values = {"state": "terminated", "host": None, "ended": tx.now}
         instance.move(tx, row.id, {"desired": "terminated", "state": "shutting-down"}, **values)
     log.info("terminated", instance=row.id)
 
@@ -230,7 +232,7 @@ def refuse(tx: Tx, id: str, code: str, message: str) -> None:
     row = instance.find(tx, id)
     if row is None or row.desired != "running":
         return
-    first = row.launched == row.created
+    first = row.generation == 1
     instance.move(
         tx,
         id,

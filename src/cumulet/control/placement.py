@@ -1,99 +1,245 @@
-"""Where an instance runs: a pure choice among hosts, and a commit that holds only if it still fits."""
+"""Where an instance runs: a pure choice among the hosts that are known, and for each host why it was not chosen.
+
+What may bar a host is the list `FILTERS`; among the hosts that pass, `placement_policy` orders: `spread` takes the one
+with most memory left, `pack` the one with least that suffices.
+"""
 
 from __future__ import annotations
 
+import heapq
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice, takewhile
 from typing import NamedTuple
 
-from cumulet.engine.engine import Run
-from cumulet.lib.config import Config
-from cumulet.lib.errors import Impossible, Later
-from cumulet.lib.log import Log
-from cumulet.model import Tx, address, group, host, instance, interface, volume, vpc_host, work
-from cumulet.model.database import Row
+from cumulet.control.fleet import Fleet, Host, Shelf
+from cumulet.model.capacity import NOTHING, Amount
 
-log = Log("placement")
+FEW = 4
+"""So many hosts are chosen: the best, and others in case that somebody is quicker there."""
+NOBODY: frozenset[str] = frozenset()
 
 
-class Room(NamedTuple):
-    """What a host has left to promise."""
+class Neighbours(NamedTuple):
+    """What the other instances of a placement group ask of the host, by the names of hosts and racks."""
 
-    name: str
-    zones: frozenset[str]
-    vcpus: float
-    memory_mib: float
-
-
-def choose(rooms: list[Room], zone: str, vcpus: int, memory_mib: int) -> str | None:
-    """The host of the zone with the most memory left, and enough of both; None where there is none."""
-    fitting = [room for room in rooms if zone in room.zones and room.vcpus >= vcpus and room.memory_mib >= memory_mib]
-    return max(fitting, key=lambda room: (room.memory_mib, room.vcpus, room.name)).name if fitting else None
+    near: frozenset[str] = NOBODY
+    """Hosts that come first."""
+    within_racks: frozenset[str] = NOBODY
+    """If there are any: no other racks."""
+    apart_hosts: frozenset[str] = NOBODY
+    apart_racks: frozenset[str] = NOBODY
+    by_rack: bool = False
+    """Only hosts whose rack is known."""
 
 
-def rooms(tx: Tx, config: Config) -> list[Room]:
-    """The hosts that can be used now, with what is left of them."""
-    used = instance.used(tx)
-    found = []
-    for row in host.usable(tx):
-        vcpus, memory = used.get(row.name, (0, 0))
-        left = row.vcpus * config.vcpu_overcommit - vcpus, row.memory_mib * config.memory_overcommit - memory
-        found.append(Room(row.name, frozenset(row.zones), *left))
+class Wish(NamedTuple):
+    """What an instance asks of its host."""
+
+    account: str
+    zone: str
+    wanted: Amount = NOTHING
+    type: str = ""
+    architecture: str = "x86_64"
+    boot: str = "bios"
+    requires: dict[str, str] = {}
+    tenancy: str = "default"
+    named: str = ""
+    """The one host that an administrator has asked for, disabled or dedicated though it may be."""
+    home: str = ""
+    """The host where its disks are: it runs there or nowhere, and what the host is otherwise does not matter."""
+    neighbours: Neighbours = Neighbours()
+
+
+class Choice(NamedTuple):
+    host: str
+    because: str
+
+
+class Filter(NamedTuple):
+    """`why_not` says what bars a host, or nothing; `title` is short, as in "3 disabled"."""
+
+    title: str
+    why_not: Callable[[Host, Wish], str]
+    shared: bool = False
+    """Whether the answer is the same for all the hosts of a shelf (`Fleet`)."""
+    at_home: bool = False
+    """Whether it bars also the host where the instance's disks are."""
+
+
+class Reason(NamedTuple):
+    """What bars a host: the filter's title, and in detail."""
+
+    title: str
+    text: str
+
+
+def choose(fleet: Fleet, wish: Wish, policy: str) -> list[Choice]:
+    """Hosts that would do, the best first and only a few; none if there is none."""
+    only = wish.home or wish.named
+    if only:
+        because = "its disks are here" if wish.home else "an administrator asked for this host"
+        return [Choice(only, because)] if only in fleet.hosts and not barred(fleet.hosts[only], wish) else []
+    known = [fleet.hosts[name] for name in wish.neighbours.near if name in fleet.hosts]
+    near = sorted((-host.left.memory_mib, host.name) for host in known if not barred(host, wish))
+    found = [Choice(name, "others of its placement group are here") for _, name in near[:FEW]]
+    if len(found) < FEW:
+        found += [_said(host, policy) for host in islice(_best(fleet, wish, policy), FEW)]
     return found
 
 
-def place(run: Run, row: Row) -> None:
-    """Write down where the instance runs, before anything is ordered there.
-
-    Raises `Impossible` Server.InsufficientInstanceCapacity when no host has room for it, and `Later` while
-    no host is heard at all.
-    """
-    with run.write() as tx:
-        free = rooms(tx, run.settings)
-        if row.host is not None:
-            free = [room for room in free if room.name == row.host]
-        if not free:
-            raise Later(1.0, f"no compute host is heard{f' as {row.host}' if row.host else ''}")
-        chosen = choose(free, row.zone, row.vcpus, row.memory_mib)
-        if chosen is None:
-            raise Impossible("Server.InsufficientInstanceCapacity", _why(free, row))
-        expected = {"desired": "running", "generation": row.generation, "claimed": False}
-        if not instance.move(tx, row.id, expected, host=chosen, claimed=True):
-            raise Later(0.0, "the instance has changed meanwhile")
-        _settle(tx, run, row, chosen)
-    log.info("placed", instance=row.id, host=chosen)
+def _said(host: Host, policy: str) -> Choice:
+    which = "most memory left" if policy == "spread" else "least memory left that suffices"
+    return Choice(host.name, f"{policy}: of the hosts that would do, it had {which}, {host.left.memory_mib:.10g} MiB")
 
 
-def _why(free: list[Room], row: Row) -> str:
-    best = max(free, key=lambda room: room.memory_mib)
-    return (
-        f"There is no host in {row.zone} with {row.vcpus} vCPUs and {row.memory_mib} MiB of memory left for a "
-        f"{row.type}; the one with most memory, {best.name}, has {best.vcpus:g} and {best.memory_mib:g}."
-    )
+def _best(fleet: Fleet, wish: Wish, policy: str) -> Iterator[Host]:
+    """The hosts that would do, the best first."""
+    shelves = [shelf for shelf in fleet.shelves.values() if _may_be_on(fleet.hosts[shelf[0][2]], wish)]
+    if policy == "pack":
+        ordered = heapq.merge(*(_upwards(shelf, wish.wanted.memory_mib) for shelf in shelves))
+    else:
+        ordered = heapq.merge(*(_downwards(shelf, wish.wanted.memory_mib) for shelf in shelves), reverse=True)
+    for _, _, name in ordered:
+        host = fleet.hosts[name]
+        if not any(filter.why_not(host, wish) for filter in _OWN):
+            yield host
 
 
-def _settle(tx: Tx, run: Run, row: Row, chosen: str) -> None:
-    """Its volumes and interfaces are there too, and are made now."""
-    volumes, nics = volume.volume, interface.interface
-    tx.change(volumes.update().where(volumes.c.instance == row.id, volumes.c.host.is_(None)).values(host=chosen))
-    for disk in volume.of_instance(tx, row.id):
-        if disk.state != "ready":
-            work.wake(tx, "volume", disk.id)
-    step = 2 * row.generation
-    tx.change(nics.update().where(nics.c.instance == row.id).values(host=chosen, wanted=step, reached=0))
-    for nic in interface.of_instance(tx, row.id):
-        _give_public_address(tx, run.settings, nic)
-        public = address.of_interface(tx, nic.id)
-        interface.announce(tx, nic.id, public.public_ip if public is not None else None)
-        work.wake(tx, "interface", nic.id)
-        group.wake_of_interface(tx, nic.id)
-        vpc_host.wake_vpc(tx, nic.vpc)
+def _may_be_on(example: Host, wish: Wish) -> bool:
+    return not any(filter.why_not(example, wish) for filter in _SHARED)
 
 
-def _give_public_address(tx: Tx, config: Config, nic: Row) -> None:
-    if nic.wants_public_ip and address.of_interface(tx, nic.id) is None:
-        values = {"account": nic.account, "interface": nic.id, "allocation": None}
-        if address.take(tx, config.public_pool, values) is None:
-            raise Impossible(
-                "Server.InsufficientAddressCapacity",
-                f"The pool of public addresses ({', '.join(config.public_pool)}) is used up; release one, or run "
-                "without a public address.",
-            )
+def _upwards(shelf: Shelf, least: float) -> Iterator[tuple[float, float, str]]:
+    return (shelf[index] for index in range(bisect_left(shelf, (least, 0.0, "")), len(shelf)))
+
+
+def _downwards(shelf: Shelf, least: float) -> Iterator[tuple[float, float, str]]:
+    return takewhile(lambda entry: entry[0] >= least, reversed(shelf))
+
+
+def barred(host: Host, wish: Wish) -> Reason | None:
+    """What bars the host from this instance first, in the order of `FILTERS`; None: it would do."""
+    at_home = host.name == wish.home
+    for filter in FILTERS:
+        if (filter.at_home or not at_home) and (text := filter.why_not(host, wish)):
+            return Reason(filter.title, text)
+    return None
+
+
+def reasons(fleet: Fleet, wish: Wish) -> dict[str, Reason]:
+    """What bars each host; those that would do are not in it."""
+    return {name: reason for name, host in fleet.hosts.items() if (reason := barred(host, wish)) is not None}
+
+
+def shortage(fleet: Fleet, wish: Wish, found: dict[str, Reason]) -> str:
+    """What was missing, for the user: how many hosts lack what, and how near the best has come."""
+    asked = f"There is no room for a {wish.type} ({_shown(wish.wanted)}) in {wish.zone}"
+    only = wish.home or wish.named
+    if only:
+        return f"{asked} on {only}: {found[only].text if only in found else 'there is no such host'}."
+    counted = Counter(reason.title for reason in found.values()).most_common()
+    said = ", ".join(f"{number} {title}" for title, number in counted)
+    short = [fleet.hosts[name] for name, reason in found.items() if reason.title in _SHORT]
+    best = max(short, key=lambda host: (host.left.memory_mib, host.left.vcpus), default=None)
+    nearest = f" Of those, {best.name} has most memory: {_shown(best.left)} left." if best is not None else ""
+    hosts = f"{len(fleet.hosts)} host{'s' if len(fleet.hosts) != 1 else ''}"
+    return f"{asked}: of {hosts}, {said}.{nearest}"
+
+
+def _shown(amount: Amount) -> str:
+    disk = f", {amount.disk_gib:.10g} GiB of disk" if amount.disk_gib else ""
+    vcpus = f"{amount.vcpus:.10g} vCPU{'s' if amount.vcpus != 1 else ''}"
+    return f"{vcpus}, {amount.memory_mib:.10g} MiB of memory{disk}"
+
+
+def _elsewhere(host: Host, wish: Wish) -> str:
+    if wish.home:
+        return f"its disks are on {wish.home}" if host.name != wish.home else ""
+    return f"{wish.named} was asked for" if wish.named not in ("", host.name) else ""
+
+
+def _zone(host: Host, wish: Wish) -> str:
+    return "" if wish.zone in host.zones else f"it is in {', '.join(sorted(host.zones))}, not in {wish.zone}"
+
+
+def _architecture(host: Host, wish: Wish) -> str:
+    runs = ", ".join(sorted(host.architectures))
+    return "" if wish.architecture in host.architectures else f"it runs {runs}, and the image is {wish.architecture}"
+
+
+def _boot(host: Host, wish: Wish) -> str:
+    return "" if wish.boot in host.boots else f"it cannot start a guest by {wish.boot}, as the image needs"
+
+
+def _dedication(host: Host, wish: Wish) -> str:
+    owner = host.attributes.get("dedicated_to", "")
+    if wish.named or owner == wish.account:
+        return ""
+    if owner:
+        return "it is dedicated to another account"
+    return "it is not dedicated to the account" if wish.tenancy != "default" else ""
+
+
+def _attributes(host: Host, wish: Wish) -> str:
+    lacking = [f"{key}={value}" for key, value in wish.requires.items() if host.attributes.get(key) != value]
+    return f"it has not {', '.join(lacking)}, which a {wish.type} requires" if lacking else ""
+
+
+def _disabled(host: Host, wish: Wish) -> str:
+    return "" if host.enabled or wish.named else "it is disabled: `cumulet host enable` would admit new instances"
+
+
+def _group(host: Host, wish: Wish) -> str:
+    asked = wish.neighbours
+    if asked.by_rack and not host.rack:
+        return "nobody says in which rack it is"
+    if asked.within_racks and host.rack not in asked.within_racks:
+        return f"others of its placement group are in the rack {', '.join(sorted(asked.within_racks))}"
+    if host.name in asked.apart_hosts:
+        return "it has an instance that must be apart from it (placement group)"
+    if host.rack and host.rack in asked.apart_racks:
+        return f"its rack {host.rack} has an instance that must be apart from it (placement group)"
+    return ""
+
+
+def _vcpus(host: Host, wish: Wish) -> str:
+    return _too_little(host.left.vcpus, wish.wanted.vcpus, "vCPUs")
+
+
+def _memory(host: Host, wish: Wish) -> str:
+    return _too_little(host.left.memory_mib, wish.wanted.memory_mib, "MiB of memory")
+
+
+def _disk(host: Host, wish: Wish) -> str:
+    return _too_little(host.left.disk_gib, wish.wanted.disk_gib, "GiB of disk")
+
+
+def _too_little(left: float, wanted: float, what: str) -> str:
+    return f"it has {left:.10g} {what} left, and {wanted:.10g} are wanted" if left < wanted and wanted else ""
+
+
+def _silence(host: Host, wish: Wish) -> str:
+    return "" if host.alive else "its compute, network or volume service is not heard"
+
+
+NOT_HEARD = "not heard"
+_SHORT = ("with too few vCPUs left", "with too little memory left", "with too little disk left")
+FILTERS = (
+    Filter("not the host in question", _elsewhere),
+    Filter("in another zone", _zone, shared=True),
+    Filter("of another architecture", _architecture, shared=True),
+    Filter("unable to boot the image", _boot, shared=True),
+    Filter("not dedicated as it should be", _dedication, shared=True),
+    Filter("without an attribute that the instance type requires", _attributes, shared=True),
+    Filter("disabled", _disabled, shared=True),
+    Filter("barred by its placement group", _group),
+    Filter(_SHORT[0], _vcpus, at_home=True),
+    Filter(_SHORT[1], _memory, at_home=True),
+    Filter(_SHORT[2], _disk, at_home=True),
+    Filter(NOT_HEARD, _silence, shared=True, at_home=True),
+)
+"""In the order in which they are told; silence is the last, so that whatever it bars would do but for it."""
+_SHARED = tuple(filter for filter in FILTERS if filter.shared)
+_OWN = tuple(filter for filter in FILTERS if not filter.shared)

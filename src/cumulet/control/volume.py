@@ -5,8 +5,8 @@ from __future__ import annotations
 from cumulet.control.instance import refuse
 from cumulet.drivers.specs import VolumeSpec
 from cumulet.engine.engine import Run
-from cumulet.lib.errors import Impossible
-from cumulet.model import tag, volume, work
+from cumulet.lib.errors import Impossible, Later
+from cumulet.model import capacity, tag, volume, work
 from cumulet.model.database import Row
 
 
@@ -38,7 +38,8 @@ def _remove(run: Run, row: Row) -> None:
     if row.host is not None:
         run.driver("volume", row.host).remove(row.id)
     with run.write() as tx:
-        tx.change(volume.volume.delete().where(volume.volume.c.id == row.id))
+        if not capacity.delete_volume(tx, row):
+            raise Later(0.0, "the volume has changed meanwhile")
         tag.remove(tx, row.id)
         work.forget(tx, "volume", row.id)
         if row.instance is not None:

@@ -56,6 +56,7 @@ class Run:
         self.tries: int = row.tries
         self.clock: Clock = engine.clock
         self.settings = engine.settings
+        self.memory = engine.memory
         self._engine = engine
 
     @contextmanager
@@ -113,6 +114,8 @@ class Engine:
         self.settings = settings
         self.reconcilers = reconcilers
         self.give_up = give_up
+        self.memory: dict[str, Any] = {}
+        """What reconcilers remember from run to run, by names of their own; it could be lost at any time."""
         self._threads = threads
         self._due = threading.Event()
         self._taken: SimpleQueue[tuple[Row, float] | None] = SimpleQueue()

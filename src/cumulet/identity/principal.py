@@ -21,6 +21,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     canonical_id: str
     name: str
     access_key: str
+    administrator: bool = False
+    """Whether its account acts for the cloud's operator."""
 
     @property
     def arn(self) -> str:
@@ -47,7 +49,13 @@ def authenticate(database: Database, request: Request, claim: Claim | None, serv
     if claim.version == "v4" and request.body is not None and not _is_body(claim.payload, request.body):
         raise deny(service, "payload")
     assert key is not None
-    return Principal(account=key.account, canonical_id=key.canonical_id, name=key.principal, access_key=key.id)
+    return Principal(
+        account=key.account,
+        canonical_id=key.canonical_id,
+        name=key.principal,
+        access_key=key.id,
+        administrator=bool(key.administrator),
+    )
 
 
 def _is_body(payload: str, body: bytes) -> bool:

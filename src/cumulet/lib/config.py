@@ -36,11 +36,13 @@ MEANINGS: list[str] = []
 _PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
 
 
-class InstanceType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InstanceType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """An instance type that the operator adds: `[instance_types."x1.huge"]` in the file."""
 
     vcpus: int
     memory_mib: int
+    requires: dict[str, str] = {}
+    """Attributes that a host must have to take one: `requires = {ssd = "true"}`."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,6 +72,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     vcpu_overcommit: float = _key(16.0, "virtual CPUs promised for each of the host's")
     memory_overcommit: float = _key(1.0, "guests' memory promised for each byte of the host's")
     disk_overcommit: float = _key(4.0, "guests' disks promised for each byte of the host's")
+    placement_policy: Literal["spread", "pack"] = _key(
+        "spread", "spread: the host with most memory left; pack: the one with least that suffices"
+    )
+    host_attributes: dict[str, str] = _key({}, "of this host, for placement: rack, dedicated_to, any other")
     quota_instances: int = _key(1000, "instances of an account")
     quota_addresses: int = _key(100, "public addresses (Elastic IPs) of an account")
     quota_groups: int = _key(500, "security groups of a VPC")
@@ -81,7 +87,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     account: str = _key("admin", "name of the account made at the first start")
     threads: int = _key(4, "reconcilers at a time")
     log_level: Literal["debug", "info", "warning", "error"] = _key("info", "what is worth a line in the log")
-    instance_types: dict[str, InstanceType] = _key({}, "more instance types: vcpus and memory_mib by name")
+    instance_types: dict[str, InstanceType] = _key({}, "more instance types: vcpus, memory_mib, requires by name")
 
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.state_dir}/cumulet.db"
@@ -184,8 +190,16 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     for key in Config.__struct_fields__:
         text = environ.get(f"CUMULET_{key.upper()}")
         if text is not None:
-            found[key] = [part for part in text.split(",") if part] if isinstance(_default(key), list) else text
+            found[key] = _from_text(_default(key), text)
     return found
+
+
+def _from_text(default: Any, text: str) -> Any:
+    """Lists are parted by commas, and so are tables: `rack=r1,ssd=true`."""
+    parts = [part for part in text.split(",") if part]
+    if isinstance(default, dict):
+        return {key: value for key, _, value in (part.partition("=") for part in parts)}
+    return parts if isinstance(default, list) else text
 
 
 def _default(key: str) -> Any:

@@ -13,6 +13,8 @@ DATABASES = ("sqlite:///", "postgresql+psycopg://", "mysql+pymysql://", "mariadb
 REGION = re.compile(r"(?![0-9]+$)(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 """As boto3 has it, which signs for no other."""
 LONGEST_ACCOUNT = 64
+LONGEST_ATTRIBUTE = 128
+_TEXTS = 'a table of texts, such as {rack = "r1"}'
 Rule = tuple[Callable[[Any], bool], str]
 _TYPES: dict[Any, str] = {
     bool: "true or false",
@@ -29,7 +31,7 @@ def of_type(type: Any) -> str:
     """What a value of this type is, in words."""
     if get_origin(type) is Literal:
         return "one of " + ", ".join(map(str, get_args(type)))
-    return _TYPES[get_origin(type) or type]
+    return _TEXTS if get_args(type) == (str, str) else _TYPES[get_origin(type) or type]
 
 
 def broken(values: dict[str, Any]) -> tuple[str, str] | None:
@@ -90,6 +92,10 @@ RULES: dict[str, Rule] = {
     "vcpu_overcommit": _ABOVE_ZERO,
     "memory_overcommit": _ABOVE_ZERO,
     "disk_overcommit": _ABOVE_ZERO,
+    "host_attributes": (
+        lambda found: all(NAME.fullmatch(key) and len(value) <= LONGEST_ATTRIBUTE for key, value in found.items()),
+        f"names of letters, digits, hyphens, dots and underscores, with values of up to {LONGEST_ATTRIBUTE} characters",
+    ),
     "quota_instances": _at_least(0),
     "quota_addresses": _at_least(0),
     "quota_groups": _at_least(0),

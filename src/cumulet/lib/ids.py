@@ -18,6 +18,7 @@ PREFIX = {
     "group": "sg",
     "rule": "sgr",
     "key_pair": "key",
+    "placement_group": "pg",
     "allocation": "eipalloc",
     "association": "eipassoc",
     "dhcp_options": "dopt",

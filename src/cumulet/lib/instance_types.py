@@ -20,6 +20,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     current: bool = True
     """Whether AWS counts it among its current generation."""
     nitro: bool = False
+    requires: dict[str, str] = {}
+    """Attributes that a host must have to take one."""
 
     @property
     def cores(self) -> int:
@@ -67,7 +69,8 @@ def catalogue(config: Config) -> dict[str, Kind]:
     if not config.instance_types:
         return _STANDARD
     added = {
-        name: Kind(name=name, vcpus=own.vcpus, memory_mib=own.memory_mib) for name, own in config.instance_types.items()
+        name: Kind(name=name, vcpus=own.vcpus, memory_mib=own.memory_mib, requires=own.requires)
+        for name, own in config.instance_types.items()
     }
     return _STANDARD | added
 

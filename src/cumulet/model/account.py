@@ -14,8 +14,10 @@ account = sa.Table(
     id_column(key=True),
     text("canonical_id", 64),
     sa.Column("name", sa.String(64), nullable=False, unique=True),
+    flag("administrator"),
     moment("created"),
 )
+"""An `administrator` acts for the cloud's operator: it may name the host that an instance runs on."""
 access_key = sa.Table(
     "access_key",
     metadata,
@@ -28,10 +30,11 @@ access_key = sa.Table(
 )
 
 
-def create(tx: Tx, name: str) -> Row:
+def create(tx: Tx, name: str, *, administrator: bool = False) -> Row:
     """A new account with its first key; raises sqlalchemy.exc.IntegrityError if the name is taken."""
     id = ids.account_id()
-    tx.insert(account, {"id": id, "canonical_id": ids.canonical_id(), "name": name, "created": tx.now})
+    named_so = {"id": id, "canonical_id": ids.canonical_id(), "name": name}
+    tx.insert(account, {**named_so, "administrator": administrator, "created": tx.now})
     add_key(tx, id)
     found = tx.first(sa.select(account).where(account.c.id == id))
     assert found is not None
@@ -62,8 +65,9 @@ def all(tx: Tx) -> list[Row]:
 
 
 def key(tx: Tx, id: str) -> Row | None:
-    """The active access key with this id, with its account's columns `account` and `canonical_id`."""
-    query = sa.select(access_key, account.c.canonical_id, account.c.name.label("account_name"))
+    """The active access key with this id, with its account's `canonical_id`, `account_name` and `administrator`."""
+    of_account = account.c.canonical_id, account.c.name.label("account_name"), account.c.administrator
+    query = sa.select(access_key, *of_account)
     return tx.first(query.join(account, account.c.id == access_key.c.account).where(access_key.c.id == id))
 
 

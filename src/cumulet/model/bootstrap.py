@@ -14,9 +14,9 @@ from cumulet.model.database import Row
 SUBNET_PREFIX = 20
 
 
-def create_account(tx: Tx, config: Config, name: str) -> Row:
+def create_account(tx: Tx, config: Config, name: str, *, administrator: bool = False) -> Row:
     """A new account; raises sqlalchemy.exc.IntegrityError if the name is taken."""
-    row = account.create(tx, name)
+    row = account.create(tx, name, administrator=administrator)
     create_default_vpc(tx, config, row.id)
     return row
 

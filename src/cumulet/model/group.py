@@ -170,6 +170,15 @@ def wake_with_references(tx: Tx, id: str) -> None:
 
 def wake_of_interface(tx: Tx, interface_id: str) -> None:
     """An interface came, went or changed its groups."""
-    query = sa.select(interface_group.c.group_id).where(interface_group.c.interface == interface_id)
-    for id in tx.connection.scalars(query).all():
-        wake_with_references(tx, id)
+    for id in tx.connection.scalars(_CONCERNED, {"of": interface_id}).all():
+        wake(tx, "group", id)
+
+
+_ITS_OWN = sa.select(interface_group.c.group_id).where(interface_group.c.interface == sa.bindparam("of"))
+_CONCERNED = sa.union(
+    _ITS_OWN,
+    sa.select(rule.c.source_group)
+    .join(interface_group, interface_group.c.group_id == rule.c.group_id)
+    .where(interface_group.c.interface == sa.bindparam("of"), rule.c.source_group.is_not(None)),
+)
+"""The interface's groups, and those that their rules name (`wake_with_references`)."""

@@ -1,4 +1,4 @@
-"""Hosts: what they can carry; services: which roles run where, and when they were last heard."""
+"""Hosts: what they can carry and what is promised of it; services: which roles run where, and when last heard."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cumulet.lib.config import AGENTS
+from cumulet.lib.errors import Failure
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import flag, json, metadata, moment, text, whole
 from cumulet.model.work import work
@@ -25,9 +26,15 @@ host = sa.Table(
     json("facts"),
     text("address", 15),
     whole("guest_mtu", 1500),
+    json("attributes"),
+    whole("revision"),
+    whole("used_vcpus"),
+    whole("used_memory_mib"),
+    whole("used_disk_gib"),
 )
-"""`address` is the host's on the underlay that joins hosts, empty where it has none; `guest_mtu` the largest packet of
-its guests."""
+"""`facts` is what the host says of itself, `attributes` what the operator says of it. `address` is the host's on the
+underlay that joins hosts, empty where it has none; `guest_mtu` the largest packet of its guests. `revision` is one more
+whenever something has changed that placement goes by; `used_…` is what `model.capacity` has promised."""
 service = sa.Table(
     "service",
     metadata,
@@ -38,6 +45,8 @@ service = sa.Table(
     whole("contract", 1),
     moment("heard"),
 )
+GUEST_ROLES = ("compute", "network", "volume")
+"""The roles that a guest needs on its own host."""
 
 
 def heard(tx: Tx, role: str, name: str, zone: str, contract: int = 1) -> None:
@@ -50,8 +59,43 @@ def heard(tx: Tx, role: str, name: str, zone: str, contract: int = 1) -> None:
 
 def describe(tx: Tx, name: str, values: dict[str, Any]) -> None:
     """Write down what a host is: zones, vcpus, memory_mib, disk_gib, facts, address, guest_mtu."""
-    if not tx.change(host.update().where(host.c.name == name).values(**values)):
+    row = find(tx, name)
+    if row is None:
         tx.insert(host, {"name": name, **values})
+    elif any(row._mapping[column] != value for column, value in values.items()):
+        _revise(tx, name, values)
+
+
+def set_enabled(tx: Tx, name: str, enabled: bool) -> None:
+    """Whether new instances are placed on the host; raises `Failure` for one without a compute service."""
+    mine = sa.and_(service.c.role == "compute", service.c.host == name)
+    if not tx.change(service.update().where(mine).values(enabled=enabled)):
+        raise Failure(_unknown(tx, name))
+    _revise(tx, name, {})
+
+
+def set_attributes(tx: Tx, name: str, changes: dict[str, str]) -> dict[str, str]:
+    """Change what the operator says of the host, an empty value takes a key away; gives all of it."""
+    row = find(tx, name)
+    if row is None:
+        raise Failure(_unknown(tx, name))
+    kept = {key: value for key, value in {**row.attributes, **changes}.items() if value}
+    _revise(tx, name, {"attributes": kept})
+    return kept
+
+
+def attributes_of(row: Row) -> dict[str, str]:
+    """What holds of a host: its own configuration's `host_attributes`, and before them those set by the operator."""
+    return {**row.facts.get("attributes", {}), **row.attributes}
+
+
+def _revise(tx: Tx, name: str, values: dict[str, Any]) -> None:
+    tx.change(host.update().where(host.c.name == name).values(**values, revision=host.c.revision + 1))
+
+
+def _unknown(tx: Tx, name: str) -> str:
+    known = [row.name for row in all(tx)]
+    return f"there is no host {name} with a compute service; there are: {', '.join(known) or 'none yet'}"
 
 
 def services(tx: Tx) -> list[Row]:
@@ -59,7 +103,10 @@ def services(tx: Tx) -> list[Row]:
 
 
 def find(tx: Tx, name: str) -> Row | None:
-    return tx.first(sa.select(host).where(host.c.name == name))
+    return tx.first(_FIND, of=name)
+
+
+_FIND = sa.select(host).where(host.c.name == sa.bindparam("of"))
 
 
 def guest_mtu(tx: Tx, name: str | None) -> int:
@@ -75,10 +122,42 @@ def all(tx: Tx) -> list[Row]:
     return tx.all(sa.select(host).order_by(host.c.name))
 
 
-def usable(tx: Tx) -> list[Row]:
-    """The hosts whose compute service is enabled and alive."""
+def named(tx: Tx, names: list[str]) -> list[Row]:
+    return tx.all(sa.select(host).where(host.c.name.in_(names)))
+
+
+def promises(tx: Tx) -> list[Any]:
+    """Name, revision, used_vcpus, used_memory_mib and used_disk_gib of each host: what changes with each placement."""
+    return [*tx.connection.execute(_PROMISES)]
+
+
+_PROMISES = sa.select(host.c.name, host.c.revision, host.c.used_vcpus, host.c.used_memory_mib, host.c.used_disk_gib)
+
+
+def presence(tx: Tx) -> list[Any]:
+    """Each host with a compute service: host, enabled, roles (how many of `GUEST_ROLES`), heard (when all were)."""
+    return [*tx.connection.execute(_PRESENCE)]
+
+
+_IS_COMPUTE = service.c.role == "compute"
+_PRESENCE = (
+    sa.select(
+        service.c.host,
+        sa.func.min(service.c.heard).label("heard"),
+        sa.func.count().label("roles"),
+        sa.func.min(sa.case((sa.and_(_IS_COMPUTE, sa.not_(service.c.enabled)), 0), else_=1)).label("enabled"),
+    )
+    .where(service.c.role.in_(GUEST_ROLES))
+    .group_by(service.c.host)
+    .having(sa.func.max(sa.case((_IS_COMPUTE, 1), else_=0)) == 1)
+)
+
+
+def served_zones(tx: Tx) -> set[str]:
+    """The zones of the hosts whose compute service is enabled and alive."""
     alive = sa.and_(service.c.role == "compute", service.c.enabled, service.c.heard > tx.now - LIVE_SECONDS)
-    return tx.all(sa.select(host).join(service, service.c.host == host.c.name).where(alive).order_by(host.c.name))
+    query = sa.select(host.c.zones).join(service, service.c.host == host.c.name).where(alive)
+    return {zone for zones in tx.connection.scalars(query) for zone in zones}
 
 
 def forget(tx: Tx, name: str) -> None:
@@ -87,3 +166,8 @@ def forget(tx: Tx, name: str) -> None:
     tx.change(host.delete().where(host.c.name == name))
     swept = work.c.id.in_([f"{role}.{name}" for role in AGENTS])
     tx.change(work.delete().where(work.c.kind == "sweep", swept))
+
+
+def forget_promises(tx: Tx) -> None:
+    """Nothing is on any host any more (a test's reset)."""
+    tx.change(host.update().values(used_vcpus=0, used_memory_mib=0, used_disk_gib=0))

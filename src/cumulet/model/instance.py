@@ -31,6 +31,11 @@ instance = sa.Table(
     text("zone", 64),
     text("host", 64, default=None, index=True),
     flag("claimed"),
+    text("placed_because"),
+    sa.Column("placement_group", sa.String(40), nullable=True, index=True),
+    whole("partition_number", None),
+    text("tenancy", 10, default="default"),
+    text("wanted_host", 64),
     id_column("vpc"),
     id_column("subnet"),
     text("desired", 12, default="running"),
@@ -56,7 +61,7 @@ instance = sa.Table(
 )
 """`desired` is running, stopped or terminated; `state` is AWS's name of it; `generation` counts the starts;
 `launched` is when it was last started; `ended` when it was terminated. `host` is kept while anything is there,
-`claimed` says that its capacity there is promised."""
+`claimed` says that its capacity there is promised (`model.capacity`), `placed_because` why it is there."""
 
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 """AWS's instance state codes (EC2 API: InstanceState)."""
@@ -113,14 +118,6 @@ def move(tx: Tx, id: str, expected: dict[str, Any], **values: Any) -> bool:
         for name, value in expected.items()
     ]
     return tx.change(instance.update().where(instance.c.id == id, *conditions).values(**values)) == 1
-
-
-def used(tx: Tx) -> dict[str, tuple[int, int]]:
-    """Host to the vCPUs and MiB of memory that it has promised."""
-    sums = sa.select(instance.c.host, sa.func.sum(instance.c.vcpus), sa.func.sum(instance.c.memory_mib))
-    query = sums.where(instance.c.claimed).group_by(instance.c.host)
-    found: list[Any] = list(tx.all(query))
-    return {host: (int(vcpus), int(memory)) for host, vcpus, memory in found}
 
 
 def count_living(tx: Tx, account: str) -> int:

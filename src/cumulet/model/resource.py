@@ -7,7 +7,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from cumulet.lib import ids
-from cumulet.model import address, group, image, instance, interface, key_pair, subnet, volume, vpc
+from cumulet.model import address, group, image, instance, interface, key_pair, placement_group, subnet, volume, vpc
 from cumulet.model.database import Tx
 
 
@@ -29,6 +29,13 @@ KINDS = {
     "instance": Kind("instance", "InvalidInstanceID.NotFound", "instance ID", instance.instance.c.id, sa.true()),
     "image": Kind("image", "InvalidAMIID.NotFound", "image id", image.image.c.id, sa.not_(image.image.c.deregistered)),
     "key_pair": Kind("key-pair", "InvalidKeyPair.NotFound", "key pair", key_pair.key_pair.c.id, sa.true()),
+    "placement_group": Kind(
+        "placement-group",
+        "InvalidPlacementGroup.Unknown",
+        "Placement Group",
+        placement_group.placement_group.c.id,
+        sa.true(),
+    ),
     "group": Kind(
         "security-group", "InvalidGroup.NotFound", "security group", group.group.c.id, _present(group.group.c.desired)
     ),

@@ -63,7 +63,7 @@ def wake_vpc(tx: Tx, vpc: str) -> None:
         wake(tx, "vpc", vpc)
 
 
-_HOSTS = sa.select(sa.func.count()).select_from(host)
+_HOSTS = sa.select(sa.func.count()).select_from(sa.select(host.c.name).limit(2).subquery())
 
 
 def wake_of_host(tx: Tx, name: str) -> None:

@@ -134,7 +134,7 @@ def _default_subnet(tx: Tx, account: str, zone: str) -> Row:
     subnets = [row for row in subnet.of_account(tx, account) if row.is_default and zone in ("", row.zone)]
     if not subnets:
         raise Refusal("MissingInput", f"No subnets found for the default VPC '{router.id}'. Please specify a subnet.")
-    served = {zone for found in host.usable(tx) for zone in found.zones}
+    served = host.served_zones(tx)
     return next((row for row in subnets if row.zone in served), subnets[0])
 
 

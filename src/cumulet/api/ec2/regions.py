@@ -44,7 +44,7 @@ def describe_availability_zones(
 ) -> list[Item]:
     """The zones; one is impaired while no host that is alive serves it."""
     with ctx.read() as tx:
-        served = {zone for row in host.usable(tx) for zone in row.zones}
+        served = host.served_zones(tx)
     items = [_zone(ctx, name, name in served) for name in ctx.config.zone_names()]
     for member, wanted in (("ZoneName", zone_names), ("ZoneId", zone_ids)):
         unknown = set(wanted or []) - {item[member] for item in items}

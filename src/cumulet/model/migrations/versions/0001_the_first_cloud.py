@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("canonical_id", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("administrator", sa.Boolean(), nullable=False),
         sa.Column("created", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
         sa.UniqueConstraint("name", name=op.f("uq_account_name")),
@@ -70,6 +71,11 @@ def upgrade() -> None:
         sa.Column("facts", sa.JSON(), nullable=False),
         sa.Column("address", sa.String(length=15), nullable=False),
         sa.Column("guest_mtu", sa.BigInteger(), nullable=False),
+        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("used_vcpus", sa.BigInteger(), nullable=False),
+        sa.Column("used_memory_mib", sa.BigInteger(), nullable=False),
+        sa.Column("used_disk_gib", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_host")),
     )
     op.create_table(
@@ -139,6 +145,11 @@ def upgrade() -> None:
         sa.Column("zone", sa.String(length=64), nullable=False),
         sa.Column("host", sa.String(length=64), nullable=True),
         sa.Column("claimed", sa.Boolean(), nullable=False),
+        sa.Column("placed_because", sa.String(length=255), nullable=False),
+        sa.Column("placement_group", sa.String(length=40), nullable=True),
+        sa.Column("partition_number", sa.BigInteger(), nullable=True),
+        sa.Column("tenancy", sa.String(length=10), nullable=False),
+        sa.Column("wanted_host", sa.String(length=64), nullable=False),
         sa.Column("vpc", sa.String(length=40), nullable=False),
         sa.Column("subnet", sa.String(length=40), nullable=False),
         sa.Column("desired", sa.String(length=12), nullable=False),
@@ -167,6 +178,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_instance_account"), ["account"], unique=False)
         batch_op.create_index(batch_op.f("ix_instance_ended"), ["ended"], unique=False)
         batch_op.create_index(batch_op.f("ix_instance_host"), ["host"], unique=False)
+        batch_op.create_index(batch_op.f("ix_instance_placement_group"), ["placement_group"], unique=False)
         batch_op.create_index(batch_op.f("ix_instance_reservation"), ["reservation"], unique=False)
 
     op.create_table(
@@ -228,6 +240,18 @@ def upgrade() -> None:
         sa.Column("created", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_key_pair")),
         sa.UniqueConstraint("account", "name", name=op.f("uq_key_pair_account_name")),
+    )
+    op.create_table(
+        "placement_group",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("strategy", sa.String(length=12), nullable=False),
+        sa.Column("spread_level", sa.String(length=10), nullable=False),
+        sa.Column("partitions", sa.BigInteger(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_placement_group")),
+        sa.UniqueConstraint("account", "name", name=op.f("uq_placement_group_account_name")),
     )
     op.create_table(
         "security_group",
@@ -407,6 +431,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_security_group_account"))
 
     op.drop_table("security_group")
+    op.drop_table("placement_group")
     op.drop_table("key_pair")
     with op.batch_alter_table("interface_group", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_interface_group_group_id"))
@@ -420,6 +445,7 @@ def downgrade() -> None:
     op.drop_table("interface")
     with op.batch_alter_table("instance", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_instance_reservation"))
+        batch_op.drop_index(batch_op.f("ix_instance_placement_group"))
         batch_op.drop_index(batch_op.f("ix_instance_host"))
         batch_op.drop_index(batch_op.f("ix_instance_ended"))
         batch_op.drop_index(batch_op.f("ix_instance_account"))

@@ -1,0 +1,133 @@
+"""Capacity: what of its vCPUs, memory and disk a host has promised, counted on the host's own row.
+
+A promise is one conditional update, so it holds however many schedulers make promises at once. An instance's vCPUs and
+memory are promised while it is `claimed`; a volume's disk from when its host is written down until its row is deleted.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from cumulet.lib.config import Config
+from cumulet.model.database import Row, Tx
+from cumulet.model.host import host, promises
+from cumulet.model.instance import instance
+from cumulet.model.volume import volume
+
+
+class Amount(NamedTuple):
+    """vCPUs, MiB of memory and GiB of disk."""
+
+    vcpus: float
+    memory_mib: float
+    disk_gib: float
+
+
+NOTHING = Amount(0, 0, 0)
+
+
+def limits(row: Row, config: Config) -> Amount:
+    """The most that a host may promise."""
+    return Amount(
+        row.vcpus * config.vcpu_overcommit,
+        row.memory_mib * config.memory_overcommit,
+        row.disk_gib * config.disk_overcommit,
+    )
+
+
+def claim(tx: Tx, name: str, revision: int, wanted: Amount, config: Config) -> bool:
+    """Promise `wanted` of the host, if it has that left and is as it was at `revision`; whether it was promised."""
+    ratios = {
+        "vcpu_ratio": config.vcpu_overcommit,
+        "memory_ratio": config.memory_overcommit,
+        "disk_ratio": config.disk_overcommit,
+    }
+    return tx.change(_CLAIM, of=name, at=revision, **_more(wanted), **ratios) == 1
+
+
+def release(tx: Tx, name: str, amount: Amount) -> None:
+    """The host has `amount` to promise again."""
+    tx.change(_RELEASE, of=name, **_more(Amount(*(-part for part in amount))))
+
+
+def _more(amount: Amount) -> dict[str, float]:
+    return {"more_vcpus": amount.vcpus, "more_memory": amount.memory_mib, "more_disk": amount.disk_gib}
+
+
+_VCPUS, _MEMORY, _DISK = (sa.bindparam(f"more_{part}", type_=sa.BigInteger) for part in ("vcpus", "memory", "disk"))
+_CHANGE = host.update().values(
+    used_vcpus=host.c.used_vcpus + _VCPUS,
+    used_memory_mib=host.c.used_memory_mib + _MEMORY,
+    used_disk_gib=host.c.used_disk_gib + _DISK,
+)
+_RELEASE = _CHANGE.where(host.c.name == sa.bindparam("of"))
+
+
+def _fits(
+    used: sa.Column[int], more: sa.BindParameter[int], whole: sa.Column[int], ratio: str
+) -> sa.ColumnElement[bool]:
+    """What is not wanted need not be left: a host whose disk is overdrawn still starts a guest that has its disk."""
+    return sa.or_(more == 0, used + more <= whole * sa.bindparam(ratio, type_=sa.Double))
+
+
+_CLAIM = _CHANGE.where(
+    host.c.name == sa.bindparam("of"),
+    host.c.revision == sa.bindparam("at"),
+    _fits(host.c.used_vcpus, _VCPUS, host.c.vcpus, "vcpu_ratio"),
+    _fits(host.c.used_memory_mib, _MEMORY, host.c.memory_mib, "memory_ratio"),
+    _fits(host.c.used_disk_gib, _DISK, host.c.disk_gib, "disk_ratio"),
+)
+
+
+def release_instance(tx: Tx, id: str) -> None:
+    """The instance is not claimed any more, and its host has its vCPUs and memory again: once, however often called."""
+    row = tx.first(_CLAIMED, of=id)
+    if row is not None and tx.change(_UNCLAIM, of=id):
+        release(tx, row.host, Amount(row.vcpus, row.memory_mib, 0))
+
+
+_THIS = sa.and_(instance.c.id == sa.bindparam("of"), instance.c.claimed)
+_CLAIMED = sa.select(instance.c.host, instance.c.vcpus, instance.c.memory_mib).where(_THIS).with_for_update()
+_UNCLAIM = instance.update().where(_THIS).values(claimed=False)
+
+
+def delete_volume(tx: Tx, row: Row) -> bool:
+    """Delete the volume's row, and its host has its disk again; False where it is gone or not where `row` says."""
+    mine = volume.c.id == row.id
+    now = tx.first(sa.select(volume.c.host, volume.c.size_gib).where(mine).with_for_update())
+    if now is None or now.host != row.host:
+        return False
+    tx.change(volume.delete().where(mine))
+    if now.host is not None:
+        release(tx, now.host, Amount(0, 0, now.size_gib))
+    return True
+
+
+def counted(tx: Tx) -> dict[str, Amount]:
+    """Host to what is counted on its row as promised."""
+    return {row.name: Amount(row.used_vcpus, row.used_memory_mib, row.used_disk_gib) for row in promises(tx)}
+
+
+def recount(tx: Tx, name: str) -> None:
+    """Count anew what a host has promised: it has come back after it was forgotten."""
+    found = promised(tx, [name]).get(name, NOTHING)
+    used = {"used_vcpus": found.vcpus, "used_memory_mib": found.memory_mib, "used_disk_gib": found.disk_gib}
+    tx.change(host.update().where(host.c.name == name).values(**used))
+
+
+def promised(tx: Tx, names: list[str] | None = None) -> dict[str, Amount]:
+    """Host (each, or of these) to what its instances' and volumes' rows say that it has promised, if anything."""
+    guests = sa.select(instance.c.host, sa.func.sum(instance.c.vcpus), sa.func.sum(instance.c.memory_mib))
+    disks = sa.select(volume.c.host, sa.func.sum(volume.c.size_gib)).where(volume.c.host.is_not(None))
+    guests = guests.where(instance.c.claimed)
+    if names is not None:
+        guests, disks = guests.where(instance.c.host.in_(names)), disks.where(volume.c.host.in_(names))
+    found = {
+        name: Amount(int(vcpus), int(memory), 0)
+        for name, vcpus, memory in tx.connection.execute(guests.group_by(instance.c.host))
+    }
+    for name, disk in tx.connection.execute(disks.group_by(volume.c.host)):
+        found[name] = found.get(name, NOTHING)._replace(disk_gib=int(disk))
+    return found
