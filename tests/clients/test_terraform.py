@@ -38,5 +38,6 @@ def _what_is_left(cloud: testing.RunningCloud) -> list[str]:
     left = [one["InstanceId"] for one in instances]
     left += [one["PublicIp"] for one in ec2.describe_addresses()["Addresses"]]
     left += [one["KeyName"] for one in ec2.describe_key_pairs()["KeyPairs"]]
+    left += [one["GroupName"] for one in ec2.describe_placement_groups()["PlacementGroups"]]
     groups = ec2.describe_security_groups()["SecurityGroups"]
     return left + [one["GroupId"] for one in groups if one["GroupName"] != "default"]

@@ -104,6 +104,18 @@ resource "aws_vpc_security_group_egress_rule" "all" {
   ip_protocol       = "-1"
 }
 
+resource "aws_placement_group" "apart" {
+  name     = "apart"
+  strategy = "spread"
+  tags     = { Name = var.label }
+}
+
+resource "aws_placement_group" "parted" {
+  name            = "parted"
+  strategy        = "partition"
+  partition_count = 3
+}
+
 resource "aws_instance" "guest" {
   ami                    = data.aws_ami.tiny.id
   instance_type          = data.aws_ec2_instance_type.tiny.instance_type
@@ -111,6 +123,7 @@ resource "aws_instance" "guest" {
   subnet_id              = sort(data.aws_subnets.default.ids)[0]
   vpc_security_group_ids = [aws_security_group.inline.id, aws_security_group.apart.id]
   user_data              = var.user_data
+  placement_group        = aws_placement_group.apart.name
   root_block_device {
     volume_size = 2
   }

@@ -83,6 +83,7 @@ _OPTIONS: dict[str, Path] = {
     "private-dns-name-options.hostname-type": "PrivateDnsNameOptions.HostnameType",
 }
 FILTERS: dict[str, Path] = {
+    "affinity": "Placement.Affinity",
     "architecture": "Architecture",
     "availability-zone": "Placement.AvailabilityZone",
     "availability-zone-id": "Placement.AvailabilityZoneId",
@@ -92,6 +93,7 @@ FILTERS: dict[str, Path] = {
     "ena-support": "EnaSupport",
     "group-id": "SecurityGroups.GroupId",
     "group-name": "SecurityGroups.GroupName",
+    "host-id": "Placement.HostId",
     "hypervisor": "Hypervisor",
     "iam-instance-profile.arn": "IamInstanceProfile.Arn",
     "iam-instance-profile.id": "IamInstanceProfile.Id",
@@ -109,7 +111,9 @@ FILTERS: dict[str, Path] = {
     "launch-index": "AmiLaunchIndex",
     "launch-time": _time("LaunchTime"),
     "owner-id": "OwnerId",
+    "placement-group-id": "Placement.GroupId",
     "placement-group-name": "Placement.GroupName",
+    "placement-partition-number": "Placement.PartitionNumber",
     "platform": "Platform",
     "platform-details": "PlatformDetails",
     "private-dns-name": "PrivateDnsName",

@@ -107,7 +107,7 @@ def _item(kind: Kind) -> Item:
             "NvmeSupport": "unsupported",
         },
         "NetworkInfo": _network(),
-        "PlacementGroupInfo": {"SupportedStrategies": []},
+        "PlacementGroupInfo": {"SupportedStrategies": ["cluster", "partition", "spread"]},
         "HibernationSupported": False,
         "BurstablePerformanceSupported": kind.burstable,
         "DedicatedHostsSupported": False,

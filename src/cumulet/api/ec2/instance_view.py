@@ -12,7 +12,7 @@ from cumulet.api.ec2.validation import private_dns_name
 from cumulet.lib.dns_names import public_name
 from cumulet.lib.instance_types import catalogue
 from cumulet.lib.zones import zone_id
-from cumulet.model import Tx, address, group, instance, interface, tag, volume
+from cumulet.model import Tx, address, group, instance, interface, placement_group, tag, volume
 from cumulet.model.database import Row
 
 Groups = list[dict[str, str]]
@@ -27,6 +27,10 @@ class Around(NamedTuple):
     troubles: dict[str, Row]
     addresses: dict[str, Row]
     groups: dict[str, Groups]
+    placement_groups: dict[str, str]
+    """Id to name."""
+    shows_hosts: bool
+    """Whether the host is shown of each, not only of those on a dedicated host: to an administrator."""
 
 
 def items(ctx: Context, tx: Tx, ids: list[str] | None = None) -> list[Item]:
@@ -35,7 +39,7 @@ def items(ctx: Context, tx: Tx, ids: list[str] | None = None) -> list[Item]:
     Each is AWS's Instance with its reservation's id and owner; `reservations` makes the answer of these.
     """
     rows = instance.of_account(tx, ctx.account) if ids is None else instance.of_ids(tx, ctx.account, ids)
-    around = _around(tx, ctx.account, rows, ids is None)
+    around = _around(tx, ctx, rows, ids is None)
     threads = {name: kind.threads_per_core for name, kind in catalogue(ctx.config).items()}
     return [_item(row, around, ctx.config.region, threads.get(row.type, 1)) for row in rows]
 
@@ -51,13 +55,14 @@ def reservations(shown: list[Item]) -> list[Item]:
     return list(found.values())
 
 
-def _around(tx: Tx, account: str, rows: list[Row], whole: bool) -> Around:
-    ids = [row.id for row in rows]
+def _around(tx: Tx, ctx: Context, rows: list[Row], whole: bool) -> Around:
+    account, ids = ctx.account, [row.id for row in rows]
     nics = interface.of_account(tx, account) if whole else interface.of_instances(tx, ids)
     disks = volume.of_account(tx, account) if whole else volume.of_instances(tx, ids)
     nic_ids = [nic.id for nic in nics]
     held = address.of_account(tx, account) if whole else address.of_interfaces(tx, nic_ids)
     groups = interface.groups_of_account(tx, account) if whole else interface.groups_of(tx, nic_ids)
+    together = placement_group.of_account(tx, account) if any(row.placement_group for row in rows) else []
     return Around(
         nics=_by(nics, lambda nic: nic.instance),
         disks=_by(disks, lambda disk: disk.instance),
@@ -65,6 +70,8 @@ def _around(tx: Tx, account: str, rows: list[Row], whole: bool) -> Around:
         troubles=instance.troubles(tx, account) if any(row.state in instance.UNFINISHED for row in rows) else {},
         addresses=_reaching(held),
         groups=_named(tx, account, groups),
+        placement_groups={row.id: row.name for row in together},
+        shows_hosts=ctx.principal.administrator,
     )
 
 
@@ -114,7 +121,7 @@ def _item(row: Row, around: Around, region: str, threads: int) -> Item:
         "InstanceType": row.type,
         "LaunchTime": row.launched or row.created,
         "UsageOperationUpdateTime": row.created,
-        "Placement": _placement(row.zone, region),
+        "Placement": _placement(row, around, region),
         "Architecture": row.architecture,
         "BlockDeviceMappings": [_disk(disk) for disk in around.disks.get(row.id, [])],
         "ClientToken": row.client_token,
@@ -128,6 +135,20 @@ def _item(row: Row, around: Around, region: str, threads: int) -> Item:
         **_options(row, threads),
     }
     return item | _where(row, nics[0]) if nics else item
+
+
+def _placement(row: Row, around: Around, region: str) -> Item:
+    on_dedicated = row.tenancy == "host"
+    return {
+        "Affinity": row.attributes.get("Affinity", "default") if on_dedicated else None,
+        "AvailabilityZone": row.zone,
+        "AvailabilityZoneId": zone_id(region, row.zone),
+        "GroupId": row.placement_group,
+        "GroupName": around.placement_groups.get(row.placement_group or "", ""),
+        "HostId": row.host if on_dedicated or around.shows_hosts else None,
+        "PartitionNumber": row.partition_number,
+        "Tenancy": row.tenancy,
+    }
 
 
 def _options(row: Row, threads: int) -> Item:
@@ -177,11 +198,6 @@ def _where(row: Row, nic: Item) -> Item:
         "PublicDnsName": reached.get("PublicDnsName", ""),
         "SourceDestCheck": nic["SourceDestCheck"],
     }
-
-
-def _placement(zone: str, region: str) -> Item:
-    known = {"AvailabilityZone": zone, "AvailabilityZoneId": zone_id(region, zone)}
-    return {**known, "GroupName": "", "Tenancy": "default"}
 
 
 def _nic(nic: Row, row: Row, around: Around, region: str) -> Item:

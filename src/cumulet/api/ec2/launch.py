@@ -14,6 +14,7 @@ from cumulet.api.ec2.instance_view import items, reservations
 from cumulet.api.ec2.launch_checks import Launch, checked
 from cumulet.api.ec2.launch_disk import RootDisk, root_disk
 from cumulet.api.ec2.launch_network import Network, find_network, wish_of
+from cumulet.api.ec2.launch_placement import Places, find_places
 from cumulet.api.ec2.launch_request import LaunchRequest
 from cumulet.api.ec2.validation import missing
 from cumulet.lib import ids
@@ -39,7 +40,8 @@ def run_instances(ctx: Context, **request: Unpack[LaunchRequest]) -> Result:
         disk = root_disk(image, request.get("block_device_mappings") or [])
         columns = launch.columns | _of_key(tx, ctx.account, request.get("key_name", ""))
         count = _allowed(ctx, tx, launch, network)
-        made = _write_instances(tx, image, network, columns | {"reservation": reservation}, count)
+        places = find_places(ctx, tx, request.get("placement") or {}, network.subnet.zone, count)
+        made = _write_instances(tx, image, network, columns | {"reservation": reservation}, places)
         _write_parts(tx, made, image, network, disk, launch.tags)
         work.wake_new(tx, "instance", made)
         return _launched(ctx, tx, reservation)
@@ -102,9 +104,10 @@ def _allowed(ctx: Context, tx: Tx, launch: Launch, network: Network) -> int:
     return most
 
 
-def _write_instances(tx: Tx, image: Row, network: Network, columns: dict[str, Any], count: int) -> list[str]:
+def _write_instances(tx: Tx, image: Row, network: Network, columns: dict[str, Any], places: Places) -> list[str]:
     shared = {
         **columns,
+        **places.columns,
         "account": network.subnet.account,
         "image": image.id,
         "image_file": image.image_file,
@@ -119,8 +122,11 @@ def _write_instances(tx: Tx, image: Row, network: Network, columns: dict[str, An
         "created": tx.now,
         "launched": tx.now,
     }
-    made = [ids.new("instance") for _ in range(count)]
-    rows = ({**shared, "id": id, "launch_index": index} for index, id in enumerate(made))
+    made = [ids.new("instance") for _ in places.partitions]
+    rows = (
+        {**shared, "id": id, "launch_index": index, "partition_number": partition}
+        for index, (id, partition) in enumerate(zip(made, places.partitions, strict=True))
+    )
     tx.insert(instance.instance, *rows)
     return made
 

@@ -6,6 +6,7 @@ import base64
 import binascii
 from typing import Any, NamedTuple
 
+from cumulet.api.ec2.launch_placement import affinity
 from cumulet.api.ec2.launch_request import CpuOptions, LaunchRequest
 from cumulet.api.ec2.metadata_options import check_tags, options_of
 from cumulet.api.ec2.tagging import tags_for
@@ -94,11 +95,9 @@ def cpu_credits(value: str) -> str:
 
 def refuse_unsupported(request: LaunchRequest) -> None:
     """Raises `Refusal` for values of known parameters that this cloud cannot make true."""
-    placement, dns = request.get("placement") or {}, request.get("private_dns_name_options") or {}
+    dns = request.get("private_dns_name_options") or {}
     reservation = request.get("capacity_reservation_specification") or {}
     wrong = {
-        "Placement.Tenancy": placement.get("Tenancy") not in (None, "", "default"),
-        "Placement.GroupName": bool(placement.get("GroupName")),
         "HibernationOptions.Configured": (request.get("hibernation_options") or {}).get("Configured", False),
         "EnclaveOptions.Enabled": (request.get("enclave_options") or {}).get("Enabled", False),
         "PrivateDnsNameOptions": dns.get("HostnameType", "ip-name") != "ip-name"
@@ -149,6 +148,7 @@ def _cpu_options(kind: Kind, options: CpuOptions | None) -> dict[str, int]:
 def _attributes(kind: Kind, cpus: dict[str, int], request: LaunchRequest) -> dict[str, Any]:
     """What is kept only to be shown again."""
     attributes: dict[str, Any] = {"CpuOptions": cpus} if cpus else {}
+    attributes |= affinity(request.get("placement") or {})
     if (request.get("monitoring") or {}).get("Enabled"):
         attributes["Monitoring"] = True
     if request.get("ebs_optimized"):

@@ -20,9 +20,13 @@ class BlockDeviceMapping(TypedDict, total=False):
 
 
 class Placement(TypedDict, total=False):
+    Affinity: str
     AvailabilityZone: str
-    Tenancy: str
+    GroupId: str
     GroupName: str
+    HostId: str
+    PartitionNumber: int
+    Tenancy: str
 
 
 class Monitoring(TypedDict, total=False):
