@@ -1,8 +1,9 @@
-"""What the cloud answers about itself below `/_cumulet/`: health, a test's reset, and why a thing waits."""
+"""What the cloud answers its operator below `/_cumulet/`: health, a test's reset, why a thing waits, and its hosts."""
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -10,8 +11,10 @@ from urllib.parse import unquote
 import msgspec
 import sqlalchemy as sa
 
+from cumulet.control import hosts, placing
 from cumulet.drivers.fake_world import FakeWorld
 from cumulet.lib import ids
+from cumulet.lib.config import Config
 from cumulet.lib.errors import CumuletError, Failure
 from cumulet.lib.log import Log
 from cumulet.model import Tx, account, bootstrap, host, image, join_ticket, tables, work
@@ -42,16 +45,37 @@ class Administration:
         self._token = token
 
     def __call__(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer | None:
-        match method, path.removeprefix("/_cumulet/").split("/"):
+        parts = [unquote(part) for part in path.removeprefix("/_cumulet/").split("/")]
+        match method, parts:
             case "GET", ["health"]:
                 return self._health()
             case "POST", ["reset"]:
                 return self._reset()
             case "GET", ["join", id]:
                 return self._join(id)
+        asked = self._asked(method, parts, body)
+        return self._answered(asked, headers.get(TOKEN_HEADER, "")) if asked is not None else None
+
+    def _asked(self, method: str, parts: list[str], body: bytes) -> Callable[[], Any] | None:
+        """What only the holder of the token is answered."""
+        match method, parts:
             case "GET", ["explain", id]:
-                return self._explain(unquote(id), headers.get(TOKEN_HEADER, ""))
+                return lambda: self._explain(id)
+            case "GET", ["placement", id]:
+                return lambda: self._read(lambda tx, config: placing.why(tx, config, id))
+            case "GET", ["hosts"]:
+                return lambda: self._read(hosts.listed)
+            case "POST", ["hosts", name]:
+                return lambda: self._change_host(name, body)
         return None
+
+    def _answered(self, asked: Callable[[], Any], token: str) -> Answer:
+        if not hmac.compare_digest(token.encode(), self._token.encode()):
+            return _answer(403, {"error": f"the header {TOKEN_HEADER} is not the content of admin.token"})
+        try:
+            return _answer(200, asked())
+        except Failure as e:
+            return _answer(404, {"error": str(e)})
 
     def _health(self) -> Answer:
         try:
@@ -76,15 +100,23 @@ class Administration:
         log.info("a host has fetched its configuration", host=found.host)
         return 200, found.document.encode()
 
-    def _explain(self, id: str, token: str) -> Answer:
-        if not hmac.compare_digest(token.encode(), self._token.encode()):
-            return _answer(403, {"error": f"the header {TOKEN_HEADER} is not the content of admin.token"})
+    def _read(self, look: Callable[[Tx, Config], Any]) -> Any:
+        with self._cloud.database.read() as tx:
+            return look(tx, self._cloud.config)
+
+    def _change_host(self, name: str, body: bytes) -> dict[str, Any]:
         try:
-            with self._cloud.database.read() as tx:
-                found = explain(tx, id)
-        except Failure as e:
-            return _answer(404, {"error": str(e)})
-        return _answer(200, found | {"host_says": self._look(found)})
+            wanted = msgspec.json.decode(body, type=hosts.Change)
+        except msgspec.DecodeError as e:
+            raise Failure(f'the change of a host is JSON such as {{"enabled": false}}: {e}') from None
+        with self._cloud.database.write() as tx:
+            hosts.change(tx, name, wanted)
+        return self._read(lambda tx, config: hosts.one(tx, config, name))  # type: ignore[no-any-return]
+
+    def _explain(self, id: str) -> dict[str, Any]:
+        with self._cloud.database.read() as tx:
+            found = explain(tx, id)
+        return found | {"host_says": self._look(found)}
 
     def _look(self, found: dict[str, Any]) -> dict[str, Any]:
         """What each host says that should know about it: the thing as it is there, nothing, or why it does not say."""

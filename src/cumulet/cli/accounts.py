@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from cumulet.cli.options import as_json, database, prepared_database, settings
@@ -17,9 +19,10 @@ def account() -> None:
 
 @account.command(epilog="Example: cumulet account create bob")
 @click.argument("name")
+@click.option("--administrator", is_flag=True, help="It may also do what only the cloud's operator may.")
 @as_json
 @settings
-def create(config: Config, name: str, json: bool) -> None:
+def create(config: Config, name: str, administrator: bool, json: bool) -> None:
     """Make an account with a default VPC; print its ids and first key."""
     from sqlalchemy.exc import IntegrityError
 
@@ -32,7 +35,7 @@ def create(config: Config, name: str, json: bool) -> None:
     with prepared_database(config) as opened:
         try:
             with opened.write() as tx:
-                made = bootstrap.create_account(tx, config, name)
+                made = bootstrap.create_account(tx, config, name, administrator=administrator)
                 key = accounts.keys(tx, made.id)[0]
         except IntegrityError:
             raise Failure(f"the name {name} is taken: `cumulet account list` shows all of them") from None
@@ -58,6 +61,7 @@ def list_accounts(config: Config, json: bool) -> None:
             "name": row.name,
             "account": row.id,
             "canonical_id": row.canonical_id,
+            "administrator": bool(row.administrator),
             "access_keys": [key.id for key in keys if key.active],
         }
         for row, keys in found
@@ -65,5 +69,9 @@ def list_accounts(config: Config, json: bool) -> None:
     if json:
         show_json(values)
     else:
-        rows = [(one["name"], one["account"], one["canonical_id"], " ".join(one["access_keys"])) for one in values]
-        show_table(["name", "account", "canonical id", "access keys"], rows)
+        show_table(["name", "account", "canonical id", "administrator", "access keys"], [_row(one) for one in values])
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    administrator = "yes" if one["administrator"] else "no"
+    return one["name"], one["account"], one["canonical_id"], administrator, " ".join(one["access_keys"])

@@ -1,16 +1,105 @@
-"""`cumulet host`: the machines of the cloud."""
+"""`cumulet host`: the machines that guests run on, and what the operator says of them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
 from cumulet.cli import joining
+from cumulet.cli.asking import ask
+from cumulet.cli.options import as_json, database, settings
+from cumulet.cli.output import show_json, show_table
+from cumulet.lib.config import Config
+from cumulet.lib.errors import Failure
 
 
 @click.group()
 def host() -> None:
-    """The hosts: machines that run agents."""
+    """The hosts: machines that run guests."""
 
 
 host.add_command(joining.add)
 host.add_command(joining.remove)
+
+
+@host.command("list", epilog="Example: cumulet host list")
+@as_json
+@settings
+def list_hosts(config: Config, json: bool) -> None:
+    """List the hosts, what they have promised, and their attributes."""
+    found = ask(config, "hosts")
+    if found is None:
+        from cumulet.control import hosts
+
+        with database(config) as opened, opened.read() as tx:
+            found = hosts.listed(tx, config)
+    _show(found, json)
+
+
+@host.command(epilog="Example: cumulet host enable h2")
+@click.argument("name")
+@as_json
+@settings
+def enable(config: Config, name: str, json: bool) -> None:
+    """Place new instances on the host again."""
+    _show([_change(config, name, {"enabled": True})], json)
+
+
+@host.command(epilog="Example: cumulet host disable h2")
+@click.argument("name")
+@as_json
+@settings
+def disable(config: Config, name: str, json: bool) -> None:
+    """Place no new instances on the host. Those that are there stay, and can be started again."""
+    _show([_change(config, name, {"enabled": False})], json)
+
+
+@host.command("set", epilog="Example: cumulet host set h2 rack=r1 ssd=true")
+@click.argument("name")
+@click.argument("attributes", nargs=-1, required=True, metavar="KEY=VALUE...")
+@as_json
+@settings
+def set_attributes(config: Config, name: str, attributes: tuple[str, ...], json: bool) -> None:
+    """Give the host attributes. rack=r1, dedicated_to=ACCOUNT, or any other; KEY= takes one away."""
+    wrong = [text for text in attributes if "=" not in text or text.startswith("=")]
+    if wrong:
+        raise Failure(f"{wrong[0]!r} is not KEY=VALUE, such as ssd=true")
+    pairs = (text.partition("=") for text in attributes)
+    _show([_change(config, name, {"attributes": {key: value for key, _, value in pairs}})], json)
+
+
+def _change(config: Config, name: str, change: dict[str, Any]) -> dict[str, Any]:
+    """The host as it is afterwards; written into the database where no cloud runs."""
+    found: dict[str, Any] | None = ask(config, "hosts", name, body=change)
+    if found is not None:
+        return found
+    import msgspec
+
+    from cumulet.control import hosts
+
+    with database(config) as opened:
+        with opened.write() as tx:
+            hosts.change(tx, name, msgspec.convert(change, hosts.Change))
+        with opened.read() as tx:
+            return hosts.one(tx, config, name)
+
+
+def _show(found: list[dict[str, Any]], json: bool) -> None:
+    if json:
+        show_json(found)
+        return
+    columns = ["host", "zones", "status", "state", "vcpus", "memory MiB", "disk GiB", "attributes"]
+    show_table(columns, [_row(one) for one in found])
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    parts = ("vcpus", "memory_mib", "disk_gib")
+    return (
+        one["name"],
+        " ".join(one["zones"]),
+        "enabled" if one["enabled"] else "disabled",
+        ":-)" if one["alive"] else "XXX",
+        *(f"{one['used'][part]:g} of {one['limit'][part]:.10g}" for part in parts),
+        " ".join(f"{key}={value}" for key, value in sorted(one["attributes"].items())),
+    )
