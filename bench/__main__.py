@@ -10,13 +10,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import api, bus
+from bench import api, bus, placement
 from bench.figures import Figure, save, table
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", choices=["api", "bus", "guests"], help="one part alone")
+    parser.add_argument("--only", choices=["api", "bus", "placement", "guests"], help="one part alone")
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
     chosen = parser.parse_args()
     figures: list[Figure] = []
@@ -24,6 +24,8 @@ def main() -> int:
         figures += api.measure(chosen.rounds)
     if chosen.only in (None, "bus"):
         figures += bus.measure(chosen.rounds)
+    if chosen.only in (None, "placement"):
+        figures += placement.measure(chosen.rounds)
     if chosen.only in (None, "guests"):
         figures += _guests(chosen.rounds)
     print(table(figures))
