@@ -10,13 +10,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import api, bus, placement
+from bench import api, bus, identity, placement
 from bench.figures import Figure, save, table
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", choices=["api", "bus", "placement", "guests"], help="one part alone")
+    parser.add_argument("--only", choices=["api", "bus", "placement", "identity", "guests"], help="one part alone")
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
     chosen = parser.parse_args()
     figures: list[Figure] = []
@@ -26,6 +26,8 @@ def main() -> int:
         figures += bus.measure(chosen.rounds)
     if chosen.only in (None, "placement"):
         figures += placement.measure(chosen.rounds)
+    if chosen.only in (None, "identity"):
+        figures += identity.measure(chosen.rounds)
     if chosen.only in (None, "guests"):
         figures += _guests(chosen.rounds)
     print(table(figures))
