@@ -20,6 +20,8 @@ from urllib.error import HTTPError, URLError
 import boto3
 from botocore.config import Config
 
+from cumulet.testing import in_memory
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -45,8 +47,9 @@ class Endpoint:
 
 @contextmanager
 def fake_cumulet(*options: str) -> Iterator[Endpoint]:
-    """`cumulet up --drivers fake`, in a directory of its own."""
-    with tempfile.TemporaryDirectory(prefix="cumulet-bench-") as name:
+    """`cumulet up --drivers fake`, in a directory of its own; one with `--test` where `cumulet.testing` has it."""
+    place = in_memory() if "--test" in options else None
+    with tempfile.TemporaryDirectory(prefix="cumulet-bench-", dir=place) as name:
         port = _free_port()
         words = ["up", "--drivers", "fake", "--state-dir", name, "--listen", f"127.0.0.1:{port}", *options]
         with _running([sys.executable, "-m", "cumulet", *words], f"http://127.0.0.1:{port}/") as (pid, seconds):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 OVERCOMMITS = ("vcpu_overcommit", "memory_overcommit", "disk_overcommit")
 NO_LIMIT = 1e6
+FITTING_FAKES: dict[str, float] = {**dict.fromkeys(OVERCOMMITS, NO_LIMIT), "threads": 1}
+"""Fakes in this process never wait, so threads would only wait for each other."""
 
 
 @click.command(epilog="Example: cumulet up --drivers fake --test --listen 127.0.0.1:0")
@@ -52,7 +54,8 @@ def _roomy(config: Config, origins: dict[str, str]) -> Config:
 
     if config.drivers != "fake":
         return config
-    return replace(config, **{key: NO_LIMIT for key in OVERCOMMITS if origins[key] == "default"})
+    fitting = FITTING_FAKES if not config.bus_url else dict.fromkeys(OVERCOMMITS, NO_LIMIT)
+    return replace(config, **{key: value for key, value in fitting.items() if origins[key] == "default"})
 
 
 def run(config: Config) -> None:

@@ -52,10 +52,8 @@ def _pass_on(tx: Tx, row: Row) -> None:
 def _say_reached(run: Run, row: Row) -> None:
     if row.reached == row.wanted:
         return
-    table = interface.interface
     with run.write() as tx:
-        mine = table.update().where(table.c.id == row.id, table.c.wanted == row.wanted)
-        if tx.change(mine.values(reached=row.wanted)):
+        if interface.say_reached(tx, row.id, row.wanted):
             work.wake(tx, "instance", row.instance)
 
 

@@ -27,9 +27,8 @@ def _make(run: Run, row: Row) -> None:
     run.driver("volume", row.host).ensure(spec)
     if row.state == "ready":
         return
-    table = volume.volume
     with run.write() as tx:
-        tx.change(table.update().where(table.c.id == row.id, table.c.state == "creating").values(state="ready"))
+        volume.say_ready(tx, row.id)
         if row.instance is not None:
             work.wake(tx, "instance", row.instance)
 

@@ -207,7 +207,25 @@ def announce(tx: Tx, id: str, public_ip: str | None) -> None:
 
 def want(tx: Tx, instance: str, step: int) -> None:
     """Have an instance's interfaces brought to this step."""
-    mine = sa.and_(interface.c.instance == instance, interface.c.wanted < step)
-    tx.change(interface.update().where(mine).values(wanted=step))
+    tx.change(_WANT, of=instance, step=step)
     for row in of_instance(tx, instance):
         wake(tx, "interface", row.id)
+
+
+_WANT = (
+    interface.update()
+    .where(interface.c.instance == sa.bindparam("of"), interface.c.wanted < sa.bindparam("step"))
+    .values(wanted=sa.bindparam("step"))
+)
+
+
+def say_reached(tx: Tx, id: str, step: int) -> bool:
+    """Its host has brought it to this step; False if another is wanted by now."""
+    return tx.change(_SAY_REACHED, of=id, step=step) > 0
+
+
+_SAY_REACHED = (
+    interface.update()
+    .where(interface.c.id == sa.bindparam("of"), interface.c.wanted == sa.bindparam("step"))
+    .values(reached=sa.bindparam("step"))
+)

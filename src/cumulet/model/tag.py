@@ -35,7 +35,10 @@ def put_new(tx: Tx, account: str, resources: Iterable[str], kind: str, tags: dic
 
 
 def of(tx: Tx, resource: str) -> dict[str, str]:
-    return {row.key: row.value for row in tx.all(sa.select(tag).where(tag.c.resource == resource).order_by(tag.c.key))}
+    return {row.key: row.value for row in tx.all(_OF, of=resource)}
+
+
+_OF = sa.select(tag.c.key, tag.c.value).where(tag.c.resource == sa.bindparam("of")).order_by(tag.c.key)
 
 
 def of_account(tx: Tx, account: str, kinds: Iterable[str] = ()) -> dict[str, list[dict[str, str]]]:

@@ -29,7 +29,20 @@ volume = sa.Table(
 
 
 def find(tx: Tx, id: str) -> Row | None:
-    return tx.first(sa.select(volume).where(volume.c.id == id))
+    return tx.first(_FIND, of=id)
+
+
+_FIND = sa.select(volume).where(volume.c.id == sa.bindparam("of"))
+
+
+def say_ready(tx: Tx, id: str) -> bool:
+    """Its host has made it; False if it was not being made any more."""
+    return tx.change(_SAY_READY, of=id) > 0
+
+
+_SAY_READY = (
+    volume.update().where(volume.c.id == sa.bindparam("of"), volume.c.state == "creating").values(state="ready")
+)
 
 
 def of_instance(tx: Tx, instance: str) -> list[Row]:
