@@ -53,8 +53,17 @@ def _say_reached(run: Run, row: Row) -> None:
     if row.reached == row.wanted:
         return
     with run.write() as tx:
-        if interface.say_reached(tx, row.id, row.wanted):
-            work.wake(tx, "instance", row.instance)
+        if not interface.say_reached(tx, row.id, row.wanted):
+            return
+        work.wake(tx, "instance", row.instance)
+        if interface.is_staged(row):
+            _have_others_know(tx, row)
+
+
+def _have_others_know(tx: Tx, row: Row) -> None:
+    """Its groups and its VPC are as they should be on all hosts; while its guest starts, so as not to delay that."""
+    group.wake_of_interface(tx, row.id)
+    vpc_host.wake_vpc(tx, row.vpc)
 
 
 def _leave_host(run: Run, row: Row) -> None:
@@ -67,8 +76,7 @@ def _leave_host(run: Run, row: Row) -> None:
         if not tx.change(mine.values(host=None, reached=0, announced=None)):
             return
         _pass_on(tx, row)
-        group.wake_of_interface(tx, row.id)
-        vpc_host.wake_vpc(tx, row.vpc)
+        _have_others_know(tx, row)
         if row.desired == "absent":
             _delete(tx, row.id)
         work.wake(tx, "instance", row.instance)

@@ -13,7 +13,7 @@ from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.lib.instance_types import catalogue
 from cumulet.lib.log import Log
-from cumulet.model import Tx, address, capacity, group, instance, interface, placement_group, volume, vpc_host, work
+from cumulet.model import Tx, address, capacity, instance, interface, placement_group, volume, work
 from cumulet.model.capacity import Amount
 from cumulet.model.database import Row
 
@@ -135,8 +135,6 @@ def _settle(tx: Tx, run: Run, row: Row, disks: list[Row], choice: Choice) -> Non
         public_ip = _public_address(tx, run.settings, nic)
         tx.change(_INTERFACE_THERE, of=nic.id, there=choice.host, step=2 * row.generation, public_ip=public_ip)
         work.wake(tx, "interface", nic.id)
-        group.wake_of_interface(tx, nic.id)
-        vpc_host.wake_vpc(tx, nic.vpc)
 
 
 _THERE: sa.BindParameter[str] = sa.bindparam("there")

@@ -219,6 +219,11 @@ _WANT = (
 )
 
 
+def is_staged(row: Row) -> bool:
+    """Whether what is wanted of it is a tap for a guest to be started with."""
+    return bool(row.wanted > 0 and row.wanted % 2 == 0)
+
+
 def say_reached(tx: Tx, id: str, step: int) -> bool:
     """Its host has brought it to this step; False if another is wanted by now."""
     return tx.change(_SAY_REACHED, of=id, step=step) > 0
