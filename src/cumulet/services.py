@@ -61,19 +61,22 @@ class Control:
         self.database = Database(config.database(), clock=clock, durable=not config.test)
         self.database.hint = bus.hint
         self.engine: Engine | None = None
-        self._is_alone = not config.bus_url
         if "scheduler" in config.role_names():
             self.engine = Engine(
-                self.database, bus, RECONCILERS, GIVE_UP, settings=config, clock=clock, threads=config.threads
+                self.database,
+                bus,
+                RECONCILERS,
+                GIVE_UP,
+                settings=config,
+                clock=clock,
+                threads=config.threads,
+                holder=config.host(),
             )
             bus.serve("scheduler", self._hear)
 
     def start(self) -> None:
-        """The engine runs. Where nobody else can, whatever is still leased was leased by a process that has died."""
+        """The engine runs."""
         if self.engine is not None:
-            if self._is_alone:
-                with self.database.write() as tx:
-                    work.free_all(tx)
             self.engine.start()
 
     def stop(self) -> None:
@@ -201,6 +204,8 @@ def hear(tx: Tx, beat: Beat) -> None:
     agents = [role for role in beat.roles if role in AGENTS]
     if agents:
         describe(tx, beat)
+    if host.is_silent(tx, beat.host, beat.roles):
+        work.wake_unreached(tx)
     for role in beat.roles:
         host.heard(tx, role, beat.host, beat.zones[0] if beat.zones else "", beat.contract)
     for id in [*(f"{role}.{beat.host}" for role in agents), "cloud"]:

@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import sqlalchemy as sa
-from crash.site import Site
 
+from cumulet.agent.documents import Documents
+from cumulet.drivers.fake_world import FakeWorld
 from cumulet.drivers.specs import tap_name
-from cumulet.model import Tx, address, capacity, group, image, instance, interface, volume, vpc, vpc_host, work
+from cumulet.model import (
+    Database,
+    Tx,
+    address,
+    capacity,
+    group,
+    image,
+    instance,
+    interface,
+    volume,
+    vpc,
+    vpc_host,
+    work,
+)
 from cumulet.model.capacity import NOTHING
 
 
-def check(site: Site, states: dict[str, str]) -> None:
+class Whole(Protocol):
+    """A cloud of hosts with fake drivers, looked at from outside."""
+
+    worlds: dict[str, FakeWorld]
+    """What is on each host."""
+
+    @property
+    def database(self) -> Database: ...
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Each host's address on the underlay."""
+        ...
+
+    def documents(self) -> Iterator[Documents]:
+        """Those of all agents."""
+        ...
+
+    def image_files(self) -> list[str]:
+        """The ids of those that are kept."""
+        ...
+
+
+def check(site: Whole, states: dict[str, str]) -> None:
     """Assert all of it; `states` are those that instances should be in, by id."""
     with site.database.read() as tx:
         rows = tx.all(sa.select(instance.instance))
@@ -31,7 +69,7 @@ def check(site: Site, states: dict[str, str]) -> None:
         _documents(tx, site)
 
 
-def _guests(site: Site, host: str, rows: list[Any]) -> None:
+def _guests(site: Whole, host: str, rows: list[Any]) -> None:
     world = site.worlds[host]
     domains = {name: world.get("domain", name) or {} for name in world.names("domain")}
     running = {row.id: row.generation for row in rows if row.state == "running" and row.host == host}
@@ -53,7 +91,7 @@ def _capacity(tx: Tx, rows: list[Any]) -> None:
         assert counted == promised.get(host, NOTHING)
 
 
-def _interfaces(tx: Tx, site: Site, host: str, rows: list[Any]) -> None:
+def _interfaces(tx: Tx, site: Whole, host: str, rows: list[Any]) -> None:
     running = {row.id for row in rows if row.state == "running" and row.host == host}
     nics = [nic for nic in tx.all(sa.select(interface.interface)) if nic.instance in running]
     world = site.worlds[host]
@@ -90,7 +128,7 @@ def _addresses(tx: Tx) -> None:
     assert len({row.interface for row in reached}) == len(reached)
 
 
-def _groups(tx: Tx, site: Site, host: str) -> None:
+def _groups(tx: Tx, site: Whole, host: str) -> None:
     rows = tx.all(sa.select(group.group))
     assert all(row.desired == "present" for row in rows)
     world = site.worlds[host]
@@ -103,10 +141,10 @@ def _groups(tx: Tx, site: Site, host: str) -> None:
         assert there["rules"] == len(group.rules(tx, id))
 
 
-def _tunnels(tx: Tx, site: Site, host: str) -> None:
+def _tunnels(tx: Tx, site: Whole, host: str) -> None:
     """A VPC with guests on both hosts has a tunnel on each, which leads to the other's guests."""
     numbers = {row.id: row.vni for row in tx.all(sa.select(vpc.vpc))}
-    addresses = {name: one.heartbeat.address for name, one in site.hosts.items()}
+    addresses = site.addresses
     nics = [nic for nic in tx.all(sa.select(interface.interface)) if nic.host is not None]
     places = {id: {nic.ip: nic.host for nic in nics if nic.vpc == id} for id in numbers}
     wanted = {
@@ -119,7 +157,7 @@ def _tunnels(tx: Tx, site: Site, host: str) -> None:
     assert {row.vpc for row in tx.all(sa.select(vpc_host.vpc_host)) if row.host == host} == set(wanted)
 
 
-def _files(tx: Tx, site: Site) -> None:
+def _files(tx: Tx, site: Whole) -> None:
     disks = tx.all(sa.select(volume.volume))
     living = set(
         tx.connection.scalars(sa.select(instance.instance.c.id).where(instance.instance.c.state != "terminated"))
@@ -131,7 +169,7 @@ def _files(tx: Tx, site: Site) -> None:
         assert world.names("volume") == sorted(disk.id for disk in disks if disk.host == host)
     files = tx.all(sa.select(image.image_file))
     assert {file.state for file in files} == {"available"}
-    assert site.world.names("image") == sorted(file.id for file in files)
+    assert site.image_files() == sorted(file.id for file in files)
 
 
 def _work(tx: Tx) -> None:
@@ -142,9 +180,9 @@ def _work(tx: Tx) -> None:
     assert gone - set(tx.connection.scalars(sa.select(volume.volume.c.id))) == set()
 
 
-def _documents(tx: Tx, site: Site) -> None:
+def _documents(tx: Tx, site: Whole) -> None:
     """An agent's document that lives on would bring a thing back after the host's next reboot."""
-    there = {id for agent in site.agents() for id in agent.documents.living()}
+    there = {id for documents in site.documents() for id in documents.living()}
     rows = [
         *tx.connection.scalars(sa.select(instance.instance.c.id).where(instance.instance.c.state != "terminated")),
         *tx.connection.scalars(sa.select(interface.interface.c.id).where(interface.interface.c.host.is_not(None))),

@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from cumulet.agent.agent import Agent
+from cumulet.agent.documents import Documents
 from cumulet.bus.contract import Bus
 from cumulet.bus.memory import MemoryBus
 from cumulet.drivers.fake_world import FakeWorld
@@ -127,6 +128,17 @@ class Site:
     def agents(self) -> Iterator[Agent]:
         for host in self.hosts.values():
             yield from host.agents.values()
+
+    def documents(self) -> Iterator[Documents]:
+        for agent in self.agents():
+            yield agent.documents
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        return {name: host.heartbeat.address for name, host in self.hosts.items()}
+
+    def image_files(self) -> list[str]:
+        return self.world.names("image")
 
     def another_engine(self) -> Engine:
         """One more scheduler on the same database and bus."""

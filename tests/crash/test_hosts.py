@@ -15,7 +15,7 @@ from support.between import Between
 
 from cumulet.bus.contract import Bus
 from cumulet.lib.errors import Unreachable
-from cumulet.model import subnet, vpc_host, work
+from cumulet.model import host, subnet, vpc_host, work
 from cumulet.model.explanation import explain
 
 
@@ -117,6 +117,25 @@ def test_a_host_that_is_away_does_not_keep_the_others_from_a_change(site: Site, 
     site.engine.bus = site.cloud.bus
     site.settle()
     check(site, dict.fromkeys(guests, "running"))
+
+
+def test_what_waits_for_a_host_is_looked_at_as_soon_as_the_host_is_heard_again(site: Site) -> None:
+    site.engine.bus = Deaf(site.cloud.bus, "compute.h1")
+    guest = launch(site)
+    for _ in range(9):
+        while site.engine.run_due():
+            pass
+        site.pass_time(host.LIVE_SECONDS + 1.0)
+    site.engine.bus = site.cloud.bus
+    (waiting,) = [row for row in site.waiting() if row.kind == "instance"]
+    assert waiting.error.startswith("Unreachable")
+    with site.database.write() as tx:
+        work.put_off(tx, "instance", guest, waiting.epoch, waiting.wakes, 1000.0, waiting.error, waiting.tries)
+    began = site.clock.now()
+    site.beat()
+    site.settle()
+    assert site.clock.now() - began < host.LIVE_SECONDS
+    check(site, {guest: "running"})
 
 
 class Deaf(Between):

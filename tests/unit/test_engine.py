@@ -244,10 +244,13 @@ def test_each_lease_has_a_higher_number_and_orders_carry_it(bench: Bench) -> Non
 def test_what_was_held_by_a_dead_process_can_be_freed(bench: Bench) -> None:
     bench.wake("a")
     with bench.database.write() as tx:
-        assert len(work.lease(tx, LEASE_SECONDS, 10, ["thing"])) == 1
+        assert len(work.lease(tx, "h1", LEASE_SECONDS, 10, ["thing"])) == 1
     assert bench.engine.run_due() == 0
     with bench.database.write() as tx:
-        work.free_all(tx)
+        work.free_not_held_by(tx, {"h1"})
+    assert bench.engine.run_due() == 0
+    with bench.database.write() as tx:
+        work.free_held_by(tx, "h1")
     assert bench.engine.run_due() == 1
     assert bench.row().epoch == 2
 

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 
 from cumulet.drivers.specs import Spec
 from cumulet.engine.engine import Run
-from cumulet.lib.errors import Failure, Unreachable
+from cumulet.lib.errors import Unreachable
 
 
 def ensure(run: Run, specs: Mapping[str, Spec]) -> None:
-    """Order each host its spec; raises `Failure` at the end, if hosts were away."""
+    """Order each host its spec; raises `Unreachable` at the end, if hosts were away."""
     _each(run, specs, lambda host: run.driver("network", host).ensure(specs[host]))
 
 
 def remove(run: Run, hosts: Iterable[str], id: str, removed: Callable[[str], None]) -> None:
-    """Order each host to remove the thing, and write that down; raises `Failure` at the end, if hosts were away."""
+    """Order each host to remove the thing, and write that down; raises `Unreachable` at the end, if hosts were away."""
 
     def take_away(host: str) -> None:
         run.driver("network", host).remove(id)
@@ -32,4 +32,4 @@ def _each(run: Run, hosts: Iterable[str], order: Callable[[str], None]) -> None:
         except Unreachable as e:
             missed.append(str(e))
     if missed:
-        raise Failure(f"{run.kind} {run.id} is not as it should be everywhere: {'; '.join(missed)}")
+        raise Unreachable(f"{run.kind} {run.id} is not as it should be everywhere: {'; '.join(missed)}")

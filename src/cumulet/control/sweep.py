@@ -11,6 +11,7 @@ from cumulet.lib.errors import Impossible, Later, Unreachable
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Seen
 from cumulet.model import Tx, group, image, instance, interface, tag, volume, vpc, vpc_host, work
+from cumulet.model import host as hosts
 
 log = Log("sweep")
 EVERY = {"compute": 3.0, "network": 30.0, "volume": 60.0, "image": 60.0, "cloud": 30.0}
@@ -21,6 +22,7 @@ def reconcile(run: Run, id: str) -> None:
     """`id` is ROLE.HOST, or `cloud`."""
     role, _, host = id.partition(".")
     if role == "cloud":
+        _free_leases_of_the_dead(run)
         _forget_terminated(run)
     else:
         try:
@@ -94,6 +96,12 @@ def _exists(tx: Tx, id: str) -> bool:
     if table is instance.instance:
         query = query.where(table.c.state != "terminated")
     return tx.first(query) is not None
+
+
+def _free_leases_of_the_dead(run: Run) -> None:
+    """What a scheduler held that is heard no more goes on with another one; the lease's number is all that protects."""
+    with run.write() as tx:
+        work.free_not_held_by(tx, {run.holder, *hosts.living(tx, "scheduler")})
 
 
 def _forget_terminated(run: Run) -> None:

@@ -57,6 +57,7 @@ class Run:
         self.clock: Clock = engine.clock
         self.settings = engine.settings
         self.memory = engine.memory
+        self.holder = engine.holder
         self._engine = engine
 
     @contextmanager
@@ -95,7 +96,10 @@ class Run:
 
 
 class Engine:
-    """Runs `reconcilers` (by kind); `give_up` (by kind) is told of what can never be done."""
+    """Runs `reconcilers` (by kind); `give_up` (by kind) is told of what can never be done.
+
+    `holder` is the name under which it takes leases: the host's, of which each has one engine at a time.
+    """
 
     def __init__(
         self,
@@ -107,6 +111,7 @@ class Engine:
         settings: Any = None,
         clock: Clock | None = None,
         threads: int = 4,
+        holder: str = "",
     ) -> None:
         self.database = database
         self.bus = bus
@@ -116,6 +121,7 @@ class Engine:
         self.give_up = give_up
         self.memory: dict[str, Any] = {}
         """What reconcilers remember from run to run, by names of their own; it could be lost at any time."""
+        self.holder = holder
         self._threads = threads
         self._due = threading.Event()
         self._taken: SimpleQueue[tuple[Row, float] | None] = SimpleQueue()
@@ -125,7 +131,9 @@ class Engine:
         bus.on_hint(lambda kind, id: self._wake())
 
     def start(self) -> None:
-        """Lease and run in threads until `stop`."""
+        """Lease and run in threads until `stop`. What its holder had before was leased by a process that has died."""
+        with self.database.write() as tx:
+            work.free_held_by(tx, self.holder)
         self._stopped.clear()
         runners = [threading.Thread(target=self._run_until_stopped, name="reconcile") for _ in range(self._threads)]
         self._running = [threading.Thread(target=self._lease_until_stopped, name="engine"), *runners]
@@ -201,7 +209,7 @@ class Engine:
         with self.database.write() as tx:
             for end in ended:
                 end(tx)
-            return work.lease(tx, LEASE_SECONDS, limit, kinds), _until_next(tx, kinds)
+            return work.lease(tx, self.holder, LEASE_SECONDS, limit, kinds), _until_next(tx, kinds)
 
     def _let_go(self, ended: list[End]) -> None:
         if ended:

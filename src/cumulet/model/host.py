@@ -57,6 +57,18 @@ def heard(tx: Tx, role: str, name: str, zone: str, contract: int = 1) -> None:
         tx.insert(service, {"role": role, "host": name, **values})
 
 
+def is_silent(tx: Tx, name: str, roles: list[str]) -> bool:
+    """Whether one of these services of the host has not been heard lately, though it has been before."""
+    return tx.first(_SILENT, of=name, these=roles, since=tx.now - LIVE_SECONDS) is not None
+
+
+_SILENT = sa.select(service.c.role).where(
+    service.c.host == sa.bindparam("of"),
+    service.c.role.in_(sa.bindparam("these", expanding=True)),
+    service.c.heard < sa.bindparam("since"),
+)
+
+
 def describe(tx: Tx, name: str, values: dict[str, Any]) -> None:
     """Write down what a host is: zones, vcpus, memory_mib, disk_gib, facts, address, guest_mtu."""
     row = find(tx, name)
@@ -100,6 +112,12 @@ def _unknown(tx: Tx, name: str) -> str:
 
 def services(tx: Tx) -> list[Row]:
     return tx.all(sa.select(service).order_by(service.c.role, service.c.host))
+
+
+def living(tx: Tx, role: str) -> set[str]:
+    """The hosts whose service of this role has been heard lately."""
+    query = sa.select(service.c.host).where(service.c.role == role, service.c.heard > tx.now - LIVE_SECONDS)
+    return set(tx.connection.scalars(query))
 
 
 def find(tx: Tx, name: str) -> Row | None:

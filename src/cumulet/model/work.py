@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,12 +17,14 @@ work = sa.Table(
     text("id", 40, key=True),
     moment("due", index=True),
     moment("lease"),
+    text("holder", 64),
     whole("epoch"),
     whole("wakes"),
     whole("tries"),
     sa.Column("error", sa.Text, nullable=False, default=""),
 )
-_FRESH = {"lease": None, "epoch": 0, "tries": 0, "error": ""}
+"""`holder` is the scheduler's host that took it last, for as long as `lease` says."""
+_FRESH = {"lease": None, "holder": "", "epoch": 0, "tries": 0, "error": ""}
 
 
 _THIS = sa.and_(work.c.kind == sa.bindparam("of_kind"), work.c.id == sa.bindparam("of_id"))
@@ -40,17 +43,29 @@ def wake(tx: Tx, kind: str, id: str) -> None:
 _WAKE = work.update().where(_THIS).values(due=_NOW, wakes=work.c.wakes + 1)
 
 
+def wake_unreached(tx: Tx) -> None:
+    """Have all looked at now that wait because somebody did not answer: one who was silent has been heard again."""
+    for row in tx.all(_UNREACHED, now=tx.now):
+        wake(tx, row.kind, row.id)
+
+
+_UNREACHED = sa.select(work.c.kind, work.c.id).where(work.c.due > _NOW, work.c.error.startswith("Unreachable"))
+
+
 def wake_new(tx: Tx, kind: str, ids: list[str]) -> None:
     """Have many things looked at that nobody has looked at yet: their rows were made in this transaction."""
     tx.insert(work, *({"kind": kind, "id": id, "due": tx.now, "wakes": 1, **_FRESH} for id in ids))
     tx.hints.update(dict.fromkeys((kind, id) for id in ids))
 
 
-def lease(tx: Tx, seconds: float, limit: int, kinds: list[str]) -> list[Row]:
-    """Take what is due and nobody holds, the longest due first; gives kind, id, wakes, tries and the new epoch."""
+def lease(tx: Tx, holder: str, seconds: float, limit: int, kinds: list[str]) -> list[Row]:
+    """Take, for `holder`, what is due and nobody holds, the longest due first.
+
+    Gives kind, id, wakes, tries and the new epoch of each.
+    """
     taken = tx.all(_DUE, now=tx.now, kinds=kinds, most=limit) if limit > 0 else []
     if taken:
-        tx.change(_TAKE, these=[(row.kind, row.id) for row in taken], until=tx.now + seconds)
+        tx.change(_TAKE, these=[(row.kind, row.id) for row in taken], by=holder, until=tx.now + seconds)
     return taken
 
 
@@ -67,7 +82,7 @@ _DUE = (
 _TAKE = (
     work.update()
     .where(sa.tuple_(work.c.kind, work.c.id).in_(sa.bindparam("these", expanding=True)))
-    .values(lease=sa.bindparam("until"), epoch=work.c.epoch + 1)
+    .values(lease=sa.bindparam("until"), holder=sa.bindparam("by"), epoch=work.c.epoch + 1)
 )
 
 
@@ -120,9 +135,18 @@ def free(tx: Tx, kind: str, id: str, epoch: int) -> None:
 _LET_GO = work.update().where(_MINE).values(lease=None)
 
 
-def free_all(tx: Tx) -> None:
-    """Nobody holds anything: whoever did has died, or will be refused by number."""
-    tx.change(work.update().where(work.c.lease.is_not(None)).values(lease=None))
+def free_held_by(tx: Tx, holder: str) -> None:
+    """This scheduler holds nothing: it has died, or will be refused by number."""
+    _free(tx, work.c.holder == holder)
+
+
+def free_not_held_by(tx: Tx, holders: Collection[str]) -> None:
+    """Only these schedulers hold anything."""
+    _free(tx, work.c.holder.not_in(holders))
+
+
+def _free(tx: Tx, whose: sa.ColumnElement[bool]) -> None:
+    tx.change(work.update().where(work.c.lease.is_not(None), whose).values(lease=None))
 
 
 def forget(tx: Tx, kind: str, id: str) -> None:

@@ -384,6 +384,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("due", sa.Double(), nullable=True),
         sa.Column("lease", sa.Double(), nullable=True),
+        sa.Column("holder", sa.String(length=64), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("wakes", sa.BigInteger(), nullable=False),
         sa.Column("tries", sa.BigInteger(), nullable=False),
