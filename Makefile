@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+FAULTS ?= 300
+SEED ?=
 BENCH_ARGS ?=
 DEMO_ARGS ?=
 # The libvirt of Debian 12, Ubuntu 24.04 and Debian 13: one libvirt-python is locked for each.
@@ -13,12 +15,12 @@ compile := $(uv) pip compile --quiet --universal --python-version 3.11 --generat
 
 # Quick suites first, so that a plain mistake is heard of within seconds; a new directory of tests runs at the end.
 with_tests := $(filter-out tests/support,$(patsubst %/,%,$(sort $(dir $(wildcard tests/*/*.py)))))
-ordered := $(filter $(with_tests),$(addprefix tests/,unit api contract crash clients system lab))
+ordered := $(filter $(with_tests),$(addprefix tests/,unit api contract crash clients soak system lab))
 suites := $(ordered) $(filter-out $(ordered),$(with_tests))
 typed := $(suites) $(if $(wildcard bench/*.py),bench) $(wildcard tools/*.py) tools/install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check install install-with-tests bench docs lock clean
+.PHONY: help demo test soak check install install-with-tests bench docs lock clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -28,6 +30,10 @@ demo: install ## the whole cloud on this machine, used as a user would, and take
 
 test: install-with-tests check ## all the tests (PYTEST_ARGS='-k metadata' for some)
 	$(venv)/python -m pytest $(suites) $(PYTEST_ARGS)
+
+soak: install-with-tests ## FAULTS=300 random faults on three hosts under users who go on (SEED=n: the same again)
+	FAULTS=$(FAULTS) SEED=$(SEED) $(venv)/python -m cumulet.lib.private_host -- \
+		$(venv)/python -m pytest -s -p no:cacheprovider tests/soak
 
 check: install-with-tests ## ruff, mypy and the rules of the repository
 	$(venv)/ruff check .

@@ -1,0 +1,66 @@
+"""A laboratory of hosts with fake drivers, on RabbitMQ and PostgreSQL, as the crash tests' checker wants to see it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from cumulet.agent.documents import Documents
+from cumulet.drivers.fake_world import FakeWorld
+from cumulet.lab import underlay
+from cumulet.lab.lab import Laboratory
+from cumulet.lib.config import AGENTS
+from cumulet.model import Database, image, work
+
+HOSTS = 3
+
+
+class Scene:
+    """The laboratory, what is on its hosts, and its database."""
+
+    def __init__(self, directory: Path) -> None:
+        self.laboratory = Laboratory(directory, HOSTS, drivers="fake")
+        self.laboratory.start()
+        hosts = self.laboratory.hosts
+        self.worlds = {name: FakeWorld(host.state / "world") for name, host in hosts.items()}
+        self.addresses = {name: underlay.address(host.number) for name, host in hosts.items()}
+        self.database = Database(self.laboratory.postgres.url)
+        self.environ = self.laboratory.environ()
+        until(self._has_image, 30, "the image to be taken in")
+
+    def documents(self) -> Iterator[Documents]:
+        for host in self.laboratory.hosts.values():
+            for role in AGENTS:
+                yield Documents(host.state / "agents" / role)
+
+    def image_files(self) -> list[str]:
+        return FakeWorld(self.laboratory.directory / "images").names("image")
+
+    def waiting(self) -> list[str]:
+        """The work that is due some time, the sweeps aside, with what it waits for."""
+        due = sa.select(work.work).where(work.work.c.due.is_not(None), work.work.c.kind != "sweep")
+        with self.database.read() as tx:
+            return [f"{row.kind} {row.id}: {row.error}" for row in tx.all(due)]
+
+    def all_heard(self) -> bool:
+        wanted = {f"{role}.{name}" for name in self.laboratory.hosts for role in AGENTS}
+        return wanted <= self.laboratory.alive()
+
+    def close(self) -> None:
+        self.database.close()
+        self.laboratory.stop()
+
+    def _has_image(self) -> bool:
+        with self.database.read() as tx:
+            states = set(tx.connection.scalars(sa.select(image.image_file.c.state)))
+        return states == {"available"}
+
+
+def until(holds: Callable[[], object], seconds: float, what: str, why: Callable[[], object] = lambda: "") -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"waited {seconds:g} s for {what}: {why()}"
+        time.sleep(0.1)
