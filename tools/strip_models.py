@@ -18,7 +18,7 @@ from botocore.loaders import Loader
 
 from cumulet.wire.models import Document, Operation, Ref, Shape
 
-SERVICES = ["ec2", "sts"]
+SERVICES = ["ec2", "iam", "sts"]
 DIRECTORY = Path(__file__).parent.parent / "src" / "cumulet" / "wire" / "models"
 
 

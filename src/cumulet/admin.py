@@ -151,6 +151,7 @@ def _empty(tx: Tx) -> None:
         if table.name not in KEPT:
             tx.change(table.delete())
     tx.change(work.work.delete().where(work.work.c.kind.not_in(KEPT_WORK)))
+    tx.change(account.access_key.delete().where(account.access_key.c.entity != ""))
     host.forget_promises(tx)
     rows = tx.all(sa.select(image.image).order_by(image.image.c.created, image.image.c.id))
     first = {row.image_file: row.id for row in reversed(rows)}

@@ -58,7 +58,7 @@ class Control:
     """What thinks: the database, and the engine where this process is a scheduler."""
 
     def __init__(self, config: Config, bus: Bus, clock: Clock | None) -> None:
-        self.database = Database(config.database(), clock=clock, durable=not config.test)
+        self.database = Database(config.database(), clock=clock, durable=not config.test, keys=config.keyring())
         self.database.hint = bus.hint
         self.engine: Engine | None = None
         if "scheduler" in config.role_names():

@@ -31,11 +31,11 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> TestedCloud:
     return TestedCloud(Path(tmp_path_factory.mktemp("fuzz")))
 
 
-def ask(cloud: TestedCloud, body: dict[str, str] | str) -> Response:
+def ask(cloud: TestedCloud, body: dict[str, str] | str, service: str = "ec2") -> Response:
     keys = Credentials(cloud.admin.key, cloud.admin.secret)
     content = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
     text = body if isinstance(body, str) else urlencode(body)
-    request = sign(SigV4Auth(keys, "ec2", cloud.config.region), body=text, **content)
+    request = sign(SigV4Auth(keys, service, cloud.config.region), body=text, **content)
     return answer(cloud.database, cloud.config, cloud.cloud.ask, request)
 
 
@@ -43,8 +43,11 @@ def is_well_formed(response: Response) -> bool:
     root = ElementTree.fromstring(response.body)
     if response.status < 300:
         return root.tag.endswith("Response")
-    code, message = root.findtext("Errors/Error/Code"), root.findtext("Errors/Error/Message")
-    return response.status < 500 and bool(code) and bool(message) and bool(root.findtext("RequestID"))
+    space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
+    error = f"{space}Error/{space}" if space else "Errors/Error/"
+    id = root.findtext(f"{space}RequestId") or root.findtext("RequestID")
+    code, message = root.findtext(f"{error}Code"), root.findtext(f"{error}Message")
+    return response.status < 500 and bool(code) and bool(message) and bool(id)
 
 
 @pytest.mark.parametrize("name", ACTION_NAMES)
@@ -59,6 +62,21 @@ def test_random_parameters_of_the_model_are_answered(fuzzed: TestedCloud, name: 
     serializer = create_serializer("ec2", include_validation=False)
     form = serializer.serialize_to_request(parameters, botocore_model("ec2").operation_model(name))["body"]
     response = ask(fuzzed, form)
+    assert is_well_formed(response), response
+
+
+@pytest.mark.parametrize(("service", "name"), sorted(found for found in ACTIONS if found[0] in ("iam", "sts")))
+@settings(RELAXED, max_examples=4)
+@given(seed=st.integers(0, 2**32))
+def test_random_parameters_of_the_query_services_are_answered(
+    fuzzed: TestedCloud, service: str, name: str, seed: int
+) -> None:
+    shape = load(service).input(name)
+    parameters = without_nothing(Values(load(service), seed).structure(shape)) if shape.members else {}
+    serializer = create_serializer("query", include_validation=False)
+    operation = botocore_model(service).operation_model(name)
+    form = dict(serializer.serialize_to_request(parameters, operation)["body"])
+    response = ask(fuzzed, {name: str(value) for name, value in form.items()}, service)
     assert is_well_formed(response), response
 
 

@@ -28,7 +28,7 @@ class Client:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.database = Database(config.database(), durable=False)
+        self.database = Database(config.database(), durable=False, keys=config.keyring())
         with self.database.read() as tx:
             found = account.named(tx, "admin")
             assert found is not None

@@ -23,6 +23,8 @@ class Account:
         self.id = id
         self.key = key
         self.secret = secret
+        self.token: str | None = None
+        """The session token, of temporary credentials."""
         self._url = url
         self._region = region
 
@@ -33,6 +35,7 @@ class Account:
             endpoint_url=self._url,
             aws_access_key_id=self.key,
             aws_secret_access_key=self.secret,
+            aws_session_token=self.token,
             config=ClientConfig(**{"region_name": self._region, "retries": {"total_max_attempts": 1}, **config}),
         )
 
@@ -82,4 +85,5 @@ class TestedCloud:
             found = account.named(tx, name)
             assert found is not None
             key = account.keys(tx, found.id)[0]
-        return Account(self.url, self.config.region, key.id, key.secret, found.id)
+            secret = account.secret(tx, key)
+        return Account(self.url, self.config.region, key.id, secret, found.id)

@@ -65,11 +65,13 @@ class Action:
 ACTIONS: dict[tuple[str, str], Action] = {}
 
 
-def action(service: str = "ec2", *, accepts: dict[str, str] | None = None) -> Callable[..., Callable[..., Result]]:
-    """Register a function as the action of its name."""
+def action(
+    service: str = "ec2", *, name: str = "", accepts: dict[str, str] | None = None
+) -> Callable[..., Callable[..., Result]]:
+    """Register a function as the action of its name; AWS's `name` where that has several capitals in a row."""
 
     def register(function: Callable[..., Result]) -> Callable[..., Result]:
-        _register(service, function, accepts, None)
+        _register(service, function, accepts, None, name)
         return function
 
     return register
@@ -113,9 +115,13 @@ def describes(
 
 
 def _register(
-    service: str, function: Callable[..., Any], accepts: dict[str, str] | None, listing: Listing | None
+    service: str,
+    function: Callable[..., Any],
+    accepts: dict[str, str] | None,
+    listing: Listing | None,
+    name: str = "",
 ) -> None:
-    name = "".join(part.capitalize() for part in function.__name__.split("_"))
+    name = name or "".join(part.capitalize() for part in function.__name__.split("_"))
     ACTIONS[service, name] = Action(
         service=service, name=name, function=function, accepts=accepts or {}, listing=listing
     )

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from cumulet.api import ec2, sts
+from cumulet.api import ec2, iam, sts
 from cumulet.api.context import Ask
 from cumulet.api.dispatch import Response, answer, refused
 from cumulet.lib import ids
@@ -21,7 +21,7 @@ MAX_HEADERS = 32 << 10
 BODY_SECONDS = 20.0
 THREADS = 16
 
-SERVICES = (ec2, sts)
+SERVICES = (ec2, iam, sts)
 """Importing a service is what registers its actions."""
 
 Receive = Callable[[], Awaitable[Any]]
@@ -57,7 +57,10 @@ class App:
         path = scope["raw_path"].decode("latin-1")
         if path.startswith("/_cumulet/"):
             return self._administer(scope, path, body)
-        request = Request.of(scope["method"], path, scope["query_string"], scope["headers"], body)
+        address = (scope.get("client") or ("",))[0]
+        secure = scope.get("scheme") == "https"
+        method, query, headers = scope["method"], scope["query_string"], scope["headers"]
+        request = Request.of(method, path, query, headers, body, address, secure=secure)
         return answer(self._database, self._config, self._ask, request)
 
     def _administer(self, scope: dict[str, Any], path: str, body: bytes) -> Response:

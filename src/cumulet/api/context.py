@@ -9,6 +9,7 @@ from cumulet.identity.principal import Principal
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Refusal
 from cumulet.model import Database, Tx
+from cumulet.wire.request import Request
 
 Ask = Callable[[str, str, str, str], bytes]
 """(role, host, question, id) to the answer: a host's read-only facts, such as a guest's console. Raises `Failure`."""
@@ -26,6 +27,7 @@ class Context:
         request_id: str,
         *,
         dry_run: bool = False,
+        request: Request | None = None,
     ) -> None:
         self.config = config
         self.ask = ask
@@ -33,17 +35,18 @@ class Context:
         self.account: str = principal.account
         self.request_id = request_id
         self.dry_run = dry_run
-        self._database = database
+        self.request = request or Request.of("POST", "/")
+        self.database = database
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
-        with self._database.read() as tx:
+        with self.database.read() as tx:
             yield tx
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
         """The one transaction of this request: intent, and whom to wake."""
-        with self._database.write() as tx:
+        with self.database.write() as tx:
             yield tx
             self.refuse_dry_run()
 

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from cumulet.api import filters, pages
 from cumulet.api.actions import ACTIONS, Action, Item, Listing, Result, Tree
+from cumulet.api.authorise import authorise
 from cumulet.api.context import Ask, Context
 from cumulet.identity.principal import authenticate
 from cumulet.lib import ids
@@ -16,6 +17,7 @@ from cumulet.lib.config import Config
 from cumulet.lib.errors import Refusal
 from cumulet.lib.log import Log
 from cumulet.model import Database
+from cumulet.wire.constraints import check
 from cumulet.wire.models import Model, load, services
 from cumulet.wire.names import python_name
 from cumulet.wire.parse import action_of, parse
@@ -51,8 +53,11 @@ def answer(database: Database, config: Config, ask: Ask, request: Request) -> Re
         if found is None:
             raise Refusal("UnsupportedOperation", f"The action {name} is one of AWS's that this cloud does not have.")
         parameters = parse(model, name, form)
+        if model.metadata.protocol != "ec2":
+            check(model, name, parameters)
         dry_run = bool(parameters.pop("DryRun", False))
-        context = Context(database, config, ask, principal, request_id, dry_run=dry_run)
+        context = Context(database, config, ask, principal, request_id, dry_run=dry_run, request=request)
+        authorise(context, service, name, parameters)
         result = call(found, model, context, parameters)
         return Response(200, render(model, name, result, request_id), request_id)
     except Refusal as e:
@@ -71,7 +76,8 @@ def answer(database: Database, config: Config, ask: Ask, request: Request) -> Re
 
 def _refuse_other_services(service: str) -> None:
     if service not in services():
-        having = " and ".join(sorted(services()))
+        *first, last = sorted(services())
+        having = f"{', '.join(first)} and {last}"
         raise Refusal("InvalidAction", f"This cloud has no service {shown(service)}; it has {having}.")
 
 

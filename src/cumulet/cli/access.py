@@ -48,11 +48,12 @@ def exports(config: Config, url: str, name: str | None = None) -> dict[str, str]
             known = ", ".join(row.name for row in account.all(tx))
             raise Failure(f"there is no account {name or config.account}; there are: {known}")
         keys = [key for key in account.keys(tx, found.id) if key.active]
-    if not keys:
-        raise Failure(f"the account {found.name} has no active access key")
+        if not keys:
+            raise Failure(f"the account {found.name} has no active access key")
+        secret = account.secret(tx, keys[0])
     return {
         "AWS_ACCESS_KEY_ID": keys[0].id,
-        "AWS_SECRET_ACCESS_KEY": keys[0].secret,
+        "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_REGION": config.region,
         "AWS_DEFAULT_REGION": config.region,
         "AWS_ENDPOINT_URL": url,

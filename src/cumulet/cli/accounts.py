@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cumulet.cli import secrets
 from cumulet.cli.options import as_json, database, prepared_database, settings
 from cumulet.cli.output import show_json, show_table
 from cumulet.lib.config import Config
@@ -15,6 +16,9 @@ from cumulet.lib.errors import Failure
 @click.group()
 def account() -> None:
     """Accounts, which own everything, and their keys."""
+
+
+account.add_command(secrets.rotate_key)
 
 
 @account.command(epilog="Example: cumulet account create bob")
@@ -37,10 +41,11 @@ def create(config: Config, name: str, administrator: bool, json: bool) -> None:
             with opened.write() as tx:
                 made = bootstrap.create_account(tx, config, name, administrator=administrator)
                 key = accounts.keys(tx, made.id)[0]
+                secret = accounts.secret(tx, key)
         except IntegrityError:
             raise Failure(f"the name {name} is taken: `cumulet account list` shows all of them") from None
     ids = {"name": name, "account": made.id, "canonical_id": made.canonical_id}
-    values = {**ids, "access_key": key.id, "secret_key": key.secret}
+    values = {**ids, "access_key": key.id, "secret_key": secret}
     if json:
         show_json(values)
     else:
@@ -55,7 +60,7 @@ def list_accounts(config: Config, json: bool) -> None:
     from cumulet.model import account as accounts
 
     with database(config) as opened, opened.read() as tx:
-        found = [(row, accounts.keys(tx, row.id)) for row in accounts.all(tx)]
+        found = [(row, accounts.all_keys(tx, row.id)) for row in accounts.all(tx)]
     values = [
         {
             "name": row.name,

@@ -63,7 +63,7 @@ def database(config: Config) -> Iterator[Database]:
     if file is not None:
         _must_be_ours(file)
     with said_clearly(config):
-        opened = Database(config.database(), durable=not config.test)
+        opened = Database(config.database(), durable=not config.test, keys=config.keyring())
         try:
             _refuse_empty(config, opened)
             yield opened
@@ -78,7 +78,7 @@ def empty_or_not(config: Config) -> Iterator[Database]:
 
     make_state(config)
     with said_clearly(config):
-        opened = Database(config.database())
+        opened = Database(config.database(), keys=config.keyring())
         try:
             yield opened
         finally:
@@ -95,7 +95,7 @@ def prepared_database(config: Config) -> Iterator[Database]:
 
     make_state(config)
     with said_clearly(config):
-        opened = Database(config.database(), durable=not config.test)
+        opened = Database(config.database(), durable=not config.test, keys=config.keyring())
         try:
             if not sa.inspect(opened.engine).has_table("account"):
                 prepare(opened, config)

@@ -18,6 +18,7 @@ import msgspec
 
 from cumulet.lib import config_rules
 from cumulet.lib.errors import Failure
+from cumulet.lib.sealed import Keyring
 
 Meaning = msgspec.Meta
 AGENTS = ("image", "volume", "network", "compute")
@@ -51,6 +52,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     state_dir: Path = _key(Path("/var/lib/cumulet"), "directory of everything that is kept")
     listen: str = _key("127.0.0.1:8773", "address and port of the AWS endpoint")
     database_url: str = _key("", "SQLAlchemy URL; empty: SQLite in the state directory")
+    secret_key_file: str = _key("", "keys that secrets rest sealed with; empty: secret.key in the state directory")
     bus_url: str = _key("", "RabbitMQ, as amqps://USER:PASSWORD@HOST:PORT/VHOST; empty: all within this process")
     bus_ca_file: str = _key("", "certificates that RabbitMQ's is checked with; empty: the system's")
     bus_admin_url: str = _key("", "RabbitMQ's management, http://ADMINISTRATOR:PASSWORD@HOST:15672; for `host add`")
@@ -91,6 +93,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.state_dir}/cumulet.db"
+
+    def keyring(self) -> Keyring:
+        """The keys that secrets in the database are sealed with; they are kept apart from it."""
+        return Keyring(Path(self.secret_key_file) if self.secret_key_file else self.state_dir / "secret.key")
 
     def image_directory(self) -> Path:
         return Path(self.image_dir) if self.image_dir else self.state_dir / "images"

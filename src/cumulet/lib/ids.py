@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import secrets
 import string
 
@@ -22,7 +24,10 @@ PREFIX = {
     "allocation": "eipalloc",
     "association": "eipassoc",
     "dhcp_options": "dopt",
+    "profile_association": "iip-assoc",
 }
+ENTITY_PREFIX = {"user": "AIDA", "group": "AGPA", "role": "AROA", "instance-profile": "AIPA", "policy": "ANPA"}
+"""As AWS has them (IAM User Guide: "Unique identifiers")."""
 KINDS = {prefix: kind for kind, prefix in PREFIX.items()}
 
 
@@ -51,6 +56,26 @@ def access_key() -> tuple[str, str]:
     letters = string.ascii_uppercase + "234567"
     key = "AKIA" + "".join(secrets.choice(letters) for _ in range(16))
     return key, "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(40))
+
+
+def temporary_key(account: str) -> tuple[str, str]:
+    """An access key id of temporary credentials (`ASIA…`, from which `account_of` gives the account), and a secret."""
+    packed = int(account).to_bytes(5, "big") + secrets.token_bytes(5)
+    return "ASIA" + base64.b32encode(packed).decode(), access_key()[1]
+
+
+def account_of(temporary: str) -> str:
+    """The account of temporary credentials; empty for an id that is not of their form."""
+    try:
+        return str(int.from_bytes(base64.b32decode(temporary.removeprefix("ASIA"))[:5], "big")).zfill(12)
+    except binascii.Error:
+        return ""
+
+
+def entity(kind: str) -> str:
+    """The unique id of something of IAM's: AIDA… of a user, AROA… of a role."""
+    letters = string.ascii_uppercase + "234567"
+    return ENTITY_PREFIX[kind] + "".join(secrets.choice(letters) for _ in range(17))
 
 
 def vni() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from cumulet.lib import crash
 from cumulet.lib.clock import Clock
+from cumulet.lib.sealed import Keyring
 
 Row = sa.Row[Any]
 Hint = Callable[[str, str], None]
@@ -24,9 +25,10 @@ class Tx:
     SQLAlchemy takes two times as long to build one as SQLite takes to run it.
     """
 
-    def __init__(self, connection: sa.Connection, now: float) -> None:
+    def __init__(self, connection: sa.Connection, now: float, keys: Keyring) -> None:
         self.connection = connection
         self.now = now
+        self.keys = keys
         self.hints: dict[tuple[str, str], None] = {}
 
     def all(self, query: sa.Select[Any], **given: Any) -> list[Row]:
@@ -54,10 +56,16 @@ class Tx:
 
 
 class Database:
-    """The truth, by a SQLAlchemy URL. `hint` is called with (kind, id) of each wake, after its commit."""
+    """The truth, by a SQLAlchemy URL. `hint` is called with (kind, id) of each wake, after its commit.
 
-    def __init__(self, url: str, *, clock: Clock | None = None, durable: bool = True) -> None:
+    Secrets rest in it sealed with `keys`; by default those are this object's alone.
+    """
+
+    def __init__(
+        self, url: str, *, clock: Clock | None = None, durable: bool = True, keys: Keyring | None = None
+    ) -> None:
         self.url = url
+        self.keys = keys or Keyring()
         self.clock = clock or Clock()
         self.hint: Hint = lambda kind, id: None
         self.engine = _engine(url, durable)
@@ -69,7 +77,7 @@ class Database:
         with self.engine.connect() as connection:
             if self._writer is not None:
                 _begin(connection, "BEGIN")
-            yield Tx(connection, self.clock.now())
+            yield Tx(connection, self.clock.now(), self.keys)
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
@@ -80,11 +88,16 @@ class Database:
         with self._writer:
             yield from self._written()
 
+    def note(self, statement: sa.Update) -> None:
+        """Write down what may as well be lost: when something was used last."""
+        with suppress(sa.exc.OperationalError), self._writer or nullcontext(), self.engine.begin() as connection:
+            connection.execute(statement)
+
     def _written(self) -> Iterator[Tx]:
         with self.engine.connect() as connection:
             if self._writer is not None:
                 _begin(connection, "BEGIN IMMEDIATE")
-            tx = Tx(connection, self.clock.now())
+            tx = Tx(connection, self.clock.now(), self.keys)
             yield tx
             crash.point("commit.before")
             connection.commit()

@@ -6,13 +6,16 @@ from typing import Literal
 
 from cumulet.lib.errors import Refusal
 
-Fault = Literal["missing", "incomplete", "unknown_key", "mismatch", "skewed", "expired", "token", "scope", "payload"]
+Fault = Literal[
+    "missing", "incomplete", "unknown_key", "mismatch", "skewed", "expired", "token", "scope", "payload", "session_over"
+]
 
 _UNKNOWN_TO_EC2 = "AWS was not able to validate the provided access credentials"
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. "
     "Check your AWS Secret Access Key and signing method."
 )
+_SESSION_OVER = "The security token included in the request is expired"
 _QUERY_TOKEN = "The security token included in the request is invalid."
 
 DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
@@ -26,6 +29,7 @@ DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
         "token": ("AuthFailure", 401, _UNKNOWN_TO_EC2),
         "scope": ("AuthFailure", 401, _UNKNOWN_TO_EC2),
         "payload": ("AuthFailure", 401, _UNKNOWN_TO_EC2),
+        "session_over": ("RequestExpired", 400, "Request has expired."),
     },
     "query": {
         "missing": ("MissingAuthenticationToken", 403, "Request is missing Authentication Token"),
@@ -37,6 +41,7 @@ DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
         "token": ("InvalidClientTokenId", 403, _QUERY_TOKEN),
         "scope": ("SignatureDoesNotMatch", 403, ""),
         "payload": ("SignatureDoesNotMatch", 403, _MISMATCH),
+        "session_over": ("ExpiredToken", 403, _SESSION_OVER),
     },
     "s3": {
         "missing": ("AccessDenied", 403, "Access Denied"),
@@ -56,6 +61,7 @@ DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
             400,
             "The provided 'x-amz-content-sha256' header does not match what was computed.",
         ),
+        "session_over": ("ExpiredToken", 400, "The provided token has expired."),
     },
 }
 """By family of services.

@@ -62,6 +62,7 @@ class Shape(_Struct, frozen=True):
     enum: tuple[str, ...] = ()
     min: float | None = None
     max: float | None = None
+    pattern: str = ""
 
 
 class Http(_Struct, frozen=True):

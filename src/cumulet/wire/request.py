@@ -29,6 +29,10 @@ class Request:
     """Names in lower case."""
     body: bytes | None
     """None: not read yet. Whoever reads it compares its hash with `Claim.payload`."""
+    address: str = ""
+    """Where it came from, as an IP address."""
+    secure: bool = False
+    """Whether it came over TLS."""
 
     @classmethod
     def of(
@@ -38,10 +42,13 @@ class Request:
         query: bytes | str = b"",
         headers: Iterable[tuple[bytes | str, bytes | str]] = (),
         body: bytes | None = b"",
+        address: str = "",
+        *,
+        secure: bool = False,
     ) -> Request:
         """The request that an HTTP server has read."""
         pairs = tuple((_text(name).lower(), _text(value)) for name, value in headers)
-        return cls(method, _text(raw_path), _text(query), pairs, body)
+        return cls(method, _text(raw_path), _text(query), pairs, body, address, secure)
 
     def header(self, name: str) -> str | None:
         """The first header of that (lower-case) name."""

@@ -1,5 +1,8 @@
-"""The Security Token Service."""
+"""The Security Token Service: importing this package registers its actions."""
 
-from cumulet.api.sts import identity
+from __future__ import annotations
 
-__all__ = ["identity"]
+import importlib
+import pkgutil
+
+MODULES = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]

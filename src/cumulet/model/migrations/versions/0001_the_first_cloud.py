@@ -13,15 +13,19 @@ def upgrade() -> None:
     op.create_table(
         "access_key",
         sa.Column("id", sa.String(length=40), nullable=False),
-        sa.Column("secret", sa.String(length=64), nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False),
         sa.Column("account", sa.String(length=40), nullable=False),
-        sa.Column("principal", sa.String(length=128), nullable=False),
+        sa.Column("entity", sa.String(length=40), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("created", sa.Double(), nullable=True),
+        sa.Column("used", sa.Double(), nullable=True),
+        sa.Column("used_service", sa.String(length=32), nullable=False),
+        sa.Column("used_region", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_access_key")),
     )
     with op.batch_alter_table("access_key", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_access_key_account"), ["account"], unique=False)
+        batch_op.create_index(batch_op.f("ix_access_key_entity"), ["entity"], unique=False)
 
     op.create_table(
         "account",
@@ -29,9 +33,76 @@ def upgrade() -> None:
         sa.Column("canonical_id", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("administrator", sa.Boolean(), nullable=False),
+        sa.Column("alias", sa.String(length=63), nullable=True),
+        sa.Column("password_policy", sa.JSON(), nullable=False),
+        sa.Column("quotas", sa.JSON(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("created", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
         sa.UniqueConstraint("name", name=op.f("uq_account_name")),
+        sa.UniqueConstraint("alias", name=op.f("uq_account_alias")),
+    )
+    op.create_table(
+        "entity",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("lower_name", sa.String(length=128), nullable=False),
+        sa.Column("path", sa.String(length=512), nullable=False),
+        sa.Column("boundary", sa.String(length=255), nullable=False),
+        sa.Column("trust", sa.Text(), nullable=False),
+        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_entity")),
+        sa.UniqueConstraint("account", "kind", "lower_name", name=op.f("uq_entity_account_kind_lower_name")),
+    )
+    op.create_table(
+        "entity_member",
+        sa.Column("container", sa.String(length=40), nullable=False),
+        sa.Column("member", sa.String(length=40), nullable=False),
+        sa.PrimaryKeyConstraint("container", "member", name=op.f("pk_entity_member")),
+    )
+    op.create_index(op.f("ix_entity_member_member"), "entity_member", ["member"], unique=False)
+    op.create_table(
+        "policy",
+        sa.Column("arn", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("lower_name", sa.String(length=128), nullable=False),
+        sa.Column("path", sa.String(length=512), nullable=False),
+        sa.Column("description", sa.String(length=1000), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("newest", sa.BigInteger(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.Column("changed", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("arn", name=op.f("pk_policy")),
+        sa.UniqueConstraint("account", "lower_name", name=op.f("uq_policy_account_lower_name")),
+    )
+    op.create_table(
+        "policy_version",
+        sa.Column("arn", sa.String(length=255), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("arn", "number", name=op.f("pk_policy_version")),
+    )
+    op.create_table(
+        "policy_attachment",
+        sa.Column("entity", sa.String(length=40), nullable=False),
+        sa.Column("arn", sa.String(length=255), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.PrimaryKeyConstraint("entity", "arn", name=op.f("pk_policy_attachment")),
+    )
+    op.create_index(op.f("ix_policy_attachment_arn"), "policy_attachment", ["arn"], unique=False)
+    op.create_index(op.f("ix_policy_attachment_account"), "policy_attachment", ["account"], unique=False)
+    op.create_table(
+        "policy_inline",
+        sa.Column("entity", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("entity", "name", name=op.f("pk_policy_inline")),
     )
     op.create_table(
         "address",
@@ -396,6 +467,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    for name in ("policy_inline", "policy_attachment", "policy_version", "policy", "entity_member", "entity"):
+        op.drop_table(name)
     with op.batch_alter_table("work", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_work_due"))
 

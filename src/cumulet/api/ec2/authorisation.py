@@ -1,0 +1,202 @@
+"""What a request to EC2 needs: its action, on the ARN of each resource that it names or makes.
+
+Source: "Actions, resources, and condition keys for Amazon EC2" in the Service Authorization Reference. What only looks
+(Describe…) has no resources there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from cumulet.api.authorise import Keys, Need, needs
+from cumulet.api.context import Context
+from cumulet.lib import ids
+from cumulet.model import Tx, address, group, instance, key_pair, placement_group, tag, vpc
+
+LOOKS = re.compile("Describe|List|Search|Get(?!Console|Instance|Password)")
+PARAMETERS = {
+    "AllocationId": "elastic-ip",
+    "DhcpOptionsId": "dhcp-options",
+    "GroupId": "security-group",
+    "ImageId": "image",
+    "InstanceId": "instance",
+    "InternetGatewayId": "internet-gateway",
+    "KeyName": "key-pair",
+    "KeyPairId": "key-pair",
+    "LaunchTemplateId": "launch-template",
+    "NatGatewayId": "natgateway",
+    "NetworkAclId": "network-acl",
+    "NetworkInterfaceId": "network-interface",
+    "RouteTableId": "route-table",
+    "SecurityGroupId": "security-group",
+    "SnapshotId": "snapshot",
+    "SubnetId": "subnet",
+    "VolumeId": "volume",
+    "VpcId": "vpc",
+    "VpcPeeringConnectionId": "vpc-peering-connection",
+}
+"""By parameter, in the singular: the type of the resource."""
+MADE = {
+    "AllocateAddress": "elastic-ip",
+    "CopyImage": "image",
+    "CopySnapshot": "snapshot",
+    "CreateNatGateway": "natgateway",
+    "ImportImage": "image",
+    "ImportKeyPair": "key-pair",
+    "ImportSnapshot": "snapshot",
+    "RegisterImage": "image",
+    "RunInstances": "instance",
+}
+LAUNCHED = ("instance", "volume", "network-interface")
+OF_ALL = ("image", "snapshot")
+"""Their ARNs name no account, since others may use them."""
+MAKES_NAMED = ("CreateKeyPair", "ImportKeyPair", "CreatePlacementGroup")
+"""Their names are of what will be."""
+NO_RESOURCE = ("CreateTags", "CreateDefaultVpc", "CreateDefaultSubnet")
+PREFIXES = {"ipv4pool": "ipv4pool-ec2", "nat": "natgateway", "rtb": "route-table", "acl": "network-acl"}
+_WORD = re.compile("(?<=[a-z0-9])(?=[A-Z])")
+
+
+@needs("ec2")
+def of_ec2(ctx: Context, name: str, parameters: dict[str, Any]) -> list[Need]:
+    """One for each resource, and `ec2:CreateTags` for what is made with tags."""
+    region: Keys = {"ec2:Region": ctx.config.region}
+    if LOOKS.match(name):
+        return [Need(f"ec2:{name}", "*", region)]
+    with ctx.read() as tx:
+        named = [(kind, *_names(tx, ctx, kind, text)) for kind, text in dict.fromkeys(_named(name, parameters))]
+        found = [
+            Need(f"ec2:{name}", arn(ctx, kind, shown), {**region, **keys_of(tx, ctx, kind, id, parameters)})
+            for kind, id, shown in named
+        ]
+    found += _made(ctx, name, parameters, region)
+    return found or [Need(f"ec2:{name}", "*", {**region, **_tags_of(parameters.get("Tags"))})]
+
+
+def arn(ctx: Context, kind: str, id: str) -> str:
+    owner = "" if kind in OF_ALL else ctx.account
+    return f"arn:aws:ec2:{ctx.config.region}:{owner}:{kind}/{id}"
+
+
+def _named(name: str, parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The type and id of each resource that the parameters name, however deep."""
+    if name in ("CreateTags", "DeleteTags"):
+        for id in parameters.get("Resources") or []:
+            yield _type_of(id), id
+        return
+    for parameter, value in parameters.items():
+        if parameter in ("IpPermissions", "SecurityGroupRules", "Filters") or name in MAKES_NAMED:
+            continue
+        kind = _kind(parameter, name)
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, dict):
+                yield from _named(name, one)
+            elif kind and isinstance(one, str) and one:
+                yield kind, one
+
+
+def _kind(parameter: str, name: str) -> str:
+    if "PlacementGroup" in name or parameter in ("GroupName", "Placement") and name == "RunInstances":
+        return "placement-group" if parameter in ("GroupName", "GroupId") else ""
+    if parameter in ("Groups", "SecurityGroups", "GroupName") and name != "CreateSecurityGroup":
+        return "security-group"
+    if parameter in ("PublicIp", "AssociationId") and "Address" in name:
+        return "elastic-ip"
+    return PARAMETERS.get(parameter) or PARAMETERS.get(parameter.removesuffix("s"), "")
+
+
+def _type_of(id: str) -> str:
+    """AWS's resource type, by the prefix of an id."""
+    prefix = id.rpartition("-")[0]
+    known = ids.KINDS.get(prefix)
+    types = {"group": "security-group", "rule": "security-group-rule", "allocation": "elastic-ip"}
+    types |= {"interface": "network-interface"}
+    return types.get(known or "", (known or PREFIXES.get(prefix, prefix) or "unknown").replace("_", "-"))
+
+
+def keys_of(tx: Tx, ctx: Context, kind: str, id: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The condition keys of a resource that is there: its tags, and what instances have besides."""
+    keys: dict[str, Any] = {}
+    for key, value in _own_tags(tx, ctx, id).items():
+        keys |= {f"aws:ResourceTag/{key}": value, f"ec2:ResourceTag/{key}": value}
+    if kind == "instance" and (rows := instance.of_ids(tx, ctx.account, [id])):
+        keys |= {"ec2:InstanceID": id, "ec2:InstanceType": rows[0].type, "ec2:AvailabilityZone": rows[0].zone}
+    return keys | _tags_of(parameters.get("Tags"))
+
+
+def _own_tags(tx: Tx, ctx: Context, id: str) -> dict[str, str]:
+    """The tags that this account has given to a resource."""
+    mine = tag.tag
+    rows = tx.all(mine.select().where(mine.c.resource == id, mine.c.account == ctx.account))
+    return {row.key: row.value for row in rows}
+
+
+def _names(tx: Tx, ctx: Context, kind: str, text: str) -> tuple[str, str]:
+    """The id of what a text names, and what stands for it in an ARN: a denial must not be got round by another name."""
+    if kind == "key-pair":
+        row = next((one for one in key_pair.of_account(tx, ctx.account) if text in (one.id, one.name)), None)
+        return (row.id, row.name) if row is not None else (text, text)
+    if kind == "placement-group":
+        rows = placement_group.of_account(tx, ctx.account)
+        row = next((one for one in rows if text in (one.id, one.name)), None)
+        return (row.id, row.name) if row is not None else (text, text)
+    if kind == "security-group" and not text.startswith("sg-"):
+        router = vpc.default(tx, ctx.account)
+        row = group.named(tx, ctx.account, router.id, text) if router is not None else None
+        return (row.id, row.id) if row is not None else (text, text)
+    if kind == "elastic-ip" and not text.startswith("eipalloc-"):
+        row = address.elastic(tx, ctx.account, association=text) or address.elastic(tx, ctx.account, public_ip=text)
+        return (row.allocation, row.allocation) if row is not None else (text, text)
+    return text, text
+
+
+def _made(ctx: Context, name: str, parameters: dict[str, Any], region: Keys) -> Iterator[Need]:
+    """What the action makes: ARNs that end with `*`, since there is no id yet, or with the name that it will have."""
+    kinds = LAUNCHED if name == "RunInstances" else (_made_by(name),)
+    for kind in filter(None, kinds):
+        tags = _specified(parameters, kind)
+        keys = {**region, **_tags_of(tags), **_launched(parameters, kind)}
+        id = parameters.get("KeyName") or "*" if kind == "key-pair" else "*"
+        id = parameters.get("GroupName") or "*" if kind == "placement-group" else id
+        yield Need(f"ec2:{name}", arn(ctx, kind, id), keys)
+        if tags:
+            yield Need("ec2:CreateTags", arn(ctx, kind, id), {**keys, "ec2:CreateAction": name})
+
+
+def _made_by(name: str) -> str:
+    if name in MADE:
+        return MADE[name]
+    if not name.startswith("Create") or name in NO_RESOURCE:
+        return ""
+    return _WORD.sub("-", name.removeprefix("Create")).lower()
+
+
+def _specified(parameters: dict[str, Any], kind: str) -> list[dict[str, str]]:
+    specifications = parameters.get("TagSpecifications") or []
+    return [one for spec in specifications if spec.get("ResourceType") == kind for one in spec.get("Tags") or []]
+
+
+def _tags_of(tags: list[dict[str, str]] | None) -> dict[str, Any]:
+    if not tags:
+        return {}
+    keys: dict[str, Any] = {"aws:TagKeys": [one.get("Key", "") for one in tags]}
+    return keys | {f"aws:RequestTag/{one.get('Key', '')}": one.get("Value", "") for one in tags}
+
+
+def _launched(parameters: dict[str, Any], kind: str) -> dict[str, Any]:
+    """What a launch says of what it makes."""
+    zone = (parameters.get("Placement") or {}).get("AvailabilityZone") or parameters.get("AvailabilityZone")
+    keys: dict[str, Any] = {"ec2:AvailabilityZone": zone} if zone else {}
+    if kind == "instance":
+        options = parameters.get("MetadataOptions") or {}
+        tenancy = (parameters.get("Placement") or {}).get("Tenancy", "default")
+        keys |= {"ec2:InstanceType": parameters.get("InstanceType") or "m1.small", "ec2:Tenancy": tenancy}
+        keys |= {"ec2:MetadataHttpTokens": options["HttpTokens"]} if "HttpTokens" in options else {}
+    if kind == "volume":
+        size, of_type = parameters.get("Size"), parameters.get("VolumeType")
+        keys |= {"ec2:VolumeSize": str(size)} if size else {}
+        keys |= {"ec2:VolumeType": of_type} if of_type else {}
+        keys |= {"ec2:Encrypted": "true" if parameters.get("Encrypted") else "false"}
+    return keys

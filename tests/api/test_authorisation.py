@@ -1,0 +1,188 @@
+"""Who may what over boto3: each action's name, the ARNs of what it names, and the keys of conditions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.identity import ALLOW, code, document, message, user
+from support.tested_cloud import TestedCloud
+
+
+@pytest.fixture
+def ec2(cloud: TestedCloud) -> Any:
+    return cloud.client("ec2")
+
+
+def launched(cloud: TestedCloud, **more: Any) -> str:
+    made = cloud.client().run_instances(ImageId=cloud.image, MinCount=1, MaxCount=1, **more)["Instances"][0]
+    cloud.settle()
+    return str(made["InstanceId"])
+
+
+def tagged(kind: str, **tags: str) -> dict[str, Any]:
+    return {
+        "TagSpecifications": [
+            {"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        ]
+    }
+
+
+def test_a_user_may_nothing_at_first(cloud: TestedCloud) -> None:
+    ann = user(cloud, "ann")
+    said = message(lambda: ann.client().describe_instances())
+    assert said.startswith(
+        "You are not authorized to perform this operation. "
+        f"User: arn:aws:iam::{cloud.admin.id}:user/ann is not authorized to perform: ec2:DescribeInstances "
+        "because no identity-based policy allows the ec2:DescribeInstances action. "
+        "Encoded authorization failure message: "
+    )
+    assert code(lambda: ann.client("iam").list_users()) == "AccessDenied"
+    assert ann.client("sts").get_caller_identity()["Account"] == cloud.admin.id
+
+
+def test_a_change_is_effective_with_the_next_request(cloud: TestedCloud) -> None:
+    ann, iam = user(cloud, "ann"), cloud.client("iam")
+    for _ in range(2):
+        iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=document(Action="ec2:DescribeVpcs"))
+        ann.client().describe_vpcs()
+        iam.delete_user_policy(UserName="ann", PolicyName="p")
+        assert code(lambda: ann.client().describe_vpcs()) == "UnauthorizedOperation"
+
+
+def test_a_policy_speaks_of_one_instance(cloud: TestedCloud) -> None:
+    first, second = launched(cloud), launched(cloud)
+    arn = f"arn:aws:ec2:us-east-1:{cloud.admin.id}:instance/{first}"
+    ann = user(cloud, "ann", document(Action="ec2:StopInstances", Resource=arn))
+    assert code(lambda: ann.client().stop_instances(InstanceIds=[second])) == "UnauthorizedOperation"
+    assert code(lambda: ann.client().stop_instances(InstanceIds=[first, second])) == "UnauthorizedOperation"
+    assert code(lambda: ann.client().terminate_instances(InstanceIds=[first])) == "UnauthorizedOperation"
+    assert ann.client().stop_instances(InstanceIds=[first])["StoppingInstances"][0]["InstanceId"] == first
+
+
+def test_a_policy_speaks_of_tags(cloud: TestedCloud) -> None:
+    red, blue = launched(cloud, **tagged("instance", Team="red")), launched(cloud, **tagged("instance", Team="blue"))
+    same = {"StringEquals": {"aws:ResourceTag/Team": "${aws:PrincipalTag/Team}"}}
+    ann = user(cloud, "ann", document(Action="ec2:*", Condition=same))
+    assert code(lambda: ann.client().stop_instances(InstanceIds=[red])) == "UnauthorizedOperation"
+    cloud.client("iam").tag_user(UserName="ann", Tags=[{"Key": "Team", "Value": "red"}])
+    assert code(lambda: ann.client().stop_instances(InstanceIds=[blue])) == "UnauthorizedOperation"
+    ann.client().stop_instances(InstanceIds=[red])
+
+
+def test_a_launch_needs_all_that_it_uses_and_makes(cloud: TestedCloud) -> None:
+    ann, iam = user(cloud, "ann"), cloud.client("iam")
+    parts = ["image/*", "instance/*", "volume/*", "network-interface/*"]
+    run = {"ImageId": cloud.image, "MinCount": 1, "MaxCount": 1, "InstanceType": "t2.nano"}
+    for count in range(len(parts) + 1):
+        those = [f"arn:aws:ec2:*:*:{part}" for part in parts[:count]] or ["arn:aws:ec2:*:*:nothing/*"]
+        put = document(Action="ec2:RunInstances", Resource=those)
+        iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=put)
+        if count < len(parts):
+            assert code(lambda: ann.client().run_instances(**run)) == "UnauthorizedOperation"
+    assert ann.client().run_instances(**run)["Instances"][0]["InstanceType"] == "t2.nano"
+    tags = tagged("instance", Team="red")
+    assert code(lambda: ann.client().run_instances(**run, **tags)) == "UnauthorizedOperation"
+    created = {"StringEquals": {"ec2:CreateAction": "RunInstances", "aws:RequestTag/Team": "red"}}
+    iam.put_user_policy(
+        UserName="ann", PolicyName="tags", PolicyDocument=document(Action="ec2:CreateTags", Condition=created)
+    )
+    made = ann.client().run_instances(**run, **tags)["Instances"][0]["InstanceId"]
+    blue = {"Resources": [made], "Tags": [{"Key": "Team", "Value": "blue"}]}
+    assert code(lambda: ann.client().create_tags(**blue)) == "UnauthorizedOperation"
+
+
+def test_a_launch_is_limited_by_type_and_region(cloud: TestedCloud) -> None:
+    small = {"StringEquals": {"ec2:InstanceType": "t2.nano"}}
+    ann = user(cloud, "ann", ALLOW)
+    denial = document(
+        "Deny",
+        Action="ec2:RunInstances",
+        Resource="arn:aws:ec2:*:*:instance/*",
+        Condition={"StringNotEquals": small["StringEquals"]},
+    )
+    cloud.client("iam").put_user_policy(UserName="ann", PolicyName="small", PolicyDocument=denial)
+    run = {"ImageId": cloud.image, "MinCount": 1, "MaxCount": 1}
+    assert code(lambda: ann.client().run_instances(**run, InstanceType="m1.small")) == "UnauthorizedOperation"
+    ann.client().run_instances(**run, InstanceType="t2.nano")
+    elsewhere = {"StringNotEquals": {"aws:RequestedRegion": "us-east-1"}}
+    cloud.client("iam").put_user_policy(
+        UserName="ann", PolicyName="region", PolicyDocument=document("Deny", Condition=elsewhere)
+    )
+    ann.client().describe_vpcs()
+
+
+def test_a_denial_is_not_got_round_by_another_name(cloud: TestedCloud, ec2: Any) -> None:
+    group = ec2.create_security_group(GroupName="web", Description="d")["GroupId"]
+    allocation = ec2.allocate_address()
+    ann, iam = user(cloud, "ann", ALLOW), cloud.client("iam")
+    prefix = f"arn:aws:ec2:us-east-1:{cloud.admin.id}:"
+    those = [f"{prefix}security-group/{group}", f"{prefix}elastic-ip/{allocation['AllocationId']}"]
+    iam.put_user_policy(UserName="ann", PolicyName="no", PolicyDocument=document("Deny", Resource=those))
+    mine = ann.client()
+    assert code(lambda: mine.delete_security_group(GroupId=group)) == "UnauthorizedOperation"
+    assert code(lambda: mine.delete_security_group(GroupName="web")) == "UnauthorizedOperation"
+    release = mine.release_address
+    assert code(lambda: release(AllocationId=allocation["AllocationId"])) == "UnauthorizedOperation"
+    assert code(lambda: release(PublicIp=allocation["PublicIp"])) == "UnauthorizedOperation"
+
+
+def test_a_dry_run_says_whether_it_would_be_allowed(cloud: TestedCloud) -> None:
+    ann = user(cloud, "ann", document(Action="ec2:CreateKeyPair"))
+    assert code(lambda: ann.client().create_key_pair(KeyName="k", DryRun=True)) == "DryRunOperation"
+    assert code(lambda: ann.client().delete_key_pair(KeyName="k", DryRun=True)) == "UnauthorizedOperation"
+
+
+def test_a_boundary_limits_a_user(cloud: TestedCloud) -> None:
+    ann, iam = user(cloud, "ann", ALLOW), cloud.client("iam")
+    arn = iam.create_policy(PolicyName="b", PolicyDocument=document(Action="ec2:Describe*"))["Policy"]["Arn"]
+    iam.put_user_permissions_boundary(UserName="ann", PermissionsBoundary=arn)
+    ann.client().describe_vpcs()
+    assert "no permissions boundary allows" in message(lambda: ann.client().create_key_pair(KeyName="k"))
+
+
+def test_where_a_request_comes_from_counts(cloud: TestedCloud) -> None:
+    ann, iam = user(cloud, "ann"), cloud.client("iam")
+    for source, allowed in (("127.0.0.0/8", True), ("203.0.113.0/24", False)):
+        put = document(Condition={"IpAddress": {"aws:SourceIp": source}})
+        iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=put)
+        if allowed:
+            ann.client().describe_vpcs()
+        else:
+            assert code(lambda: ann.client().describe_vpcs()) == "UnauthorizedOperation"
+
+
+def test_a_user_manages_its_own_keys_alone(cloud: TestedCloud) -> None:
+    own = document(Action="iam:*AccessKey*", Resource="arn:aws:iam::*:user/${aws:username}")
+    ann = user(cloud, "ann", own)
+    user(cloud, "bob")
+    iam = ann.client("iam")
+    assert len(iam.list_access_keys()["AccessKeyMetadata"]) == 1
+    iam.create_access_key(UserName="ann")
+    assert code(lambda: iam.create_access_key(UserName="bob")) == "AccessDenied"
+    assert code(lambda: iam.list_access_keys(UserName="bob")) == "AccessDenied"
+    assert code(lambda: iam.create_user(UserName="eve")) == "AccessDenied"
+
+
+def test_the_roles_of_2012(cloud: TestedCloud) -> None:
+    iam = cloud.client("iam")
+    may = {
+        "cloudadmin": ("describe", "key", "address"),
+        "sysadmin": ("describe", "key"),
+        "netadmin": ("describe", "key", "address"),
+        "developer": ("describe", "key"),
+        "itsec": ("describe",),
+    }
+    for role, allowed in may.items():
+        one = user(cloud, role)
+        iam.attach_user_policy(UserName=role, PolicyArn=f"arn:aws:iam::aws:policy/cumulet/{role}")
+        client = one.client()
+        tries = {
+            "describe": client.describe_instances,
+            "key": lambda: client.create_key_pair(KeyName="k", DryRun=True),  # noqa: B023
+            "address": lambda: client.allocate_address(DryRun=True),  # noqa: B023
+        }
+        tries["describe"]()
+        for what in ("key", "address"):
+            expected = "DryRunOperation" if what in allowed else "UnauthorizedOperation"
+            assert code(tries[what]) == expected, (role, what)

@@ -1,0 +1,250 @@
+"""Whatever of another account is named, the answer is that for what is not there; and nothing happens to it.
+
+Every action of the registry is asked by a second account, once with the first one's ids and names in all the places
+that can hold one, and once with such as were never there.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import sqlalchemy as sa
+from botocore.auth import SigV4Auth
+from botocore.credentials import Credentials
+from support.identity import ALLOW, document, user
+from support.signed import sign
+from support.tested_cloud import Account, TestedCloud
+
+from cumulet.api.actions import ACTIONS
+from cumulet.api.dispatch import answer
+from cumulet.model import tables
+from cumulet.wire.models import Model, Ref, load
+
+TOLD_TO_ALL = {
+    ("sts", "GetAccessKeyInfo"): "AWS tells everybody whose a key is",
+}
+UNTIMED = ("work", "tag", "client_token")
+TRUST = document(Principal={"Service": "ec2.amazonaws.com"}, Action="sts:AssumeRole", Resource=None)
+
+
+class Scene:
+    """An account with something of every kind, another that asks, and for each id one that was never there."""
+
+    def __init__(self, directory: Path) -> None:
+        self.cloud = TestedCloud(directory)
+        self.owner, self.stranger = self.cloud.account("owner"), self.cloud.account("stranger")
+        self.ids = self._things()
+        self.cloud.settle()
+        self.before = self.rows()
+
+    def _things(self) -> dict[str, str]:
+        """Kind of parameter to what the owner has."""
+        ec2, iam = self.owner.client(), self.owner.client("iam")
+        group = ec2.create_security_group(GroupName="theirs", Description="d")["GroupId"]
+        key = ec2.create_key_pair(KeyName="theirs")["KeyPairId"]
+        placement = ec2.create_placement_group(GroupName="theirs", Strategy="spread")["PlacementGroup"]["GroupId"]
+        address = ec2.allocate_address()
+        launch = {"ImageId": self.cloud.image, "MinCount": 1, "MaxCount": 1, "KeyName": "theirs"}
+        made = ec2.run_instances(**launch, SecurityGroupIds=[group])["Instances"][0]
+        self.cloud.settle()
+        nic = made["NetworkInterfaces"][0]["NetworkInterfaceId"]
+        association = ec2.associate_address(AllocationId=address["AllocationId"], InstanceId=made["InstanceId"])
+        volume = ec2.describe_volumes()["Volumes"][0]["VolumeId"]
+        rule = ec2.describe_security_group_rules()["SecurityGroupRules"][0]["SecurityGroupRuleId"]
+        ann = user(self.cloud, "theirs", ALLOW, of=self.owner)
+        iam.create_group(GroupName="theirs")
+        iam.create_role(RoleName="theirs", AssumeRolePolicyDocument=TRUST)
+        iam.create_instance_profile(InstanceProfileName="theirs")
+        policy = iam.create_policy(PolicyName="theirs", PolicyDocument=ALLOW)["Policy"]["Arn"]
+        return {
+            "i-": made["InstanceId"],
+            "vol-": volume,
+            "sg-": group,
+            "sgr-": rule,
+            "key-": key,
+            "pg-": placement,
+            "eipalloc-": address["AllocationId"],
+            "eipassoc-": association["AssociationId"],
+            "eni-": nic,
+            "subnet-": made["SubnetId"],
+            "vpc-": made["VpcId"],
+            "public": address["PublicIp"],
+            "key": ann.key,
+            "policy": policy,
+            "role": f"arn:aws:iam::{self.owner.id}:role/theirs",
+            "user": f"arn:aws:iam::{self.owner.id}:user/theirs",
+            "name": "theirs",
+        }
+
+    def rows(self) -> dict[str, list[Any]]:
+        """All that the owner has, with what is not an effect left out: when a key was used."""
+        found = {}
+        with self.cloud.database.read() as tx:
+            for table in tables.metadata.sorted_tables:
+                if "account" not in table.c or table.name in UNTIMED:
+                    continue
+                columns = [column for column in table.c if not column.name.startswith("used")]
+                mine = sa.select(*columns).where(table.c.account == self.owner.id)
+                found[table.name] = sorted(tx.all(mine), key=str)
+        return found
+
+    def ask(self, who: Account, service: str, form: dict[str, str]) -> tuple[int, str]:
+        """The status and the text of an answer, with what differs each time left out."""
+        keys = Credentials(who.key, who.secret)
+        content = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+        body = urlencode({**form, "Version": load(service).metadata.api_version})
+        request = sign(SigV4Auth(keys, service, self.cloud.config.region), body=body, **content)
+        response = answer(self.cloud.database, self.cloud.config, self.cloud.cloud.ask, request)
+        text = response.body.decode()
+        return response.status, text.replace(response.request_id, "REQUEST")
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return Scene(tmp_path_factory.mktemp("tenancy"))
+
+
+def places(model: Model, ref: Ref, path: str, depth: int = 0) -> list[str]:
+    """The names on the wire of all the texts that a parameter has room for, one of each list."""
+    shape = model.shape(ref.shape)
+    ec2 = model.metadata.protocol == "ec2"
+    if depth > 6:
+        return []
+    if shape.type == "structure":
+        found = []
+        for name, inner in shape.members.items():
+            found += places(
+                model,
+                inner,
+                f"{path}.{wire_name(name, inner, ec2=ec2)}" if path else wire_name(name, inner, ec2=ec2),
+                depth + 1,
+            )
+        return found
+    if shape.type == "list":
+        assert shape.member
+        flat = ec2 or ref.flattened or shape.flattened
+        return places(model, shape.member, f"{path}.1" if flat else f"{path}.member.1", depth + 1)
+    return [path] if shape.type == "string" else []
+
+
+def wire_name(name: str, ref: Ref, *, ec2: bool) -> str:
+    if ec2:
+        return ref.query_name or (ref.location_name[:1].upper() + ref.location_name[1:] if ref.location_name else name)
+    return ref.location_name or name
+
+
+def candidates(place: str, scene: Scene) -> list[str]:
+    """What of the owner's could stand in a place, by its name."""
+    last = next(part for part in reversed(place.split(".")) if not part.isdigit() and part != "member")
+    kinds = {
+        "InstanceId": ["i-"],
+        "VolumeId": ["vol-"],
+        "GroupId": ["sg-", "pg-"],
+        "SecurityGroupId": ["sg-"],
+        "SecurityGroup": ["sg-", "name"],
+        "Group": ["sg-"],
+        "SecurityGroupRuleId": ["sgr-"],
+        "KeyPairId": ["key-"],
+        "AllocationId": ["eipalloc-"],
+        "AssociationId": ["eipassoc-"],
+        "NetworkInterfaceId": ["eni-"],
+        "SubnetId": ["subnet-"],
+        "VpcId": ["vpc-"],
+        "PublicIp": ["public"],
+        "ResourceId": [kind for kind in scene.ids if kind.endswith("-")],
+        "Resource": [kind for kind in scene.ids if kind.endswith("-")],
+        "AccessKeyId": ["key"],
+        "PolicyArn": ["policy"],
+        "PermissionsBoundary": ["policy"],
+        "RoleArn": ["role"],
+        "PolicySourceArn": ["user", "role"],
+    }
+    if last in kinds:
+        return kinds[last]
+    return ["name"] if last.endswith("Name") and not last.startswith(("New", "Device", "ContextKey")) else []
+
+
+def never_there(text: str, scene: Scene) -> str:
+    """Something of the same form that was never there."""
+    if text == scene.ids["public"]:
+        return "198.51.100.254"
+    if text.startswith("arn:"):
+        return text.replace("theirs", "nobody")
+    if text == "theirs":
+        return "nobody"
+    return re.sub("[0-9a-f]{8}$", "0badbeef", text) if "-" in text else "AKIA" + "A" * 16
+
+
+VALUES = {
+    "AssumeRolePolicyDocument": TRUST,
+    "PolicyDocument": ALLOW,
+    "Status": "Inactive",
+    "Description": "d",
+    "RoleSessionName": "session",
+    "ActionNames.member.1": "ec2:RunInstances",
+    "Tags.member.1.Key": "k",
+    "Tags.member.1.Value": "v",
+    "Tag.1.Key": "k",
+    "TagKeys.member.1": "k",
+    "SetAsDefault": "true",
+    "VersionId": "v1",
+    "Password": "a-long-password",
+    "NewPath": "/taken/",
+    "PolicyName": "its-own",
+    "Attribute": "instanceType",
+    "MinCount": "1",
+    "MaxCount": "1",
+    "Path": "/",
+}
+"""For what an action wants beside what it names."""
+
+
+def form_of(service: str, name: str, scene: Scene, *, place: str, text: str) -> dict[str, str]:
+    """A request that is whole but for what it names."""
+    model = load(service)
+    form = {"Action": name}
+    for member, ref in model.input(name).members.items():
+        for other in places(model, ref, wire_name(member, ref, ec2=service == "ec2")):
+            last = other.rpartition(".")[2]
+            if other in VALUES or last == other and last in VALUES:
+                form[other] = VALUES.get(other, VALUES.get(last, ""))
+            elif member in model.input(name).required and (kinds := candidates(other, scene)) and "." not in other:
+                form[other] = scene.ids[kinds[0]]
+    return {**form, place: text}
+
+
+def cases() -> list[tuple[str, str]]:
+    return sorted(found for found in ACTIONS if found not in TOLD_TO_ALL)
+
+
+@pytest.mark.parametrize(("service", "name"), cases())
+def test_what_is_not_yours_is_not_there(scene: Scene, service: str, name: str) -> None:
+    model = load(service)
+    for member, ref in model.input(name).members.items():
+        for place in places(model, ref, wire_name(member, ref, ec2=service == "ec2")):
+            for kind in candidates(place, scene):
+                yours, nowhere = scene.ids[kind], never_there(scene.ids[kind], scene)
+                answers = []
+                for text in (yours, nowhere):
+                    form = form_of(service, name, scene, place=place, text=text)
+                    if text == nowhere:
+                        form = {key: nowhere if value == yours else value for key, value in form.items()}
+                    status, said = scene.ask(scene.stranger, service, form)
+                    answers.append((status, said.replace(text, "IT")))
+                if answers[0][0] >= 300 or answers[1][0] >= 300:
+                    assert answers[0] == answers[1], (place, yours)
+                assert scene.owner.id not in answers[0][1], (place, answers[0])
+    assert scene.rows() == scene.before
+
+
+def test_the_owner_is_answered(scene: Scene) -> None:
+    """The test above would pass if all these ids were nonsense."""
+    ec2, iam = scene.owner.client(), scene.owner.client("iam")
+    assert ec2.describe_instances(InstanceIds=[scene.ids["i-"]])["Reservations"]
+    assert ec2.describe_network_interfaces(NetworkInterfaceIds=[scene.ids["eni-"]])["NetworkInterfaces"]
+    assert iam.get_user(UserName="theirs")["User"]["Arn"] == scene.ids["user"]
+    assert iam.get_policy(PolicyArn=scene.ids["policy"])
