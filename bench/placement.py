@@ -26,7 +26,7 @@ from cumulet.engine.engine import Engine, Run
 from cumulet.lib import ids, log
 from cumulet.lib.config import Config
 from cumulet.lib.errors import CumuletError, Impossible
-from cumulet.model import Database, Tx, capacity, host, instance, interface, migrate, volume, work
+from cumulet.model import Database, Tx, attachment, capacity, host, instance, interface, migrate, volume, work
 from cumulet.model.capacity import Amount
 
 HOSTS, INSTANCES = 10_000, 100_000
@@ -250,7 +250,10 @@ def _insert(tx: Tx, scene: Scene, made: list[str], places: Sequence[str | None])
     guests = ({**shared, **where[id], "id": id, "claimed": where[id]["host"] is not None} for id in made)
     tx.insert(instance.instance, *guests)
     size = {"account": scene.account, "size_gib": int(SMALL.disk_gib)}
-    tx.insert(volume.volume, *({**size, **where[id], "id": ids.new("volume"), "instance": id} for id in made))
+    disks = {ids.new("volume"): id for id in made}
+    tx.insert(volume.volume, *({**size, **where[owner], "id": id} for id, owner in disks.items()))
+    root = {"account": scene.account, "device": "/dev/sda1", "slot": "a", "delete_on_termination": True}
+    attachment.add(tx, *({**root, "volume": id, "instance": owner} for id, owner in disks.items()))
     nics = {ids.new("interface"): id for id in made}
     shared = {"account": scene.account, "vpc": "vpc-1", "subnet": "subnet-1", "mac": "", "attachment": ""}
     tx.insert(

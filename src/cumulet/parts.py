@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -59,7 +59,7 @@ def fake_drivers(
     return {
         "compute": Part(
             hypervisor,
-            {"console": hypervisor.console},
+            _questions(hypervisor),
             {"architectures": ["x86_64"], "boots": ["bios", "kernel", "uefi"]},
         ),
         "network": Part(FakeNetwork(world), {}),
@@ -101,10 +101,30 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
         domain="ec2.internal" if config.region == "us-east-1" else f"{config.region}.compute.internal",
     )
     return {
-        "compute": Part(hypervisor, {"console": hypervisor.console}, {"architectures": ["x86_64"], "boots": boots()}),
+        "compute": Part(
+            hypervisor,
+            _questions(hypervisor),
+            {"architectures": ["x86_64"], "boots": boots()},
+        ),
         "network": Part(LinuxNetwork(settings, MetadataServer(state / "metadata")), {}),
         "volume": Part(DirectoryVolumes(directories.volumes, directories.images), {}),
         "image": Part(images, {"facts": lambda id: msgspec.json.encode(images.facts(id))}),
+    }
+
+
+class _Hypervisor(Protocol):
+    """What can be asked of one about a guest."""
+
+    def console(self, id: str) -> bytes: ...
+    def disks(self, id: str) -> list[str]: ...
+    def cut(self, id: str) -> list[str]: ...
+
+
+def _questions(hypervisor: _Hypervisor) -> dict[str, Question]:
+    return {
+        "console": hypervisor.console,
+        "disks": lambda id: msgspec.json.encode(hypervisor.disks(id)),
+        "cut": lambda id: msgspec.json.encode(hypervisor.cut(id)),
     }
 
 

@@ -14,6 +14,7 @@ from cumulet.model import (
     Database,
     Tx,
     address,
+    attachment,
     capacity,
     group,
     image,
@@ -58,6 +59,7 @@ def check(site: Whole, states: dict[str, str]) -> None:
         assert {id: found.get(id) for id in states} == states, [row.reason for row in rows if row.reason]
         for host in site.worlds:
             _guests(site, host, rows)
+            _disks(tx, site, host, rows)
             _interfaces(tx, site, host, rows)
             _groups(tx, site, host)
             _tunnels(tx, site, host)
@@ -77,6 +79,14 @@ def _guests(site: Whole, host: str, rows: list[Any]) -> None:
     assert {row.state for row in rows} <= {"running", "stopped", "terminated"}
     assert {id: domain["generation"] for id, domain in domains.items() if domain["state"] == "running"} == running
     assert {id for id, domain in domains.items() if domain["state"] != "running"} <= stopped
+
+
+def _disks(tx: Tx, site: Whole, host: str, rows: list[Any]) -> None:
+    """A running guest has just the disks that are attached to it, so that none is in two."""
+    for row in rows:
+        if row.state == "running" and row.host == host:
+            there = (site.worlds[host].get("domain", row.id) or {})["disks"]
+            assert there == [disk.attachment for disk in attachment.disks(tx, row.id)]
 
 
 def _capacity(tx: Tx, rows: list[Any]) -> None:
@@ -162,7 +172,12 @@ def _files(tx: Tx, site: Whole) -> None:
     living = set(
         tx.connection.scalars(sa.select(instance.instance.c.id).where(instance.instance.c.state != "terminated"))
     )
-    assert {disk.instance for disk in disks} == living
+    held = tx.all(sa.select(attachment.attachment))
+    assert {one.instance for one in held if one.slot == "a"} == living
+    assert {one.instance for one in held} == living
+    assert {one.volume for one in held} <= {disk.id for disk in disks}
+    assert {(one.desired, one.state) for one in held} <= {("attached", "attached")}
+    assert {disk.desired for disk in disks} <= {"present"}
     placed = [disk for disk in disks if disk.host is not None]  # one that was stopped before it had a host has none yet
     assert {disk.state for disk in placed} <= {"ready"}
     for host, world in site.worlds.items():

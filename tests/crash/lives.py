@@ -16,6 +16,7 @@ from cumulet.model import (
     Database,
     Tx,
     address,
+    attachment,
     group,
     host,
     image,
@@ -67,8 +68,10 @@ def launch_in(
     tx.insert(instance.instance, {**values, "created": tx.now, "launched": tx.now})
     members = groups or [default_group(tx, site)]
     interface.create_many(tx, [id], {"wants_public_ip": True}, net, members)
-    disk = {"id": ids.new("volume"), "account": site.account, "zone": net.zone, "size_gib": 1, "instance": id}
-    tx.insert(volume.volume, {**disk, "image_file": found.image_file, "device": "/dev/sda1", "created": tx.now})
+    disk = {"id": ids.new("volume"), "account": site.account, "zone": net.zone, "size_gib": 1}
+    tx.insert(volume.volume, {**disk, "image_file": found.image_file, "created": tx.now})
+    root = {"account": site.account, "volume": disk["id"], "instance": id, "device": "/dev/sda1", "slot": "a"}
+    attachment.add(tx, {**root, "delete_on_termination": True})
     work.wake(tx, "instance", id)
     return id
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from crash.afterwards import check
+from crash.all_lives import LIVES
 from crash.bad_bus import BadBus
-from crash.lives import LIVES, Life, terminate
+from crash.lives import Life, terminate
 from crash.site import Site
 from support.rabbitmq import VirtualHost
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from crash.afterwards import check
-from crash.lives import LIVES, Life, terminate
+from crash.all_lives import LIVES
+from crash.lives import Life, terminate
 from crash.site import Site
 
 from cumulet.bus.contract import Bus

@@ -6,7 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from crash.lives import LIVES, Life
+from crash.all_lives import LIVES
+from crash.lives import Life
 from crash.one_fate import OneFate
 from crash.site import Site
 from crash.test_crash_points import At, begin, die, end, take_over_at

@@ -12,7 +12,7 @@ from crash.site import Site
 
 from cumulet.control.sweep import EVERY
 from cumulet.drivers.specs import tap_name
-from cumulet.model import instance, interface, volume
+from cumulet.model import attachment, instance, interface
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def guest(site: Site) -> str:
 def parts(site: Site, guest: str) -> dict[str, str]:
     """The name in the world of each thing that the guest consists of."""
     with site.database.read() as tx:
-        nic, disk = interface.of_instance(tx, guest)[0], volume.of_instance(tx, guest)[0]
+        nic, disk = interface.of_instance(tx, guest)[0], attachment.disks(tx, guest)[0]
         return {
             "domain": guest,
             "tap": tap_name(nic.id),

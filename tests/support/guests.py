@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,8 @@ class Guests:
     def close(self) -> None:
         self.hypervisor.close()
 
-    def ensure(self, id: str, volume: str | None = None, **fields: Any) -> None:
-        """The guest with its volume, which is made unless another one is named."""
+    def ensure(self, id: str, volume: str | None = None, more: Sequence[DiskSpec] = (), **fields: Any) -> None:
+        """The guest with its volume, which is made unless another one is named, and `more` of them."""
         if volume is None:
             volume = id.replace("i-", "vol-")
             self.make_volume(volume)
@@ -65,7 +66,7 @@ class Guests:
             "kernel_image": _IMAGE,
             "memory_mib": 256,
         } | fields
-        self.hypervisor.ensure(InstanceSpec(id=id, disks=[DiskSpec(volume=volume)], **given))
+        self.hypervisor.ensure(InstanceSpec(id=id, disks=[DiskSpec(volume=volume), *more], **given))
 
     def remove(self, id: str) -> None:
         self.hypervisor.remove(id)

@@ -40,6 +40,15 @@ class Account:
         )
 
 
+class MovableClock(Clock):
+    """The real time, and what it is ahead of that."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+
 class TestedCloud:
     """`settle` runs the engine in the test's thread until nothing is due: no test waits or polls."""
 
@@ -47,7 +56,7 @@ class TestedCloud:
 
     def __init__(self, directory: Path, **settings: Any) -> None:
         values = {"state_dir": directory, "drivers": "fake", "test": True, "host_name": "h1", "listen": "127.0.0.1:0"}
-        self.clock = Clock()
+        self.clock = MovableClock()
         self.config = Config(**{**values, **settings})
         self.cloud = Cloud(self.config, clock=self.clock)
         self.database = self.cloud.database
@@ -75,6 +84,12 @@ class TestedCloud:
             if not self.cloud.engine.run_due():
                 return
         raise AssertionError("the engine does not come to rest")
+
+    def pass_time(self, seconds: float) -> None:
+        """So much later: the host is heard again, and what has become due is done."""
+        self.clock.ahead += seconds
+        self.cloud.host.heartbeat.beat()
+        self.settle()
 
     def stop(self) -> None:
         self.server.stop()

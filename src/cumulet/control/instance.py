@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from cumulet.control import placing
-from cumulet.drivers.specs import DiskSpec, InstanceSpec, NicSpec
+from cumulet.control import attachment, placing
+from cumulet.drivers.specs import InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Seen
-from cumulet.model import Tx, address, capacity, group, host, instance, interface, volume, work
+from cumulet.model import Tx, address, capacity, group, host, instance, interface, work
+from cumulet.model import attachment as attachments
 from cumulet.model.database import Row
 
 log = Log("instance")
@@ -20,7 +21,7 @@ OFF_SECONDS = 0.5
 def reconcile(run: Run, id: str) -> None:
     with run.read() as tx:
         row = instance.find(tx, id)
-        disks = volume.of_instance(tx, id)
+        disks = attachments.disks(tx, id)
         nics = interface.of_instance(tx, id)
         mtu = host.guest_mtu(tx, row.host) if row is not None else 0
     if row is None:
@@ -29,7 +30,7 @@ def reconcile(run: Run, id: str) -> None:
     elif row.desired == "running":
         launch(run, row, disks, nics, mtu)
     elif row.desired == "stopped":
-        halt(run, row, nics)
+        halt(run, row, disks, nics)
     else:
         tear_down(run, row)
 
@@ -39,7 +40,7 @@ def launch(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int) -> N
     if not row.claimed:
         placing.place(run, row)
         raise Later(AWAIT_SECONDS, "its disks and taps are being made")
-    _await([disk.id for disk in disks if disk.state != "ready"] + [nic.id for nic in nics if nic.reached < nic.wanted])
+    _await(attachment.unmade(disks) + [nic.id for nic in nics if nic.reached < nic.wanted])
     compute = run.driver("compute", row.host)
     seen = compute.look(row.id)
     if seen is not None and _is_over(seen, row):
@@ -52,6 +53,7 @@ def launch(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int) -> N
     _start(run, row, compute, _spec(row, disks, nics, mtu))
     _have_taps_plugged(run, row, nics)
     _say_running(run, row)
+    attachment.settle(run, row, disks)
 
 
 def _is_over(seen: Seen, row: Row) -> bool:
@@ -122,7 +124,8 @@ def _spec(row: Row, disks: list[Row], nics: list[Row], mtu: int) -> InstanceSpec
         memory_mib=row.memory_mib,
         boot=row.boot,
         kernel_image=row.image_file if row.boot == "kernel" else None,
-        disks=[DiskSpec(volume=disk.id, device=disk.device) for disk in disks],
+        disks=attachment.specs(disks),
+        cut=attachment.forced(disks),
         nics=[NicSpec(interface=nic.id, mac=nic.mac, mtu=mtu) for nic in nics],
     )
 
@@ -154,7 +157,7 @@ def end_by_itself(run: Run, row: Row, seen: Seen) -> None:
         work.wake(tx, "instance", row.id)
 
 
-def halt(run: Run, row: Row, nics: list[Row]) -> None:
+def halt(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
     """The guest is off; its taps and its public address, if that came with it, are given back."""
     if row.host is not None:
         compute = run.driver("compute", row.host)
@@ -165,6 +168,7 @@ def halt(run: Run, row: Row, nics: list[Row]) -> None:
     with run.write() as tx:
         for nic in nics:
             address.release_automatic(tx, nic.id)
+        attachment.settle_off(tx, disks)
         expected = {"desired": "stopped", "state": ["stopping", "stopped", "pending", "running"]}
         if instance.move(tx, row.id, expected, state="stopped"):
             capacity.release_instance(tx, row.id)
@@ -185,7 +189,7 @@ def tear_down(run: Run, row: Row) -> None:
     if row.host is not None:
         run.driver("compute", row.host).remove(row.id)
     with run.write() as tx:
-        left = _let_go(tx, row.id)
+        left = _let_interfaces_go(tx, row.id) + attachment.let_go(tx, row.id)
     if left:
         raise Later(AWAIT_SECONDS, f"waiting for {', '.join(left)}")
     with run.write() as tx:
@@ -195,22 +199,8 @@ def tear_down(run: Run, row: Row) -> None:
     log.info("terminated", instance=row.id)
 
 
-def _let_go(tx: Tx, id: str) -> list[str]:
-    """Have its interfaces and volumes go, or be free where they outlive it; gives those still there."""
-    left = [*_let_interfaces_go(tx, id)]
-    table = volume.volume
-    for disk in volume.of_instance(tx, id):
-        if disk.delete_on_termination:
-            left.append(disk.id)
-            if disk.desired != "absent":
-                tx.change(table.update().where(table.c.id == disk.id).values(desired="absent"))
-                work.wake(tx, "volume", disk.id)
-        else:
-            tx.change(table.update().where(table.c.id == disk.id).values(instance=None, device="", attached=None))
-    return left
-
-
 def _let_interfaces_go(tx: Tx, id: str) -> list[str]:
+    """Have its interfaces go; gives those still there."""
     table = interface.interface
     found = interface.of_instance(tx, id)
     for nic in found:

@@ -13,7 +13,7 @@ from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.lib.instance_types import catalogue
 from cumulet.lib.log import Log
-from cumulet.model import Tx, address, capacity, instance, interface, placement_group, volume, work
+from cumulet.model import Tx, address, attachment, capacity, instance, interface, placement_group, volume, work
 from cumulet.model.capacity import Amount
 from cumulet.model.database import Row
 
@@ -53,7 +53,7 @@ def _try(run: Run, row: Row, fleet: Fleet) -> tuple[Choice | None, Wish]:
     """Place the instance by what is known; None where no host would do, or others were quicker on each that would."""
     with run.write() as tx:
         together = placement_group.hold(tx, row.placement_group) if row.placement_group else None
-        disks = volume.of_instance(tx, row.id)
+        disks = attachment.disks(tx, row.id)
         wish = wish_of(tx, run.settings, fleet, row, disks, together)
         with fleet.lock:
             choices = choose(fleet, wish, run.settings.placement_policy)
@@ -150,7 +150,12 @@ _INSTANCE_THERE = (
 )
 _VOLUMES_THERE = (
     volume.volume.update()
-    .where(volume.volume.c.instance == sa.bindparam("of"), volume.volume.c.host.is_(None))
+    .where(
+        volume.volume.c.id.in_(
+            sa.select(attachment.attachment.c.volume).where(attachment.attachment.c.instance == sa.bindparam("of"))
+        ),
+        volume.volume.c.host.is_(None),
+    )
     .values(host=_THERE)
 )
 _INTERFACE_THERE = (
@@ -192,7 +197,7 @@ def why(tx: Tx, config: Config, id: str) -> dict[str, Any]:
         raise Failure(f"there is no instance {id}; a terminated one is forgotten after a while")
     fleet = Fleet(config)
     fleet.learn(tx)
-    disks = volume.of_instance(tx, row.id)
+    disks = attachment.disks(tx, row.id)
     together = placement_group.find(tx, row.placement_group) if row.placement_group else None
     wish = wish_of(tx, config, fleet, row, disks, together)
     if row.claimed:

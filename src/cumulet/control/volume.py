@@ -6,7 +6,7 @@ from cumulet.control.instance import refuse
 from cumulet.drivers.specs import VolumeSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later
-from cumulet.model import capacity, tag, volume, work
+from cumulet.model import Tx, attachment, capacity, tag, volume, work
 from cumulet.model.database import Row
 
 
@@ -18,7 +18,7 @@ def reconcile(run: Run, id: str) -> None:
             work.forget(tx, "volume", id)
     elif row.desired == "absent":
         _remove(run, row)
-    elif row.host is not None:
+    elif row.host is not None and row.state != "error":
         _make(run, row)
 
 
@@ -29,8 +29,7 @@ def _make(run: Run, row: Row) -> None:
         return
     with run.write() as tx:
         volume.say_ready(tx, row.id)
-        if row.instance is not None:
-            work.wake(tx, "instance", row.instance)
+        _wake_instance(tx, row.id)
 
 
 def _remove(run: Run, row: Row) -> None:
@@ -41,13 +40,23 @@ def _remove(run: Run, row: Row) -> None:
             raise Later(0.0, "the volume has changed meanwhile")
         tag.remove(tx, row.id)
         work.forget(tx, "volume", row.id)
-        if row.instance is not None:
-            work.wake(tx, "instance", row.instance)
+        held = attachment.of_volume(tx, row.id)
+        if held is not None:
+            attachment.remove(tx, held.id)
+            work.wake(tx, "instance", held.instance)
+
+
+def _wake_instance(tx: Tx, id: str) -> None:
+    held = attachment.of_volume(tx, id)
+    if held is not None:
+        work.wake(tx, "instance", held.instance)
 
 
 def give_up(run: Run, id: str, reason: Impossible) -> None:
-    """A disk that cannot be: its instance cannot run."""
+    """A disk that cannot be: it is in error, and the instance that waits for it cannot run."""
+    table = volume.volume
     with run.write() as tx:
-        row = volume.find(tx, id)
-        if row is not None and row.instance is not None:
-            refuse(tx, row.instance, reason.code, reason.message)
+        tx.change(table.update().where(table.c.id == id, table.c.state == "creating").values(state="error"))
+        held = attachment.of_volume(tx, id)
+        if held is not None:
+            refuse(tx, held.instance, reason.code, reason.message)

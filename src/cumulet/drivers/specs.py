@@ -39,7 +39,19 @@ class DiskSpec(_Struct, frozen=True):
     """A volume in a guest; the first one is the root disk."""
 
     volume: str
-    device: str = "/dev/vda"
+    attachment: str = ""
+    """Names this being there of the volume; empty: the volume's own id does."""
+    slot: str = "a"
+    """Its place: the guest's /dev/vd and this, where the guest goes by the order."""
+    iops: int = 0
+    """The most operations a second; 0: no limit."""
+    throughput_mib: int = 0
+    """The most MiB a second; 0: no limit."""
+
+    @property
+    def name(self) -> str:
+        """By which the guest's host knows it."""
+        return self.attachment or self.volume
 
 
 class NicSpec(_Struct, frozen=True):
@@ -57,6 +69,7 @@ class InstanceSpec(_Struct, frozen=True, tag="instance"):
     reboot is one more). A guest that ended by itself is not started again under the same generation, unless the
     host has been rebooted since. Shutting down is by ACPI first and by force once the time is `force_after`.
     A guest is paused for as long as the tap of one of its interfaces is in the host's own network namespace.
+    Disks are plugged into a running guest and out of it; one that is to go is there until the guest lets go of it.
     """
 
     id: str
@@ -70,6 +83,8 @@ class InstanceSpec(_Struct, frozen=True, tag="instance"):
     kernel_image: str | None = None
     """The image file that holds `kernel` and `initrd`, with boot=kernel."""
     disks: list[DiskSpec] = []
+    cut: list[str] = []
+    """Disks, by the names of `DiskSpec.name`, that go whether the guest lets go of them or not."""
     nics: list[NicSpec] = []
 
 

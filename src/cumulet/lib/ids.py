@@ -13,6 +13,7 @@ PREFIX = {
     "image": "ami",
     "image_file": "imf",
     "volume": "vol",
+    "volume_attachment": "volattach",
     "vpc": "vpc",
     "subnet": "subnet",
     "interface": "eni",

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cumulet.lib.config import Config
 from cumulet.model.database import Row, Tx
-from cumulet.model.host import host, promises
+from cumulet.model.host import LIVE_SECONDS, host, promises, service
 from cumulet.model.instance import instance
 from cumulet.model.volume import volume
 
@@ -47,6 +47,21 @@ def claim(tx: Tx, name: str, revision: int, wanted: Amount, config: Config) -> b
     return tx.change(_CLAIM, of=name, at=revision, **_more(wanted), **ratios) == 1
 
 
+def claim_disk(tx: Tx, name: str, gib: int, config: Config) -> bool:
+    """Promise so much disk of the host, if it has that left; whether it was promised."""
+    return tx.change(_CLAIM_DISK, of=name, **_more(Amount(0, 0, gib)), disk_ratio=config.disk_overcommit) == 1
+
+
+def place_disk(tx: Tx, zone: str, gib: int, config: Config) -> str | None:
+    """Promise so much disk of the host of this zone that has the most left; None where none has as much.
+
+    Hosts whose volume service has been heard lately come first.
+    """
+    able = [row for row in tx.all(_KEEPERS) if row.enabled and zone in row.zones]
+    able.sort(key=lambda row: (row.heard <= tx.now - LIVE_SECONDS, row.used_disk_gib - row.disk_gib))
+    return next((str(row.name) for row in able if claim_disk(tx, row.name, gib, config)), None)
+
+
 def release(tx: Tx, name: str, amount: Amount) -> None:
     """The host has `amount` to promise again."""
     tx.change(_RELEASE, of=name, **_more(Amount(*(-part for part in amount))))
@@ -78,6 +93,15 @@ _CLAIM = _CHANGE.where(
     _fits(host.c.used_vcpus, _VCPUS, host.c.vcpus, "vcpu_ratio"),
     _fits(host.c.used_memory_mib, _MEMORY, host.c.memory_mib, "memory_ratio"),
     _fits(host.c.used_disk_gib, _DISK, host.c.disk_gib, "disk_ratio"),
+)
+
+_CLAIM_DISK = _CHANGE.where(
+    host.c.name == sa.bindparam("of"), _fits(host.c.used_disk_gib, _DISK, host.c.disk_gib, "disk_ratio")
+)
+_KEEPERS = (
+    sa.select(host.c.name, host.c.zones, host.c.disk_gib, host.c.used_disk_gib, service.c.heard, service.c.enabled)
+    .join(service, service.c.host == host.c.name)
+    .where(service.c.role == "volume")
 )
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from cumulet.lib import ids
 from cumulet.lib.errors import Failure
-from cumulet.model import group, image, instance, interface, volume, vpc, vpc_host, work
+from cumulet.model import attachment, group, image, instance, interface, volume, vpc, vpc_host, work
 from cumulet.model.database import Row, Tx
 
 ROLE_OF = {
@@ -107,7 +107,7 @@ def _parts(tx: Tx, row: Row) -> list[dict[str, Any]]:
     """The parts of an instance that are not yet as it needs them."""
     files = [file] if (file := image.file(tx, row.image_file)) is not None else []
     parts = [("image_file", file, file.state == "available") for file in files]
-    parts += [("volume", disk, disk.state == "ready") for disk in volume.of_instance(tx, row.id)]
+    parts += [("volume", disk, disk.state == "ready") for disk in attachment.disks(tx, row.id)]
     parts += [("interface", nic, nic.reached == nic.wanted) for nic in interface.of_instance(tx, row.id)]
     return [
         {"kind": kind, "id": part.id, "state": _state(kind, part), "work": _work(tx, kind, part.id)}

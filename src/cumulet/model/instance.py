@@ -8,10 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from cumulet.model.account import account
+from cumulet.model.attachment import attachment
 from cumulet.model.database import Row, Tx
 from cumulet.model.interface import interface
 from cumulet.model.schema import body, flag, id_column, json, metadata, moment, text, whole
-from cumulet.model.volume import volume
 from cumulet.model.work import work
 
 instance = sa.Table(
@@ -104,10 +104,13 @@ def troubles(tx: Tx, account: str) -> dict[str, Row]:
     own = sa.select(instance.c.id, work.c.error, work.c.tries).join(work, work.c.id == instance.c.id)
     query = own.where(mine, work.c.kind == "instance", work.c.error != "")
     found = {row.id: row for row in tx.all(query)}
-    for kind, part in (("volume", volume), ("interface", interface)):
-        parts = sa.select(instance.c.id, work.c.error, work.c.tries).join(part, part.c.instance == instance.c.id)
+    for kind, owner, id in (
+        ("volume", attachment.c.instance, attachment.c.volume),
+        ("interface", interface.c.instance, interface.c.id),
+    ):
+        parts = sa.select(instance.c.id, work.c.error, work.c.tries).join(owner.table, owner == instance.c.id)
         failed = sa.and_(work.c.kind == kind, work.c.tries > 0, work.c.error != "")
-        found |= {row.id: row for row in tx.all(parts.join(work, work.c.id == part.c.id).where(mine, failed))}
+        found |= {row.id: row for row in tx.all(parts.join(work, work.c.id == id).where(mine, failed))}
     return found
 
 

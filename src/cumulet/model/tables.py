@@ -5,6 +5,7 @@ from __future__ import annotations
 from cumulet.model import (
     account,
     address,
+    attachment,
     client_token,
     entity,
     group,
@@ -28,6 +29,7 @@ from cumulet.model.schema import metadata
 MODULES = (
     account,
     address,
+    attachment,
     client_token,
     entity,
     group,

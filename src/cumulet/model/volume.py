@@ -1,11 +1,13 @@
-"""Volumes: disks of a guest, each on one host."""
+"""Volumes: disks of guests, each kept on one host. What guest has one is an attachment (`model.attachment`)."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import sqlalchemy as sa
 
 from cumulet.model.database import Row, Tx
-from cumulet.model.schema import flag, id_column, metadata, moment, text, whole
+from cumulet.model.schema import id_column, metadata, moment, text, whole
 
 volume = sa.Table(
     "volume",
@@ -18,14 +20,13 @@ volume = sa.Table(
     text("state", 12, default="creating"),
     whole("size_gib"),
     text("type", 12, default="gp3"),
+    whole("iops"),
+    whole("throughput"),
     id_column("image_file", null=True, index=True),
-    id_column("instance", null=True, index=True),
-    text("device", 32),
-    flag("delete_on_termination", True),
-    moment("attached"),
     moment("created"),
 )
-"""`state` is creating or ready: whether the host has made it."""
+"""`state` is creating, ready (the host has made it) or error. `iops` and `throughput` (MiB/s) are the limits that were
+asked for, 0 where none was. One that is launched with an instance has no `host` before that has one."""
 
 
 def find(tx: Tx, id: str) -> Row | None:
@@ -45,17 +46,12 @@ _SAY_READY = (
 )
 
 
-def of_instance(tx: Tx, instance: str) -> list[Row]:
-    return tx.all(_OF_INSTANCE, of=instance)
+def change(tx: Tx, id: str, **values: Any) -> None:
+    tx.change(volume.update().where(volume.c.id == id).values(**values))
 
 
-_OF_INSTANCE = sa.select(volume).where(volume.c.instance == sa.bindparam("of")).order_by(volume.c.device, volume.c.id)
-
-
-def of_instances(tx: Tx, instances: list[str]) -> list[Row]:
-    query = sa.select(volume).where(volume.c.instance.in_(instances))
-    return tx.all(query.order_by(volume.c.created, volume.c.id))
-
-
-def of_account(tx: Tx, account: str) -> list[Row]:
-    return tx.all(sa.select(volume).where(volume.c.account == account).order_by(volume.c.created, volume.c.id))
+def totals(tx: Tx, account: str) -> tuple[int, int]:
+    """How many volumes the account has, and how many GiB."""
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(volume.c.size_gib), 0))
+    found = tx.connection.execute(query.where(volume.c.account == account)).one()
+    return int(found[0]), int(found[1])

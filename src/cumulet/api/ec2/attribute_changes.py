@@ -11,7 +11,7 @@ from cumulet.api.ec2.launch_checks import user_data as checked_user_data
 from cumulet.api.ec2.metadata_options import wake_interfaces
 from cumulet.api.ec2.validation import groups_of_interface
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, group, instance, interface, volume
+from cumulet.model import Tx, attachment, group, instance, interface
 from cumulet.model.database import Row
 
 
@@ -66,16 +66,14 @@ def groups(ctx: Context, tx: Tx, row: Row, value: list[str]) -> None:
 
 def block_devices(ctx: Context, tx: Tx, row: Row, value: list[Any]) -> None:
     """Whether its disks go with it."""
-    disks = {disk.device: disk for disk in volume.of_instance(tx, row.id)}
-    table = volume.volume
+    disks = {disk.device: disk for disk in attachment.disks(tx, row.id)}
     for mapping in value:
         device, ebs = mapping.get("DeviceName", ""), mapping.get("Ebs") or {}
         disk = disks.get(device)
         if disk is None or ebs.get("VolumeId", disk.id) != disk.id:
             raise Refusal("InvalidInstanceAttributeValue", f"No device is currently mapped at {device}")
         if "DeleteOnTermination" in ebs:
-            goes = ebs["DeleteOnTermination"]
-            tx.change(table.update().where(table.c.id == disk.id).values(delete_on_termination=goes))
+            attachment.keep(tx, disk.attachment, ebs["DeleteOnTermination"])
 
 
 def _expect_stopped(row: Row) -> None:

@@ -9,7 +9,7 @@ from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.image_rows import owned
 from cumulet.api.ec2.image_view import ALIAS, image_item
-from cumulet.api.ec2.launch_disk import root_disk
+from cumulet.api.ec2.launch_disks import disks
 from cumulet.api.ec2.launch_request import BlockDeviceMapping
 from cumulet.api.ec2.tagging import TagSpecification, tags_for
 from cumulet.api.ec2.validation import described, missing
@@ -159,6 +159,11 @@ def _take_disk(tx: Tx, id: str, mappings: list[BlockDeviceMapping], shown: dict[
     """The root disk is as large and as lasting as the request has it."""
     row = image.find(tx, id)
     if mappings and row is not None:
-        disk = root_disk(row, mappings)
-        kept = {"VolumeType": disk.type, "DeleteOnTermination": disk.delete_on_termination}
-        image.change(tx, id, root_gib=disk.size_gib, attributes={**shown, **kept})
+        disk, *others = disks(row, mappings)
+        if others:
+            raise Refusal(
+                "UnsupportedOperation",
+                f"An image of this cloud has its root disk only, {row.root_device}; not {others[0].device}.",
+            )
+        kept = {"VolumeType": disk.shape.type, "DeleteOnTermination": disk.delete_on_termination}
+        image.change(tx, id, root_gib=disk.shape.size_gib, attributes={**shown, **kept})

@@ -8,8 +8,9 @@ from typing import Any
 from cumulet.api.actions import Item, Result, action
 from cumulet.api.context import Context
 from cumulet.api.ec2.instance_rows import named, state, user_initiated
+from cumulet.lib import devices
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, instance, work
+from cumulet.model import Tx, attachment, instance, work
 from cumulet.model.database import Row
 
 _BY_USER = "Client.UserInitiatedShutdown"
@@ -100,6 +101,12 @@ def _started(tx: Tx, row: Row) -> dict[str, Any] | None:
     if row.state in ("running", "pending"):
         return None
     _expect(row, ["stopped"], "started")
+    if not any(disk.slot == devices.ROOT for disk in attachment.disks(tx, row.id)):
+        raise Refusal(
+            "IncorrectInstanceState",
+            f"Invalid value '{row.id}' for instanceId. Instance does not have a volume attached at root "
+            f"({row.root_device})",
+        )
     values = {"desired": "running", "state": "pending", "generation": row.generation + 1, "launched": tx.now}
     return {**values, "reason_code": "", "reason": "", "transition_reason": ""}
 

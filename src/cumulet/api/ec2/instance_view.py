@@ -12,7 +12,7 @@ from cumulet.api.ec2.validation import private_dns_name
 from cumulet.lib.dns_names import public_name
 from cumulet.lib.instance_types import catalogue
 from cumulet.lib.zones import zone_id
-from cumulet.model import Tx, address, group, instance, interface, placement_group, tag, volume
+from cumulet.model import Tx, address, attachment, group, instance, interface, placement_group, tag
 from cumulet.model.database import Row
 
 Groups = list[dict[str, str]]
@@ -58,7 +58,7 @@ def reservations(shown: list[Item]) -> list[Item]:
 def _around(tx: Tx, ctx: Context, rows: list[Row], whole: bool) -> Around:
     account, ids = ctx.account, [row.id for row in rows]
     nics = interface.of_account(tx, account) if whole else interface.of_instances(tx, ids)
-    disks = volume.of_account(tx, account) if whole else volume.of_instances(tx, ids)
+    disks = attachment.disks_of_account(tx, account) if whole else attachment.disks_of(tx, ids)
     nic_ids = [nic.id for nic in nics]
     held = address.of_account(tx, account) if whole else address.of_interfaces(tx, nic_ids)
     groups = interface.groups_of_account(tx, account) if whole else interface.groups_of(tx, nic_ids)
@@ -243,17 +243,22 @@ def _association(found: Row | None, account: str, region: str) -> Item | None:
 
 def _disk(disk: Row) -> Item:
     ebs = {
-        "AttachTime": disk.attached or disk.created,
+        "AttachTime": disk.attached,
         "DeleteOnTermination": disk.delete_on_termination,
-        "Status": "attached" if disk.state == "ready" else "attaching",
+        "Status": attach_status(disk),
         "VolumeId": disk.id,
     }
     return {"DeviceName": disk.device, "Ebs": ebs}
 
 
+def attach_status(disk: Row) -> str:
+    """AWS's word for how far an attachment has come."""
+    return "detaching" if disk.desired == "absent" else str(disk.attach_state)
+
+
 def disks_of(tx: Tx, row: Row) -> list[Item]:
     """The instance's BlockDeviceMappings."""
-    return [_disk(disk) for disk in volume.of_instance(tx, row.id)]
+    return [_disk(disk) for disk in attachment.disks(tx, row.id)]
 
 
 def _reason(row: Row, trouble: Row | None) -> Item | None:

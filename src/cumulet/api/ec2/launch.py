@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Unpack
-
-import msgspec
 
 from cumulet.api.actions import Item, Result, action
 from cumulet.api.context import Context
+from cumulet.api.ec2 import client_tokens
 from cumulet.api.ec2.image_rows import launchable
 from cumulet.api.ec2.instance_view import items, reservations
 from cumulet.api.ec2.launch_checks import Launch, checked
-from cumulet.api.ec2.launch_disk import RootDisk, root_disk
+from cumulet.api.ec2.launch_disks import Disk, disks
 from cumulet.api.ec2.launch_network import Network, find_network, wish_of
 from cumulet.api.ec2.launch_placement import Places, find_places
 from cumulet.api.ec2.launch_request import LaunchRequest
 from cumulet.api.ec2.validation import missing
+from cumulet.api.ec2.volume_rows import check_quota
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, client_token, instance, interface, key_pair, tag, volume, work
+from cumulet.model import Tx, attachment, instance, interface, key_pair, tag, volume, work
 from cumulet.model.database import Row
 
 
@@ -37,12 +36,13 @@ def run_instances(ctx: Context, **request: Unpack[LaunchRequest]) -> Result:
         instance.lock_account(tx, ctx.account)
         image = launchable(tx, ctx.account, request["image_id"])
         network = find_network(tx, ctx.account, ctx.config.zone_names(), request, wish, launch.most)
-        disk = root_disk(image, request.get("block_device_mappings") or [])
+        wanted = disks(image, request.get("block_device_mappings") or [])
         columns = launch.columns | _of_key(tx, ctx.account, request.get("key_name", ""))
         count = _allowed(ctx, tx, launch, network)
+        check_quota(ctx, tx, count * len(wanted), count * sum(disk.shape.size_gib for disk in wanted))
         places = find_places(ctx, tx, request.get("placement") or {}, network.subnet.zone, count)
         made = _write_instances(tx, image, network, columns | {"reservation": reservation}, places)
-        _write_parts(tx, made, image, network, disk, launch.tags)
+        _write_parts(tx, made, network, wanted, launch.tags)
         work.wake_new(tx, "instance", made)
         return _launched(ctx, tx, reservation)
 
@@ -52,20 +52,9 @@ def _claim_token(ctx: Context, tx: Tx, request: LaunchRequest, reservation: str)
 
     Raises `Refusal` IdempotentParameterMismatch or IdempotentInstanceTerminated.
     """
-    token = request.get("client_token")
-    if not token:
-        return None
-    print_of = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
-    result = {"reservation": reservation}
-    earlier = client_token.claim(tx, ctx.account, "RunInstances", token, print_of, result)
-    if earlier is None:
-        return None
-    if earlier.fingerprint != print_of:
-        raise Refusal(
-            "IdempotentParameterMismatch",
-            "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
-        )
-    return str(earlier.result["reservation"])
+    token, result = request.get("client_token", ""), {"reservation": reservation}
+    found = client_tokens.earlier(tx, ctx.account, "RunInstances", token, request, result)
+    return str(found["reservation"]) if found is not None else None
 
 
 def _launched(ctx: Context, tx: Tx, reservation: str) -> Result:
@@ -132,26 +121,27 @@ def _write_instances(tx: Tx, image: Row, network: Network, columns: dict[str, An
 
 
 def _write_parts(
-    tx: Tx, made: list[str], image: Row, network: Network, disk: RootDisk, tags: dict[str, dict[str, str]]
+    tx: Tx, made: list[str], network: Network, wanted: list[Disk], tags: dict[str, dict[str, str]]
 ) -> None:
-    """Their network interfaces, their root disks, and the tags of all of them."""
+    """Their network interfaces, their disks, and the tags of all of them."""
     account = network.subnet.account
     nics = _write_interfaces(tx, made, network)
-    disks = {ids.new("volume"): id for id in made}
-    shared = {
-        "account": account,
-        "zone": network.subnet.zone,
-        "size_gib": disk.size_gib,
-        "type": disk.type,
-        "image_file": image.image_file,
-        "device": image.root_device,
-        "delete_on_termination": disk.delete_on_termination,
-        "attached": tx.now,
-        "created": tx.now,
-    }
-    tx.insert(volume.volume, *({**shared, "id": id, "instance": owner} for id, owner in disks.items()))
-    for kind, resources in (("instance", made), ("network-interface", nics), ("volume", list(disks))):
+    volumes = [id for disk in wanted for id in _write_disks(tx, made, network, disk)]
+    for kind, resources in (("instance", made), ("network-interface", nics), ("volume", volumes)):
         tag.put_new(tx, account, resources, kind, tags[kind])
+
+
+def _write_disks(tx: Tx, made: list[str], network: Network, disk: Disk) -> list[str]:
+    """One of these disks for each of the instances; gives the volumes' ids."""
+    account = network.subnet.account
+    volumes = [ids.new("volume") for _ in made]
+    shared = {"account": account, "zone": network.subnet.zone, "image_file": disk.image_file, "created": tx.now}
+    tx.insert(volume.volume, *({**shared, **disk.shape._asdict(), "id": id} for id in volumes))
+    held = {"account": account, "device": disk.device, "slot": disk.slot}
+    held |= {"delete_on_termination": disk.delete_on_termination}
+    pairs = zip(volumes, made, strict=True)
+    attachment.add(tx, *({**held, "volume": id, "instance": owner} for id, owner in pairs))
+    return volumes
 
 
 def _write_interfaces(tx: Tx, made: list[str], network: Network) -> list[str]:

@@ -9,14 +9,18 @@ from cumulet.api.ec2.tagging import TagSpecification
 
 class Ebs(TypedDict, total=False):
     DeleteOnTermination: bool
+    Encrypted: bool
+    Iops: int
+    Throughput: int
     VolumeSize: int
     VolumeType: str
-    Encrypted: bool
 
 
 class BlockDeviceMapping(TypedDict, total=False):
     DeviceName: str
     Ebs: Ebs
+    NoDevice: str
+    VirtualName: str
 
 
 class Placement(TypedDict, total=False):

@@ -1,14 +1,21 @@
-"""Volumes: for now the root disks of instances, as clients look them up."""
+"""Volumes: created, described and deleted."""
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
+
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
+from cumulet.api.ec2 import client_tokens
+from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
+from cumulet.api.ec2.validation import missing
+from cumulet.api.ec2.volume_rows import create, owned, zone_named
+from cumulet.api.ec2.volume_types import DEFAULT, Shape, shaped
+from cumulet.api.ec2.volume_view import volume_item
 from cumulet.api.filters import Path
+from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.lib.zones import zone_id
-from cumulet.model import Tx, tag, volume, work
-from cumulet.model.database import Row
+from cumulet.model import Tx, attachment, tag, volume, work
 from cumulet.wire.scalars import write_time
 
 _FILTERS: dict[str, Path] = {
@@ -31,6 +38,19 @@ _FILTERS: dict[str, Path] = {
 }
 
 
+class VolumeRequest(TypedDict, total=False):
+    availability_zone: str
+    availability_zone_id: str
+    client_token: str
+    encrypted: bool
+    iops: int
+    multi_attach_enabled: bool
+    size: int
+    tag_specifications: list[TagSpecification]
+    throughput: int
+    volume_type: str
+
+
 @describes(
     "Volumes",
     id="VolumeId",
@@ -45,7 +65,7 @@ def describe_volumes(ctx: Context) -> list[Item]:
     """The account's volumes, each with the instance that it is in."""
     with ctx.read() as tx:
         tags = tag.of_account(tx, ctx.account, ["volume"])
-        return [_item(ctx, row, tags.get(row.id, [])) for row in volume.of_account(tx, ctx.account)]
+        return [volume_item(ctx, row, tags.get(row.id, [])) for row in attachment.volumes(tx, ctx.account)]
 
 
 @describes(
@@ -61,60 +81,55 @@ def describe_volumes_modifications(ctx: Context) -> list[Item]:
 
 
 @action()
-def delete_volume(ctx: Context, volume_id: str) -> Result:
-    """Have a volume that no instance holds go, such as a root disk that has outlived its instance."""
+def create_volume(ctx: Context, **request: Unpack[VolumeRequest]) -> Result:
+    """Write down a new volume; its host makes it."""
+    _refuse_unsupported(request)
+    zone = zone_named(ctx, request.get("availability_zone"), request.get("availability_zone_id"))
+    tags = tags_for(request.get("tag_specifications"), "volume")
+    shape = _shape(request)
     with ctx.write() as tx:
-        row = _found(tx, ctx.account, volume_id)
-        if row.instance is not None:
+        id = _made(ctx, tx, request, zone, shape, tags)
+        row = attachment.find_volume(tx, id)
+        if row is None:
+            raise Refusal("InvalidVolume.NotFound", f"The volume '{id}' of this client token has been deleted.")
+        answer = volume_item(ctx, row, shown(tag.of(tx, id)))
+    answer.pop("Attachments")
+    return answer
+
+
+def _made(ctx: Context, tx: Tx, request: VolumeRequest, zone: str, shape: Shape, tags: dict[str, str]) -> str:
+    """The id of the new volume, or of the one that the same client token has made before."""
+    id = ids.new("volume")
+    token = request.get("client_token", "")
+    before = client_tokens.earlier(tx, ctx.account, "CreateVolume", token, request, {"volume": id})
+    if before is not None:
+        return str(before["volume"])
+    create(ctx, tx, id, zone, shape)
+    tag.put(tx, ctx.account, id, "volume", tags)
+    return id
+
+
+def _shape(request: VolumeRequest) -> Shape:
+    size = request.get("size")
+    if size is None:
+        raise missing("size/snapshot")
+    return shaped(request.get("volume_type") or DEFAULT, size, request.get("iops"), request.get("throughput"))
+
+
+def _refuse_unsupported(request: VolumeRequest) -> None:
+    if request.get("multi_attach_enabled"):
+        raise Refusal("UnsupportedOperation", "A volume of this cloud is in one instance at a time: no multi-attach.")
+    if request.get("encrypted"):
+        raise Refusal("UnsupportedOperation", "Encrypted volumes are not supported by this cloud.")
+
+
+@action()
+def delete_volume(ctx: Context, volume_id: str) -> Result:
+    """Have a volume that no instance holds go, with all that is on it."""
+    with ctx.write() as tx:
+        row = owned(tx, ctx.account, volume_id)
+        if row.attachment is not None:
             raise Refusal("VolumeInUse", f"Volume {volume_id} is currently attached to {row.instance}")
-        table = volume.volume
-        tx.change(table.update().where(table.c.id == row.id).values(desired="absent"))
+        volume.change(tx, row.id, desired="absent")
         work.wake(tx, "volume", row.id)
     return {}
-
-
-def _found(tx: Tx, account: str, id: str) -> Row:
-    row = volume.find(tx, id)
-    if row is None or row.account != account:
-        raise Refusal("InvalidVolume.NotFound", f"The volume '{id}' does not exist.")
-    return row
-
-
-def _item(ctx: Context, row: Row, tags: list[dict[str, str]]) -> Item:
-    performance: Item = {"gp3": {"Iops": 3000, "Throughput": 125}, "gp2": {"Iops": max(100, 3 * row.size_gib)}}
-    return {
-        "VolumeId": row.id,
-        "Size": row.size_gib,
-        "VolumeType": row.type,
-        "AvailabilityZone": row.zone,
-        "AvailabilityZoneId": zone_id(ctx.config.region, row.zone),
-        "State": _state(row),
-        "CreateTime": row.created,
-        "Encrypted": False,
-        "FastRestored": False,
-        "MultiAttachEnabled": False,
-        "SnapshotId": "",
-        **performance.get(row.type, {}),
-        "Attachments": [_attachment(row)] if row.instance is not None else [],
-        "Tags": tags,
-    }
-
-
-def _state(row: Row) -> str:
-    if row.desired == "absent":
-        return "deleting"
-    if row.state != "ready":
-        return "creating"
-    return "in-use" if row.instance is not None else "available"
-
-
-def _attachment(row: Row) -> Item:
-    there = "attached" if row.state == "ready" else "attaching"
-    return {
-        "VolumeId": row.id,
-        "InstanceId": row.instance,
-        "Device": row.device,
-        "State": "detaching" if row.desired == "absent" else there,
-        "AttachTime": row.attached or row.created,
-        "DeleteOnTermination": row.delete_on_termination,
-    }

@@ -54,6 +54,11 @@ class Connection:
         try:
             connection = libvirt.open(self.uri)
             connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._heard, None)
+            for event in (
+                libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+                libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED,
+            ):
+                connection.domainEventRegisterAny(None, event, self._heard_of_device, None)
             connection.setKeepAlive(5, 3)
         except libvirt.libvirtError as e:
             raise Failure(f"libvirtd at {self.uri} does not answer: start it (systemctl start libvirtd): {e}") from e
@@ -63,6 +68,9 @@ class Connection:
         name = domain.name()
         if domain.UUIDString() == domain_uuid(name):
             self._changes.put(name)
+
+    def _heard_of_device(self, connection: Any, domain: Any, _alias: str, opaque: Any) -> None:
+        self._heard(connection, domain, 0, 0, opaque)
 
     def _tell(self) -> None:
         before = None

@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 from cumulet.drivers.hypervisor.facts import NAMESPACE, PREFIX, Facts
 from cumulet.drivers.specs import DiskSpec, InstanceSpec, NicSpec, domain_uuid, image_files, tap_name, volume_file
 
+ALIAS = "ua-"
 _KERNEL_ARGUMENTS = "console=tty0 console=ttyS0 quiet no_timer_check net.ifnames=0"
 
 
@@ -32,7 +33,7 @@ class Emulation:
     accelerator: Literal["tcg", "kvm"] = "tcg"
     code_buffer_mib: int = 128
     """What QEMU may use for translated code; its own default is 1 GiB a guest."""
-    spare_ports: int = 8
+    spare_ports: int = 26
     """PCI Express ports that are free for hot plug."""
 
 
@@ -43,7 +44,7 @@ def console_file(directories: Directories, id: str) -> Path:
 
 def domain_xml(spec: InstanceSpec, facts: Facts, directories: Directories, emulation: Emulation) -> str:
     """The whole domain, to be defined anew for each start."""
-    disks = [_disk(disk, position, directories) for position, disk in enumerate(spec.disks)]
+    disks = [disk_xml(disk, directories) for disk in spec.disks]
     nics = [_nic(nic) for nic in spec.nics]
     ports = ["<controller type='pci' index='0' model='pcie-root'/>"]
     ports += ["<controller type='pci' model='pcie-root-port'/>"] * (len(disks) + len(nics) + 3 + emulation.spare_ports)
@@ -122,16 +123,29 @@ def _processor(emulation: Emulation) -> str:
     return f"<features><acpi/><apic/>{buffer}</features><cpu mode='maximum' check='none'/>"
 
 
-def _disk(disk: DiskSpec, position: int, directories: Directories) -> str:
+def disk_xml(disk: DiskSpec, directories: Directories) -> str:
+    """A disk, to be in the guest from its start or to be plugged in."""
     file = volume_file(directories.volumes, disk.volume)
-    target = disk.device.removeprefix("/dev/") if position else "vda"
     return f"""
     <disk type='file' device='disk'>
       <driver name='qemu' type='qcow2' cache='writeback' discard='unmap' detect_zeroes='unmap'/>
       <source file={quoteattr(str(file))}/>
-      <target dev={quoteattr(target)} bus='virtio'/>
+      <target dev={quoteattr(f"vd{disk.slot}")} bus='virtio'/>
+      {_limits(disk)}
       <serial>{escape(disk.volume.replace("-", ""))}</serial>
+      <alias name={quoteattr(disk_alias(disk.name))}/>
     </disk>"""
+
+
+def disk_alias(name: str) -> str:
+    """libvirt's name of a disk; names that users of libvirt choose begin with `ua-`."""
+    return f"{ALIAS}{name}"
+
+
+def _limits(disk: DiskSpec) -> str:
+    iops = f"<total_iops_sec>{disk.iops}</total_iops_sec>" if disk.iops else ""
+    throughput = f"<total_bytes_sec>{disk.throughput_mib << 20}</total_bytes_sec>" if disk.throughput_mib else ""
+    return f"<iotune>{throughput}{iops}</iotune>" if iops or throughput else ""
 
 
 def _nic(nic: NicSpec) -> str:

@@ -13,7 +13,10 @@ from cumulet.lib.errors import Failure
 
 
 class FakeHypervisor:
-    """`on_change(id)` is called when a guest ends by itself; `obedient` guests shut down when asked."""
+    """`on_change(id)` is called when a guest ends by itself; `obedient` guests shut down when asked.
+
+    A guest that `lets_go` of a disk does so when it is asked to.
+    """
 
     def __init__(
         self,
@@ -22,11 +25,13 @@ class FakeHypervisor:
         *,
         clock: Clock | None = None,
         obedient: bool = True,
+        lets_go: bool = True,
     ) -> None:
         self._world = world
         self._on_change = on_change
         self._clock = clock or Clock()
         self.obedient = obedient
+        self.lets_go = lets_go
 
     def ensure(self, spec: Spec) -> None:
         assert isinstance(spec, InstanceSpec)
@@ -36,6 +41,8 @@ class FakeHypervisor:
         if spec.power == "on" and (domain is None or self._may_start(domain, spec)):
             with self._world.lock:
                 domain = self._start(spec)
+        if domain and domain["state"] != "off" and spec.power == "on":
+            domain = self._plug_disks(spec, domain)
         if domain and domain["state"] == "paused" and not self._unplugged(domain):
             self._world.put("domain", spec.id, domain | {"state": "running"})
 
@@ -57,6 +64,15 @@ class FakeHypervisor:
         if domain is None:
             raise Failure(f"there is no guest {id}")
         return f"start {domain['generation']} of {id}\n".encode()
+
+    def disks(self, id: str) -> list[str]:
+        """The names of the disks that the guest has; none where it does not run."""
+        domain = self._domain(id)
+        return sorted(domain["disks"]) if domain and domain["state"] != "off" else []
+
+    def cut(self, id: str) -> list[str]:
+        """What is taken away by force is gone at once."""
+        return []
 
     def end(self, id: str, how: str = "shutdown") -> None:
         """The guest ends by itself (tests): `shutdown` or `crashed`."""
@@ -94,8 +110,20 @@ class FakeHypervisor:
         for tap in taps:
             self._world.put("tap", tap, (self._world.get("tap", tap) or {}) | {"holder": spec.id})
         domain = {"generation": spec.generation, "ended": "", "boot": self._world.boot(), "taps": taps}
+        domain["disks"] = [disk.name for disk in spec.disks]
         domain["state"] = "paused" if taps else "running"
         self._world.put("domain", spec.id, domain)
+        return domain
+
+    def _plug_disks(self, spec: InstanceSpec, domain: dict[str, Any]) -> dict[str, Any]:
+        for disk in spec.disks:
+            if disk.name not in domain["disks"] and self._world.get("volume", disk.volume) is None:
+                raise Failure(f"plugging {disk.volume} into {spec.id}: there is no such disk")
+        wanted = [disk.name for disk in spec.disks]
+        kept = [name for name in domain["disks"] if name not in [*wanted, *spec.cut] and not self.lets_go]
+        if domain["disks"] != wanted + kept:
+            domain = domain | {"disks": wanted + kept}
+            self._world.put("domain", spec.id, domain)
         return domain
 
     def _unplugged(self, domain: dict[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import libvirt
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.hypervisor import console, facts
+from cumulet.drivers.hypervisor import console, cut, disks, facts
 from cumulet.drivers.hypervisor.connection import Connection
 from cumulet.drivers.hypervisor.domain_xml import Directories, Emulation, console_file, domain_xml
 from cumulet.drivers.hypervisor.facts import Facts, Mark
@@ -105,6 +105,19 @@ class LibvirtHypervisor:
         """The last 64 KiB of what the guest has written to its serial console."""
         return console.read(console_file(self.directories, id))
 
+    def disks(self, id: str) -> list[str]:
+        """The names of the disks that the guest has; none where it does not run."""
+        with self._only_one(id), self._saying(f"looking at the disks of guest {id}"):
+            found = self._find(id)
+            return sorted(disks.plugged(found[0])) if found is not None and not _is_off(found[0]) else []
+
+    def cut(self, id: str) -> list[str]:
+        """Those of the guest's disks that have been taken away from behind their devices."""
+        there = self.disks(id)
+        with self._only_one(id), self._saying(f"looking behind the disks of guest {id}"):
+            found = self._find(id)
+            return cut.done(found[0], there) if found is not None and there else []
+
     def vnc_socket(self, id: str) -> Path | None:
         """The Unix socket of the guest's screen; None where it does not run."""
         with self._saying(f"asking for the screen of guest {id}"):
@@ -131,6 +144,7 @@ class LibvirtHypervisor:
         console.rotate(console_file(self.directories, spec.id))
         if known.mark == "new":
             self._record(domain, known.marked("up"))
+        disks.ensure(domain, spec, self.directories)
         self._plug(spec, domain)
 
     def _shut_down(self, spec: InstanceSpec, domain: Any, known: Facts) -> None:

@@ -413,19 +413,34 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("size_gib", sa.BigInteger(), nullable=False),
         sa.Column("type", sa.String(length=12), nullable=False),
+        sa.Column("iops", sa.BigInteger(), nullable=False),
+        sa.Column("throughput", sa.BigInteger(), nullable=False),
         sa.Column("image_file", sa.String(length=40), nullable=True),
-        sa.Column("instance", sa.String(length=40), nullable=True),
-        sa.Column("device", sa.String(length=32), nullable=False),
-        sa.Column("delete_on_termination", sa.Boolean(), nullable=False),
-        sa.Column("attached", sa.Double(), nullable=True),
         sa.Column("created", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_volume")),
     )
     with op.batch_alter_table("volume", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_volume_account"), ["account"], unique=False)
         batch_op.create_index(batch_op.f("ix_volume_image_file"), ["image_file"], unique=False)
-        batch_op.create_index(batch_op.f("ix_volume_instance"), ["instance"], unique=False)
 
+    op.create_table(
+        "attachment",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("volume", sa.String(length=40), nullable=False),
+        sa.Column("instance", sa.String(length=40), nullable=False),
+        sa.Column("device", sa.String(length=32), nullable=False),
+        sa.Column("slot", sa.String(length=2), nullable=False),
+        sa.Column("desired", sa.String(length=10), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("forced", sa.Boolean(), nullable=False),
+        sa.Column("delete_on_termination", sa.Boolean(), nullable=False),
+        sa.Column("attached", sa.Double(), nullable=True),
+        sa.Column("asked", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attachment")),
+        sa.UniqueConstraint("instance", "slot", name=op.f("uq_attachment_instance_slot")),
+        sa.UniqueConstraint("volume", name=op.f("uq_attachment_volume")),
+    )
     op.create_table(
         "vpc",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -479,11 +494,11 @@ def downgrade() -> None:
 
     op.drop_table("vpc")
     with op.batch_alter_table("volume", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_volume_instance"))
         batch_op.drop_index(batch_op.f("ix_volume_image_file"))
         batch_op.drop_index(batch_op.f("ix_volume_account"))
 
     op.drop_table("volume")
+    op.drop_table("attachment")
     with op.batch_alter_table("tag", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_tag_account"))
 

@@ -1,0 +1,94 @@
+"""The disks of a launch: from the image and the request's BlockDeviceMappings."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cumulet.api.ec2.launch_request import BlockDeviceMapping, Ebs
+from cumulet.api.ec2.volume_types import DEFAULT, ROOT_TYPES, Shape, shaped
+from cumulet.lib import devices
+from cumulet.lib.errors import Refusal
+from cumulet.model.database import Row
+
+
+class Disk(NamedTuple):
+    """A volume that is made with the instance."""
+
+    device: str
+    slot: str
+    shape: Shape
+    delete_on_termination: bool
+    image_file: str | None = None
+
+
+def disks(image: Row, mappings: list[BlockDeviceMapping]) -> list[Disk]:
+    """The disks of an instance of this image, the root disk first.
+
+    Raises `Refusal` InvalidBlockDeviceMapping for what cannot be.
+    """
+    named: dict[str, BlockDeviceMapping] = {}
+    for one in mappings:
+        device = one.get("DeviceName", "")
+        if not device or device in named:
+            raise _wrong(f"Each BlockDeviceMapping has a DeviceName of its own; {device or 'none'} is not.")
+        named[device] = one
+    root = root_disk(image, named.pop(image.root_device, {}))
+    more = [_data_disk(one) for one in named.values() if "NoDevice" not in one]
+    found = [root, *more]
+    for number, disk in enumerate(found):
+        if any(disk.slot == other.slot for other in found[:number]):
+            raise _wrong(f"The device '{disk.device}' is used more than once: sdX, xvdX and vdX are the same.")
+    return found
+
+
+def root_disk(image: Row, mapping: BlockDeviceMapping) -> Disk:
+    """The root disk, as the image has it and the request wants it."""
+    if "NoDevice" in mapping:
+        raise _wrong(f"The root device {image.root_device} of the image '{image.id}' cannot be left out.")
+    _refuse_ephemeral(mapping)
+    kept, ebs = image.attributes, mapping.get("Ebs") or {}
+    kind = ebs.get("VolumeType") or kept.get("VolumeType", DEFAULT)
+    if kind not in ROOT_TYPES:
+        raise _wrong(f"The volume type {kind} cannot be a root disk's; these can: {', '.join(ROOT_TYPES)}.")
+    size = ebs.get("VolumeSize", int(image.root_gib))
+    if size < image.root_gib:
+        raise _wrong(
+            f"Volume of size {size}GB is smaller than the image '{image.id}', expect size >= {image.root_gib}GB"
+        )
+    goes = ebs.get("DeleteOnTermination", kept.get("DeleteOnTermination", True))
+    return Disk(image.root_device, devices.ROOT, _shape(ebs, kind, size), goes, image.image_file)
+
+
+def _data_disk(mapping: BlockDeviceMapping) -> Disk:
+    device = mapping["DeviceName"]
+    slot = devices.slot(device)
+    if slot is None:
+        raise _wrong(f"The device name {device} is invalid: it is /dev/sd, /dev/xvd or /dev/vd and b to z or ba to cz.")
+    _refuse_ephemeral(mapping)
+    ebs = mapping.get("Ebs") or {}
+    if "VolumeSize" not in ebs:
+        raise _wrong(f"The mapping of {device} needs a VolumeSize or a SnapshotId.")
+    shape = _shape(ebs, ebs.get("VolumeType") or DEFAULT, ebs["VolumeSize"])
+    return Disk(device, slot, shape, ebs.get("DeleteOnTermination", False))
+
+
+def _refuse_ephemeral(mapping: BlockDeviceMapping) -> None:
+    if mapping.get("VirtualName"):
+        raise Refusal(
+            "UnsupportedOperation",
+            f"The VirtualName {mapping['VirtualName']} is not supported: instance types of this cloud have no "
+            "ephemeral disks; give an Ebs with DeleteOnTermination instead.",
+        )
+
+
+def _shape(ebs: Ebs, kind: str, size: int) -> Shape:
+    if ebs.get("Encrypted"):
+        raise Refusal("UnsupportedOperation", "Encrypted volumes are not supported by this cloud.")
+    try:
+        return shaped(kind, size, ebs.get("Iops"), ebs.get("Throughput"))
+    except Refusal as e:
+        raise _wrong(e.message) from None
+
+
+def _wrong(text: str) -> Refusal:
+    return Refusal("InvalidBlockDeviceMapping", text)

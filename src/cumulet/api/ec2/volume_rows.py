@@ -1,0 +1,87 @@
+"""Finding the volumes that a request names, and making new ones, with AWS's refusals."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from cumulet.api.context import Context
+from cumulet.api.ec2.volume_types import Shape
+from cumulet.lib.errors import Refusal
+from cumulet.lib.zones import zone_id
+from cumulet.model import Tx, attachment, capacity, instance, volume, work
+from cumulet.model.database import Row
+
+_WELL_FORMED = re.compile(r"vol-[0-9a-f]{8}([0-9a-f]{9})?")
+
+
+def owned(tx: Tx, account: str, id: str) -> Row:
+    """The account's volume as a disk, which nobody else changes until the end of the transaction.
+
+    Raises `Refusal` InvalidParameterValue or InvalidVolume.NotFound.
+    """
+    if not _WELL_FORMED.fullmatch(id):
+        raise Refusal(
+            "InvalidParameterValue", f"Value ({id}) for parameter volumeId is invalid. Expecting 'vol-...' in hex."
+        )
+    row = attachment.find_volume(tx, id)
+    if row is None or row.account != account or row.desired == "absent":
+        raise Refusal("InvalidVolume.NotFound", f"The volume '{id}' does not exist.")
+    return row
+
+
+def state(row: Row) -> str:
+    """AWS's VolumeState."""
+    if row.desired == "absent":
+        return "deleting"
+    if row.state != "ready":
+        return str(row.state)
+    return "in-use" if row.attachment is not None else "available"
+
+
+def zone_named(ctx: Context, name: str | None, id: str | None) -> str:
+    """The zone of this name or id; raises `Refusal` InvalidZone.NotFound or MissingParameter."""
+    zones = ctx.config.zone_names()
+    if name and id:
+        raise Refusal(
+            "InvalidParameterCombination",
+            "The parameter availabilityZone cannot be used with the parameter availabilityZoneId",
+        )
+    if name or id:
+        found = [zone for zone in zones if zone == name or zone_id(ctx.config.region, zone) == id]
+        if found:
+            return found[0]
+        raise Refusal("InvalidZone.NotFound", f"The zone '{name or id}' does not exist; there are: {', '.join(zones)}.")
+    raise Refusal("MissingParameter", "The request must contain the parameter availabilityZone")
+
+
+def check_quota(ctx: Context, tx: Tx, count: int, gib: int) -> None:
+    """Raises `Refusal` where the account would have more volumes, or more on them, than it may."""
+    instance.lock_account(tx, ctx.account)
+    volumes, used = volume.totals(tx, ctx.account)
+    if volumes + count > ctx.config.quota_volumes:
+        raise Refusal(
+            "VolumeLimitExceeded",
+            f"You have exceeded your maximum volume limit of {ctx.config.quota_volumes}: {volumes} are there.",
+        )
+    if used + gib > ctx.config.quota_volume_gib:
+        raise Refusal(
+            "VolumeLimitExceeded",
+            f"You have exceeded your maximum gigabyte limit of {ctx.config.quota_volume_gib} GiB: the account's "
+            f"volumes have {used}, {gib} more were asked for.",
+        )
+
+
+def create(ctx: Context, tx: Tx, id: str, zone: str, shape: Shape, **values: Any) -> None:
+    """Write down a new volume and where it is kept; raises `Refusal` InsufficientVolumeCapacity."""
+    check_quota(ctx, tx, 1, shape.size_gib)
+    host = capacity.place_disk(tx, zone, shape.size_gib, ctx.config)
+    if host is None:
+        raise Refusal(
+            "InsufficientVolumeCapacity",
+            f"There is not enough capacity to fulfill your volume request: no host of the zone {zone} has "
+            f"{shape.size_gib} GiB left.",
+        )
+    row = {"id": id, "account": ctx.account, "zone": zone, "host": host, "created": tx.now, **shape._asdict()}
+    tx.insert(volume.volume, {**row, **values})
+    work.wake(tx, "volume", id)

@@ -1,0 +1,104 @@
+"""What must be true of attachments: the guest has just the disks that it should. The instance's reconciler sees to it.
+
+A volume is free for another guest when its attachment's row is gone, and that goes only when the host has said that
+the guest does not have the disk any more, or is not there.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from cumulet.drivers.specs import DiskSpec
+from cumulet.engine.engine import Remote, Run
+from cumulet.lib.errors import Later
+from cumulet.model import Tx, attachment, volume, work
+from cumulet.model.database import Row
+
+BUSY_SECONDS = 10.0
+"""A guest that has not let go of a disk for so long is using it."""
+LOOK_SECONDS = 1.0
+"""The host tells when a guest lets go; this is for what was not heard."""
+
+
+def specs(disks: list[Row]) -> list[DiskSpec]:
+    """The disks that the guest should have."""
+    return [_spec(disk) for disk in disks if disk.attach_desired == "attached"]
+
+
+def _spec(disk: Row) -> DiskSpec:
+    return DiskSpec(
+        volume=disk.id,
+        attachment=disk.attachment,
+        slot=disk.slot,
+        iops=disk.iops,
+        throughput_mib=disk.throughput,
+    )
+
+
+def forced(disks: list[Row]) -> list[str]:
+    """The disks that go whether the guest lets go of them or not."""
+    return [disk.attachment for disk in disks if disk.forced and disk.attach_desired == "detached"]
+
+
+def unmade(disks: list[Row]) -> list[str]:
+    """The volumes that the guest waits for."""
+    return [disk.id for disk in disks if disk.state != "ready" and disk.attach_desired == "attached"]
+
+
+def settle(run: Run, row: Row, disks: list[Row]) -> None:
+    """Write down what the running guest has; ends in `Later` until it has let go of all that it should."""
+    moving = [disk for disk in disks if disk.attach_state != "attached" or disk.attach_desired != "attached"]
+    if not moving:
+        return
+    compute = run.driver("compute", row.host)
+    there = set(_asked(compute, "disks", row.id))
+    if forced(moving):
+        there -= set(_asked(compute, "cut", row.id))
+    with run.write() as tx:
+        held = [disk.id for disk in moving if not _settled(tx, disk, disk.attachment in there)]
+    if held:
+        raise Later(LOOK_SECONDS, f"waiting for the guest to take or to let go of {', '.join(held)}")
+
+
+def _asked(compute: Remote, question: str, id: str) -> list[str]:
+    return msgspec.json.decode(compute.ask(question, id), type=list[str])
+
+
+def _settled(tx: Tx, disk: Row, there: bool) -> bool:
+    if disk.attach_desired == "attached":
+        if there:
+            attachment.move(tx, disk.attachment, "attached", state="attached")
+        return there
+    if not there:
+        _free(tx, disk)
+    elif disk.attach_state != "busy" and tx.now > (disk.asked or 0.0) + BUSY_SECONDS:
+        attachment.move(tx, disk.attachment, "detached", state="busy")
+    return not there
+
+
+def settle_off(tx: Tx, disks: list[Row]) -> None:
+    """The guest is off: it has let go of all, and the next start gives it what it should have."""
+    for disk in disks:
+        if disk.attach_desired == "detached":
+            _free(tx, disk)
+        elif disk.attach_state != "attached":
+            attachment.move(tx, disk.attachment, "attached", state="attached")
+
+
+def let_go(tx: Tx, instance: str) -> list[str]:
+    """The guest is gone for good: its volumes are free, or go with it; gives those that are still to go."""
+    going = []
+    for disk in attachment.disks(tx, instance):
+        if not disk.delete_on_termination or disk.attach_desired == "detached":
+            _free(tx, disk)
+            continue
+        going.append(disk.id)
+        if disk.desired != "absent":
+            volume.change(tx, disk.id, desired="absent")
+            work.wake(tx, "volume", disk.id)
+    return going
+
+
+def _free(tx: Tx, disk: Row) -> None:
+    attachment.remove(tx, disk.attachment)
+    work.wake(tx, "volume", disk.id)

@@ -1,0 +1,58 @@
+"""The disks of a guest that runs: plugged in, limited, and unplugged, which needs the guest's consent."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree
+
+import libvirt
+
+from cumulet.drivers.hypervisor.cut import cut
+from cumulet.drivers.hypervisor.domain_xml import ALIAS, Directories, disk_alias, disk_xml
+from cumulet.drivers.specs import DiskSpec, InstanceSpec
+
+_LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
+_NO_LIMITS = {"total_iops_sec": 0, "total_bytes_sec": 0}
+
+
+def plugged(domain: Any) -> dict[str, ElementTree.Element]:
+    """Name to the disk's XML, for those that are in the guest now."""
+    found = {}
+    for disk in ElementTree.fromstring(domain.XMLDesc()).iterfind("devices/disk"):
+        alias = disk.find("alias")
+        name = alias.get("name", "") if alias is not None else ""
+        if name.startswith(ALIAS):
+            found[name.removeprefix(ALIAS)] = disk
+    return found
+
+
+def ensure(domain: Any, spec: InstanceSpec, directories: Directories) -> None:
+    """Take one step: what is to go is asked to go, what is to come is there afterwards."""
+    there = plugged(domain)
+    for name in there.keys() - {disk.name for disk in spec.disks}:
+        _ask_to_go(domain, name)
+        if name in spec.cut:
+            cut(domain, name, there[name])
+    for disk in spec.disks:
+        if disk.name not in there:
+            domain.attachDeviceFlags(disk_xml(disk, directories), _LIVE)
+        elif _limits(there[disk.name]) != _wanted_limits(disk):
+            domain.setBlockIoTune(f"vd{disk.slot}", _wanted_limits(disk), _LIVE)
+
+
+def _ask_to_go(domain: Any, name: str) -> None:
+    """The guest lets go some time after, and libvirt tells of it; asked again, QEMU says that it has been asked."""
+    try:
+        domain.detachDeviceAlias(disk_alias(name), _LIVE)
+    except libvirt.libvirtError as e:
+        gone = e.get_error_code() == libvirt.VIR_ERR_DEVICE_MISSING
+        if not gone and "in the process of unplug" not in str(e):
+            raise
+
+
+def _limits(disk: ElementTree.Element) -> dict[str, int]:
+    return {name: int(disk.findtext(f"iotune/{name}", "0")) for name in _NO_LIMITS}
+
+
+def _wanted_limits(disk: DiskSpec) -> dict[str, int]:
+    return {"total_iops_sec": disk.iops, "total_bytes_sec": disk.throughput_mib << 20}

@@ -1,0 +1,136 @@
+"""Disks of real guests that run: plugged in, limited, unplugged, and taken away by force."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from support.guests import Guests, boot_record
+from support.libvirtd import bounded
+
+from cumulet.drivers.specs import DiskSpec, ImageFileSpec, VolumeSpec, volume_file
+from cumulet.lib.command import run
+from cumulet.lib.errors import Failure
+
+pytestmark = pytest.mark.private_host
+HALTED = "imf-00000000000000002"
+MOST = "bcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.fixture(scope="module")
+def guests(tmp_path_factory: pytest.TempPathFactory, tiny_image: Path) -> Iterator[Guests]:
+    found = Guests(tmp_path_factory.mktemp("host"), tiny_image)
+    source = found.boot_id.with_name("halted")
+    source.write_bytes(boot_record(b"halted\r\n"))
+    found.images.ensure(ImageFileSpec(id=HALTED, source=str(source), format="raw"))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def id(guests: Guests) -> Iterator[str]:
+    made = f"i-0{uuid.uuid4().hex[:16]}"
+    yield made
+    guests.remove(made)
+
+
+def data(guests: Guests, slot: str) -> DiskSpec:
+    """A new volume, as a disk at this place."""
+    volume = f"vol-0{uuid.uuid4().hex[:16]}"
+    guests.volumes.ensure(VolumeSpec(id=volume, size_gib=1))
+    return DiskSpec(volume=volume, attachment=volume.replace("vol", "volattach"), slot=slot)
+
+
+def ensure_halted(guests: Guests, id: str, *disks: DiskSpec, cut: list[str] | None = None) -> None:
+    """A guest that has no drivers, and so never lets go of anything."""
+    volume = id.replace("i-", "vol-")
+    guests.volumes.ensure(VolumeSpec(id=volume, size_gib=1, image_file=HALTED))
+    guests.ensure(id, volume=volume, more=disks, boot="bios", kernel_image=None, cut=cut or [])
+
+
+def is_locked(guests: Guests, disk: DiskSpec) -> bool:
+    """Whether a QEMU has the volume's file open to write."""
+    file = volume_file(guests.directories.volumes, disk.volume)
+    return run(["qemu-io", "-f", "qcow2", "-c", "length", file], check=False).returncode != 0
+
+
+def test_disks_come_and_go_while_a_guest_runs(guests: Guests, id: str) -> None:
+    one, two = data(guests, "b"), data(guests, "c")
+    guests.ensure(id)
+    guests.wait_until_booted(id)
+    began = time.monotonic()
+    guests.ensure(id, more=[one, two])
+    guests.ensure(id, more=[one, two])
+    assert time.monotonic() - began < 5
+    assert guests.hypervisor.disks(id) == sorted([id.replace("i-", "vol-"), one.name, two.name])
+    assert is_locked(guests, one)
+    for _ in bounded(10):
+        guests.ensure(id, more=[two])
+        if one.name not in guests.hypervisor.disks(id):
+            break
+    guests.changed.clear()
+    for _ in bounded(10):
+        if not is_locked(guests, one):
+            break
+    for _ in bounded(10):
+        guests.ensure(id, more=[two, one])
+        if one.name in guests.hypervisor.disks(id):
+            break
+    guests.ensure(id, more=[one], generation=2, force_after=0.0)
+    assert guests.hypervisor.disks(id) == sorted([id.replace("i-", "vol-"), one.name])
+
+
+def test_a_guest_finds_the_volumes_id_as_serial_and_qemu_keeps_to_the_limits(guests: Guests, id: str) -> None:
+    disk = data(guests, "f")
+    guests.ensure(id, more=[DiskSpec(volume=disk.volume, slot="f", iops=500)])
+    guests.ensure(id, more=[DiskSpec(volume=disk.volume, slot="f", iops=600, throughput_mib=50)])
+    domain = ElementTree.fromstring(run(["virsh", "dumpxml", id]).stdout)
+    (found,) = [one for one in domain.iterfind("devices/disk") if one.find("target[@dev='vdf']") is not None]
+    assert found.findtext("serial") == disk.volume.replace("-", "")
+    assert found.findtext("iotune/total_iops_sec") == "600"
+    assert found.findtext("iotune/total_bytes_sec") == str(50 << 20)
+
+
+def test_a_guest_has_25_disks_beside_its_root_disk(guests: Guests, id: str) -> None:
+    disks = [data(guests, slot) for slot in MOST]
+    ensure_halted(guests, id)
+    ensure_halted(guests, id, *disks)
+    assert set(guests.hypervisor.disks(id)) > {disk.name for disk in disks}
+
+
+def test_a_disk_is_taken_by_force_from_a_guest_that_does_not_let_go(guests: Guests, id: str) -> None:
+    disk = data(guests, "f")
+    ensure_halted(guests, id, disk)
+    assert guests.says(id, b"halted")
+    for _ in range(2):
+        ensure_halted(guests, id)
+        assert disk.name in guests.hypervisor.disks(id)
+        assert guests.hypervisor.cut(id) == []
+        assert is_locked(guests, disk)
+    for _ in range(2):
+        ensure_halted(guests, id, cut=[disk.name])
+        assert guests.hypervisor.cut(id) == [disk.name]
+        assert not is_locked(guests, disk)
+    again = DiskSpec(volume=disk.volume, attachment="volattach-again", slot="g")
+    ensure_halted(guests, id, again, cut=[disk.name])
+    assert is_locked(guests, disk)
+    assert guests.hypervisor.cut(id) == [disk.name]
+    run(["virsh", "reset", id])
+    for _ in bounded(10):
+        if disk.name not in guests.hypervisor.disks(id):
+            break
+    assert "volattach-again" in guests.hypervisor.disks(id)
+
+
+def test_a_disk_that_is_not_there_is_named_and_comes_when_it_is(guests: Guests, id: str) -> None:
+    ensure_halted(guests, id)
+    volume = f"vol-0{uuid.uuid4().hex[:16]}"
+    with pytest.raises(Failure, match=volume):
+        ensure_halted(guests, id, DiskSpec(volume=volume, slot="b"))
+    guests.volumes.ensure(VolumeSpec(id=volume, size_gib=1))
+    ensure_halted(guests, id, DiskSpec(volume=volume, slot="b"))
+    assert volume in guests.hypervisor.disks(id)

@@ -1,0 +1,7 @@
+"""Every life that is tried with crashes, stale runners and a bad bus."""
+
+from __future__ import annotations
+
+from crash import lives, volume_lives
+
+LIVES = [*lives.LIVES, *volume_lives.LIVES]

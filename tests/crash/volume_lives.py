@@ -1,0 +1,126 @@
+"""What a cloud's users do with volumes."""
+
+from __future__ import annotations
+
+from crash.lives import Life, Place, launch, reboot, start, stop, terminate
+from crash.site import ZONES, Site
+
+from cumulet.lib import ids
+from cumulet.model import attachment, capacity, instance, volume, work
+
+
+def create_volume(site: Place) -> str:
+    id = ids.new("volume")
+    with site.database.write() as tx:
+        host = capacity.place_disk(tx, ZONES[0], 1, site.config)
+        values = {"id": id, "account": site.account, "zone": ZONES[0], "host": host, "size_gib": 1}
+        tx.insert(volume.volume, {**values, "created": tx.now})
+        work.wake(tx, "volume", id)
+    return id
+
+
+def delete_volume(site: Place, id: str) -> None:
+    """It goes, if no instance holds it."""
+    with site.database.write() as tx:
+        row = attachment.find_volume(tx, id)
+        if row is not None and row.attachment is None:
+            volume.change(tx, id, desired="absent")
+            work.wake(tx, "volume", id)
+
+
+def attach(site: Place, id: str, guest: str, slot: str = "f") -> None:
+    """The volume is in the instance, if it is free and the instance is there."""
+    with site.database.write() as tx:
+        row, owner = attachment.find_volume(tx, id), instance.find(tx, guest)
+        if row is None or row.attachment is not None or owner is None or owner.desired == "terminated":
+            return
+        held = {"account": site.account, "volume": id, "instance": guest, "device": f"/dev/sd{slot}", "slot": slot}
+        attachment.add(tx, held)
+        work.wake(tx, "instance", guest)
+
+
+def detach(site: Place, id: str) -> None:
+    with site.database.write() as tx:
+        held = attachment.of_volume(tx, id)
+        if held is not None and attachment.move(
+            tx, held.id, "attached", desired="detached", state="detaching", asked=tx.now
+        ):
+            work.wake(tx, "instance", held.instance)
+
+
+def _with_volume(site: Site) -> list[str]:
+    return [launch(site), create_volume(site)]
+
+
+def _stopped_with_volume(site: Site) -> list[str]:
+    found = _with_volume(site)
+    site.settle()
+    stop(site, found[0])
+    return found
+
+
+def _attached(site: Site) -> list[str]:
+    found = _with_volume(site)
+    site.settle()
+    attach(site, found[1], found[0])
+    return found
+
+
+def _attached_and_stopped(site: Site) -> list[str]:
+    found = _attached(site)
+    site.settle()
+    stop(site, found[0])
+    return found
+
+
+def _attached_beside(site: Site) -> list[str]:
+    """Two instances, and a volume that is in the second one."""
+    found = [launch(site), launch(site), create_volume(site)]
+    site.settle()
+    attach(site, found[2], found[1])
+    return found
+
+
+def _move_volume(site: Site, found: list[str]) -> None:
+    """Out of one instance, and into the other as soon as that has let go."""
+    detach(site, found[2])
+    site.settle()
+    attach(site, found[2], found[0])
+
+
+def _attach_and_detach(site: Site, found: list[str]) -> None:
+    attach(site, found[1], found[0])
+    detach(site, found[1])
+
+
+def _detach_and_reboot(site: Site, found: list[str]) -> None:
+    detach(site, found[1])
+    reboot(site, found[0])
+
+
+def _attach_and_reboot(site: Site, found: list[str]) -> None:
+    attach(site, found[1], found[0])
+    site.world.reboot()
+    site.start_again()
+
+
+LIVES = [
+    Life("create volume", lambda site: [], lambda site, found: create_volume(site), []),
+    Life("delete volume", lambda site: [create_volume(site)], lambda site, found: delete_volume(site, found.pop()), []),
+    Life("attach", _with_volume, lambda site, found: attach(site, found[1], found[0]), ["running"]),
+    Life(
+        "attach to a stopped one",
+        _stopped_with_volume,
+        lambda site, found: attach(site, found[1], found[0]),
+        ["stopped"],
+    ),
+    Life("detach", _attached, lambda site, found: detach(site, found[1]), ["running"]),
+    Life("detach from a stopped one", _attached_and_stopped, lambda site, found: detach(site, found[1]), ["stopped"]),
+    Life("attach and detach", _with_volume, _attach_and_detach, ["running"]),
+    Life("detach and reboot", _attached, _detach_and_reboot, ["running"]),
+    Life("start with a volume", _attached_and_stopped, lambda site, found: start(site, found[0]), ["running"]),
+    Life("terminate with a volume", _attached, lambda site, found: terminate(site, found[0]), ["terminated"]),
+    Life("move a volume", _attached_beside, _move_volume, ["running", "running"]),
+    Life("attach and the host reboots", _with_volume, _attach_and_reboot, ["running"], alone=True),
+]
+"""One line for each kind of life, as in `crash.lives`."""
