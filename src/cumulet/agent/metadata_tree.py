@@ -7,9 +7,11 @@ slash; `public-keys/` lists `0=name`, and `security-groups` and the like are one
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
-from cumulet.drivers.specs import InterfaceSpec, MetadataSpec
+from cumulet.drivers.specs import InterfaceSpec, MetadataSpec, ProfileSpec
 from cumulet.lib.dns_names import public_name
 from cumulet.lib.zones import zone_id
 
@@ -92,9 +94,38 @@ def _meta_data(interface: InterfaceSpec, metadata: MetadataSpec) -> Tree:
         told["public-keys"] = {
             "0": {_NAME: metadata.key_name.encode(), "openssh-key": metadata.public_key.strip().encode() + b"\n"}
         }
+    if metadata.profile is not None:
+        told["iam"] = _profile(metadata.profile)
     if metadata.tags_enabled:
         told["tags"] = {"instance": {key: value.encode() for key, value in metadata.tags.items()}}
     return told
+
+
+def _profile(profile: ProfileSpec) -> Tree:
+    """The credentials as every SDK of AWS's reads them."""
+    updated = _time(profile.issued)
+    info = {"InstanceProfileArn": profile.arn, "InstanceProfileId": profile.id}
+    told: dict[str, Tree | bytes] = {"info": _json({"Code": "Success", "LastUpdated": updated, **info})}
+    if profile.role:
+        credentials = {
+            "Code": "Success",
+            "LastUpdated": updated,
+            "Type": "AWS-HMAC",
+            "AccessKeyId": profile.key,
+            "SecretAccessKey": profile.secret,
+            "Token": profile.token,
+            "Expiration": _time(profile.expires),
+        }
+        told["security-credentials"] = {profile.role: _json(credentials)}
+    return told
+
+
+def _json(value: dict[str, str]) -> bytes:
+    return json.dumps(value, indent=2).encode()
+
+
+def _time(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _interface(interface: InterfaceSpec, metadata: MetadataSpec) -> Tree:

@@ -7,14 +7,15 @@ from typing import Any
 import msgspec
 
 from cumulet.control.instance import refuse
-from cumulet.drivers.specs import InterfaceSpec, MetadataSpec
+from cumulet.drivers.specs import InterfaceSpec, MetadataSpec, ProfileSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible
-from cumulet.model import Tx, address, group, host, instance, interface, subnet, tag, vpc_host, work
+from cumulet.model import Tx, address, group, host, instance, interface, profile, subnet, tag, vpc_host, work
 from cumulet.model.database import Row
 
 
 def reconcile(run: Run, id: str) -> None:
+    _renew_credentials(run, id)
     with run.read() as tx:
         row = interface.find(tx, id)
         spec = _spec(tx, row, run.settings.region) if row is not None and row.wanted > 0 and row.host else None
@@ -26,6 +27,17 @@ def reconcile(run: Run, id: str) -> None:
         _say_reached(run, row)
     else:
         _leave_host(run, row)
+
+
+def _renew_credentials(run: Run, id: str) -> None:
+    """A guest with an instance profile has credentials that are good for a while yet."""
+    with run.read() as tx:
+        row = interface.find(tx, id)
+        held = profile.of_instance(tx, row.instance) if row is not None and row.wanted > 0 else None
+        stale = profile.is_stale(tx, held)
+    if stale and held is not None:
+        with run.write() as tx:
+            profile.renew(tx, held)
 
 
 def _make(run: Run, row: Row, spec: InterfaceSpec) -> None:
@@ -79,6 +91,7 @@ def _leave_host(run: Run, row: Row) -> None:
         _have_others_know(tx, row)
         if row.desired == "absent":
             _delete(tx, row.id)
+            profile.remove(tx, row.instance)
         work.wake(tx, "instance", row.instance)
 
 
@@ -89,6 +102,14 @@ def _delete(tx: Tx, id: str) -> None:
     tag.remove(tx, id)
     tx.change(interface.interface.delete().where(interface.interface.c.id == id))
     work.forget(tx, "interface", id)
+
+
+def _profile(tx: Tx, guest: Row) -> ProfileSpec | None:
+    held = profile.of_instance(tx, guest.id)
+    if held is None:
+        return None
+    told = profile.credentials(tx, held)
+    return ProfileSpec(arn=held.arn, id=held.profile, **(msgspec.structs.asdict(told) if told is not None else {}))
 
 
 def _spec(tx: Tx, row: Row, region: str) -> InterfaceSpec:
@@ -143,6 +164,7 @@ def _metadata(tx: Tx, guest: Row, row: Row, groups: list[Row], region: str) -> M
         hop_limit=options.get("HttpPutResponseHopLimit", 1),
         subnet_id=row.subnet,
         vpc_id=row.vpc,
+        profile=_profile(tx, guest),
     )
 
 

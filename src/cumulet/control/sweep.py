@@ -10,7 +10,7 @@ from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later, Unreachable
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Seen
-from cumulet.model import Tx, group, image, instance, interface, tag, volume, vpc, vpc_host, work
+from cumulet.model import Tx, group, image, instance, interface, profile, tag, volume, vpc, vpc_host, work
 from cumulet.model import host as hosts
 
 log = Log("sweep")
@@ -24,6 +24,8 @@ def reconcile(run: Run, id: str) -> None:
     if role == "cloud":
         _free_leases_of_the_dead(run)
         _forget_terminated(run)
+        with run.write() as tx:
+            profile.wake_expiring(tx)
     else:
         try:
             seen = run.driver(role, host).observe()

@@ -130,6 +130,19 @@ class VpcSpec(_Struct, frozen=True, tag="vpc"):
     peers: list[PeerSpec] = []
 
 
+class ProfileSpec(_Struct, frozen=True):
+    """A guest's instance profile, and credentials of its role; without a role that EC2 may assume, none."""
+
+    arn: str
+    id: str
+    role: str = ""
+    key: str = ""
+    secret: str = ""
+    token: str = ""
+    issued: int = 0
+    expires: int = 0
+
+
 class MetadataSpec(_Struct, frozen=True):
     """What 169.254.169.254 answers to this guest. Names of the fields: AWS's metadata categories."""
 
@@ -163,6 +176,7 @@ class MetadataSpec(_Struct, frozen=True):
     subnet_id: str = ""
     vpc_id: str = ""
     life_cycle: str = "on-demand"
+    profile: ProfileSpec | None = None
 
 
 class InterfaceSpec(_Struct, frozen=True, tag="interface"):

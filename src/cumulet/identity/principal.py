@@ -8,11 +8,10 @@ from typing import Literal
 
 import msgspec
 
-from cumulet.identity import session
 from cumulet.identity.policy import Caller
-from cumulet.identity.session import Session
-from cumulet.model import Database, Tx, account
+from cumulet.model import Database, Tx, account, session
 from cumulet.model.database import Row
+from cumulet.model.session import Session
 from cumulet.wire.claim import Claim
 from cumulet.wire.denials import deny
 from cumulet.wire.request import Request

@@ -13,7 +13,7 @@ from typing import Any
 from cumulet.api.authorise import Keys, Need, needs
 from cumulet.api.context import Context
 from cumulet.lib import ids
-from cumulet.model import Tx, address, group, instance, key_pair, placement_group, tag, vpc
+from cumulet.model import Tx, address, entity, group, instance, key_pair, placement_group, tag, vpc
 
 LOOKS = re.compile("Describe|List|Search|Get(?!Console|Instance|Password)")
 PARAMETERS = {
@@ -71,6 +71,7 @@ def of_ec2(ctx: Context, name: str, parameters: dict[str, Any]) -> list[Need]:
             Need(f"ec2:{name}", arn(ctx, kind, shown), {**region, **keys_of(tx, ctx, kind, id, parameters)})
             for kind, id, shown in named
         ]
+        found += _passed(tx, ctx, parameters.get("IamInstanceProfile") or {})
     found += _made(ctx, name, parameters, region)
     return found or [Need(f"ec2:{name}", "*", {**region, **_tags_of(parameters.get("Tags"))})]
 
@@ -150,6 +151,15 @@ def _names(tx: Tx, ctx: Context, kind: str, text: str) -> tuple[str, str]:
         row = address.elastic(tx, ctx.account, association=text) or address.elastic(tx, ctx.account, public_ip=text)
         return (row.allocation, row.allocation) if row is not None else (text, text)
     return text, text
+
+
+def _passed(tx: Tx, ctx: Context, named: dict[str, str]) -> list[Need]:
+    """Whoever gives an instance a profile gives it the profile's role."""
+    name = named.get("Name") or named.get("Arn", "").rpartition("/")[2]
+    row = entity.named(tx, ctx.account, "instance-profile", name) if name else None
+    roles = entity.members(tx, row.id) if row is not None else []
+    to_ec2 = {"iam:PassedToService": "ec2.amazonaws.com"}
+    return [Need("iam:PassRole", f"arn:aws:iam::{ctx.account}:role{role.path}{role.name}", to_ec2) for role in roles]
 
 
 def _made(ctx: Context, name: str, parameters: dict[str, Any], region: Keys) -> Iterator[Need]:

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 from cumulet.api.actions import Item
 from cumulet.api.context import Context
+from cumulet.api.ec2.instance_profiles import shown
 from cumulet.api.ec2.instance_rows import state
 from cumulet.api.ec2.validation import private_dns_name
 from cumulet.lib.dns_names import public_name
 from cumulet.lib.instance_types import catalogue
 from cumulet.lib.zones import zone_id
-from cumulet.model import Tx, address, attachment, group, instance, interface, placement_group, tag
+from cumulet.model import Tx, address, attachment, group, instance, interface, placement_group, profile, tag
 from cumulet.model.database import Row
 
 Groups = list[dict[str, str]]
@@ -29,6 +30,8 @@ class Around(NamedTuple):
     groups: dict[str, Groups]
     placement_groups: dict[str, str]
     """Id to name."""
+    profiles: dict[str, Item]
+    """Instance to its profile."""
     shows_hosts: bool
     """Whether the host is shown of each, not only of those on a dedicated host: to an administrator."""
 
@@ -71,6 +74,7 @@ def _around(tx: Tx, ctx: Context, rows: list[Row], whole: bool) -> Around:
         addresses=_reaching(held),
         groups=_named(tx, account, groups),
         placement_groups={row.id: row.name for row in together},
+        profiles={row.instance: shown(row) for row in profile.of_account(tx, account)},
         shows_hosts=ctx.principal.administrator,
     )
 
@@ -129,6 +133,7 @@ def _item(row: Row, around: Around, region: str, threads: int) -> Item:
         "RootDeviceName": row.root_device,
         "SecurityGroups": nics[0]["Groups"] if nics else [],
         "Tags": around.tags.get(row.id, []),
+        "IamInstanceProfile": around.profiles.get(row.id),
         "BootMode": BOOT_MODES.get(row.boot),
         "CurrentInstanceBootMode": BOOT_MODES.get(row.boot),
         **_SAME_FOR_ALL,

@@ -8,6 +8,7 @@ from cumulet.api.actions import Item, Result, action
 from cumulet.api.context import Context
 from cumulet.api.ec2 import client_tokens
 from cumulet.api.ec2.image_rows import launchable
+from cumulet.api.ec2.instance_profiles import found_profile
 from cumulet.api.ec2.instance_view import items, reservations
 from cumulet.api.ec2.launch_checks import Launch, checked
 from cumulet.api.ec2.launch_disks import Disk, disks
@@ -18,7 +19,7 @@ from cumulet.api.ec2.validation import missing
 from cumulet.api.ec2.volume_rows import check_quota
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, attachment, instance, interface, key_pair, tag, volume, work
+from cumulet.model import Tx, attachment, instance, interface, key_pair, profile, tag, volume, work
 from cumulet.model.database import Row
 
 
@@ -37,12 +38,17 @@ def run_instances(ctx: Context, **request: Unpack[LaunchRequest]) -> Result:
         image = launchable(tx, ctx.account, request["image_id"])
         network = find_network(tx, ctx.account, ctx.config.zone_names(), request, wish, launch.most)
         wanted = disks(image, request.get("block_device_mappings") or [])
+        named = request.get("iam_instance_profile")
+        held = found_profile(tx, ctx.account, named) if named else None
         columns = launch.columns | _of_key(tx, ctx.account, request.get("key_name", ""))
         count = _allowed(ctx, tx, launch, network)
         check_quota(ctx, tx, count * len(wanted), count * sum(disk.shape.size_gib for disk in wanted))
         places = find_places(ctx, tx, request.get("placement") or {}, network.subnet.zone, count)
         made = _write_instances(tx, image, network, columns | {"reservation": reservation}, places)
         _write_parts(tx, made, network, wanted, launch.tags)
+        if held is not None:
+            for id in made:
+                profile.associate(tx, ctx.account, id, held)
         work.wake_new(tx, "instance", made)
         return _launched(ctx, tx, reservation)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from cumulet.api.ec2.instance_profiles import ProfileName
 from cumulet.api.ec2.tagging import TagSpecification
 
 
@@ -105,6 +106,7 @@ class LaunchRequest(TypedDict, total=False):
     ebs_optimized: bool
     enclave_options: Enclave
     hibernation_options: Hibernation
+    iam_instance_profile: ProfileName
     image_id: str
     instance_initiated_shutdown_behavior: str
     instance_type: str

@@ -17,7 +17,7 @@ from cumulet.api.iam.entities import (
     view,
 )
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, entity, tag
+from cumulet.model import Tx, entity, profile, tag
 from cumulet.model.database import Row
 
 
@@ -69,6 +69,7 @@ def add_role_to_instance_profile(ctx: Context, instance_profile_name: str, role_
         if entity.members(tx, row.id):
             raise Refusal("LimitExceeded", "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1", 409)
         entity.add(tx, row.id, role.id)
+        profile.changed(tx, [row.id])
     return {}
 
 
@@ -80,6 +81,7 @@ def remove_role_from_instance_profile(ctx: Context, instance_profile_name: str, 
         role = found(tx, ctx, "role", role_name)
         if not entity.take_out(tx, row.id, role.id):
             raise no_such(f"Role {role_name} is not in instance profile {instance_profile_name}.")
+        profile.changed(tx, [row.id])
     return {}
 
 

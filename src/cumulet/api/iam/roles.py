@@ -19,8 +19,8 @@ from cumulet.api.iam.entities import (
     paged,
     view,
 )
-from cumulet.identity.policy import compile_policy
-from cumulet.model import Tx, entity, policy, tag
+from cumulet.identity.policy import AccessRequest, Caller, Policies, compile_policy, evaluate
+from cumulet.model import Tx, entity, policy, profile, tag
 
 
 def checked_trust(document: str) -> str:
@@ -28,6 +28,14 @@ def checked_trust(document: str) -> str:
     check_size("AssumeRolePolicySize", document)
     compile_policy(document, "trust")
     return document
+
+
+def _for_ec2(ctx: Context, document: str) -> bool:
+    """Whether instances may have the role, by a profile."""
+    asked = AccessRequest(
+        caller=Caller(service="ec2.amazonaws.com"), action="sts:AssumeRole", owner=ctx.account, context={}
+    )
+    return evaluate(asked, Policies(resource=compile_policy(document, "trust"))).allowed
 
 
 @action("iam")
@@ -43,7 +51,9 @@ def create_role(
 ) -> Result:
     """A new role, which the policy document says who may assume."""
     trust = checked_trust(assume_role_policy_document)
-    attributes = {"max_session": max_session_duration} | ({"description": description} if description else {})
+    attributes: dict[str, Any] = {"max_session": max_session_duration, "for_ec2": _for_ec2(ctx, trust)} | (
+        {"description": description} if description else {}
+    )
     with change(ctx) as tx:
         boundary = boundary_of(tx, ctx, permissions_boundary)
         values: dict[str, Any] = {"boundary": boundary, "trust": trust, "attributes": attributes}
@@ -96,7 +106,9 @@ def update_assume_role_policy(ctx: Context, role_name: str, policy_document: str
     """Others may assume it; sessions that there are go on."""
     trust = checked_trust(policy_document)
     with change(ctx) as tx:
-        entity.change(tx, found(tx, ctx, "role", role_name).id, trust=trust)
+        row = found(tx, ctx, "role", role_name)
+        entity.change(tx, row.id, trust=trust, attributes={**row.attributes, "for_ec2": _for_ec2(ctx, trust)})
+        profile.changed(tx, [one.id for one in entity.containers(tx, row.id)])
     return {}
 
 

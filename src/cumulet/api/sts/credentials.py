@@ -6,11 +6,11 @@ from typing import Any, TypedDict
 
 from cumulet.api.actions import Item
 from cumulet.api.context import Context
-from cumulet.identity import managed, session
+from cumulet.identity import managed
 from cumulet.identity.policy import compile_policy
-from cumulet.identity.session import Session
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, policy
+from cumulet.model import Tx, policy, session
+from cumulet.model.session import Session
 
 MOST_TEXT = 2048
 

@@ -98,6 +98,22 @@ def upgrade() -> None:
     op.create_index(op.f("ix_policy_attachment_arn"), "policy_attachment", ["arn"], unique=False)
     op.create_index(op.f("ix_policy_attachment_account"), "policy_attachment", ["account"], unique=False)
     op.create_table(
+        "profile_association",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("instance", sa.String(length=40), nullable=False),
+        sa.Column("profile", sa.String(length=40), nullable=False),
+        sa.Column("arn", sa.String(length=700), nullable=False),
+        sa.Column("credentials", sa.Text(), nullable=False),
+        sa.Column("expires", sa.Double(), nullable=True),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_profile_association")),
+        sa.UniqueConstraint("instance", name=op.f("uq_profile_association_instance")),
+    )
+    op.create_index(op.f("ix_profile_association_account"), "profile_association", ["account"], unique=False)
+    op.create_index(op.f("ix_profile_association_profile"), "profile_association", ["profile"], unique=False)
+    op.create_index(op.f("ix_profile_association_expires"), "profile_association", ["expires"], unique=False)
+    op.create_table(
         "policy_inline",
         sa.Column("entity", sa.String(length=40), nullable=False),
         sa.Column("name", sa.String(length=128), nullable=False),
@@ -482,7 +498,15 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for name in ("policy_inline", "policy_attachment", "policy_version", "policy", "entity_member", "entity"):
+    for name in (
+        "profile_association",
+        "policy_inline",
+        "policy_attachment",
+        "policy_version",
+        "policy",
+        "entity_member",
+        "entity",
+    ):
         op.drop_table(name)
     with op.batch_alter_table("work", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_work_due"))
