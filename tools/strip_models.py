@@ -18,7 +18,7 @@ from botocore.loaders import Loader
 
 from cumulet.wire.models import Document, Operation, Ref, Shape
 
-SERVICES = ["ec2", "iam", "sts"]
+SERVICES = ["cloudtrail", "ec2", "iam", "service-quotas", "sts"]
 DIRECTORY = Path(__file__).parent.parent / "src" / "cumulet" / "wire" / "models"
 
 

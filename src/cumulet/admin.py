@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import msgspec
 import sqlalchemy as sa
 
+from cumulet import administration
 from cumulet.control import hosts, placing
 from cumulet.drivers.fake_world import FakeWorld
 from cumulet.lib import ids
@@ -67,6 +68,10 @@ class Administration:
                 return lambda: self._read(hosts.listed)
             case "POST", ["hosts", name]:
                 return lambda: self._change_host(name, body)
+            case "GET", ["quotas", name]:
+                return lambda: self._read(lambda tx, config: administration.quotas_of(tx, config, name))
+            case "POST", ["quotas", name]:
+                return lambda: self._grant(name, body)
         return None
 
     def _answered(self, asked: Callable[[], Any], token: str) -> Answer:
@@ -112,6 +117,15 @@ class Administration:
         with self._cloud.database.write() as tx:
             hosts.change(tx, name, wanted)
         return self._read(lambda tx, config: hosts.one(tx, config, name))  # type: ignore[no-any-return]
+
+    def _grant(self, name: str, body: bytes) -> Any:
+        try:
+            wanted = msgspec.json.decode(body, type=administration.Grant)
+        except msgspec.DecodeError as e:
+            raise Failure(f'a quota is JSON such as {{"name": "vcpus", "value": 32}}: {e}') from None
+        with self._cloud.database.write() as tx:
+            administration.grant(tx, name, wanted)
+        return self._read(lambda tx, config: administration.quotas_of(tx, config, name))
 
     def _explain(self, id: str) -> dict[str, Any]:
         with self._cloud.database.read() as tx:

@@ -46,4 +46,6 @@ def test_a_client_of_a_service_that_is_not_there_is_told_so(cloud: Any) -> None:
     asked |= {"autoscaling": client(cloud, "autoscaling").describe_tags}
     for service, ask in asked.items():
         assert code(ask) == "InvalidAction"
-        assert message(ask) == f"This cloud has no service {service}; it has ec2, iam and sts."
+        assert (
+            message(ask) == f"This cloud has no service {service}; it has cloudtrail, ec2, iam, service-quotas and sts."
+        )

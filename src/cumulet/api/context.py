@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from cumulet.identity import quotas
 from cumulet.identity.principal import Principal
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Refusal
@@ -37,6 +38,10 @@ class Context:
         self.dry_run = dry_run
         self.request = request or Request.of("POST", "/")
         self.database = database
+
+    def quota(self, tx: Tx, name: str) -> int:
+        """How much the account may have; nobody else counts until the end of the transaction."""
+        return quotas.limit(tx, self.config, self.account, name)
 
     @contextmanager
     def read(self) -> Iterator[Tx]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.exc import OperationalError
 
-from cumulet.api import filters, pages
+from cumulet.api import filters, pages, protocol
 from cumulet.api.actions import ACTIONS, Action, Item, Listing, Result, Tree
 from cumulet.api.authorise import authorise
 from cumulet.api.context import Ask, Context
@@ -17,13 +17,10 @@ from cumulet.lib.config import Config
 from cumulet.lib.errors import Refusal
 from cumulet.lib.log import Log
 from cumulet.model import Database
-from cumulet.wire.constraints import check
 from cumulet.wire.models import Model, load, services
 from cumulet.wire.names import python_name
-from cumulet.wire.parse import action_of, parse
-from cumulet.wire.render import render, render_error
 from cumulet.wire.request import Request, read_form, shown
-from cumulet.wire.service import service_of
+from cumulet.wire.service import named, service_of
 from cumulet.wire.signature import read
 
 log = Log("api")
@@ -34,7 +31,7 @@ class Response(NamedTuple):
     status: int
     body: bytes
     request_id: str
-    content_type: str = "text/xml;charset=UTF-8"
+    content_type: str = protocol.XML
 
 
 def answer(database: Database, config: Config, ask: Ask, request: Request) -> Response:
@@ -45,21 +42,20 @@ def answer(database: Database, config: Config, ask: Ask, request: Request) -> Re
         form = read_form(request)
         claim = read(request, form)
         service = service_of(request, claim, form)
-        _refuse_other_services(claim.service if claim and claim.service else service)
+        _refuse_other_services(named(claim.service) if claim and claim.service else service)
         model = load(service)
         principal = authenticate(database, request, claim, service, config.region)
-        name = action_of(model, form)
+        name = protocol.action_of(model, request, form)
         found = ACTIONS.get((service, name))
         if found is None:
             raise Refusal("UnsupportedOperation", f"The action {name} is one of AWS's that this cloud does not have.")
-        parameters = parse(model, name, form)
-        if model.metadata.protocol != "ec2":
-            check(model, name, parameters)
+        parameters = protocol.parameters_of(model, name, request, form)
         dry_run = bool(parameters.pop("DryRun", False))
         context = Context(database, config, ask, principal, request_id, dry_run=dry_run, request=request)
         authorise(context, service, name, parameters)
         result = call(found, model, context, parameters)
-        return Response(200, render(model, name, result, request_id), request_id)
+        body, content_type = protocol.answered(model, name, result, request_id)
+        return Response(200, body, request_id, content_type)
     except Refusal as e:
         return refused(service, e, request_id)
     except OperationalError as e:
@@ -83,15 +79,8 @@ def _refuse_other_services(service: str) -> None:
 
 def refused(service: str, refusal: Refusal, request_id: str) -> Response:
     metadata = load(service if service in services() else "ec2").metadata
-    body = render_error(
-        "rest-xml" if service == "s3" else metadata.protocol,
-        refusal.code,
-        refusal.message,
-        request_id,
-        status=refusal.status,
-        namespace=metadata.xml_namespace,
-    )
-    return Response(refusal.status, body, request_id)
+    body, content_type = protocol.refused(service, metadata, refusal, request_id)
+    return Response(refusal.status, body, request_id, content_type)
 
 
 def call(found: Action, model: Model, context: Context, parameters: dict[str, Any]) -> Result:

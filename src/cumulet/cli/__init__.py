@@ -67,6 +67,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
         "doctor": "doctor:doctor",
         "image": "images:image",
         "account": "accounts:account",
+        "quota": "quotas:quota",
         "placement": "placement:placement",
         "service": "services_list:service",
         "host": "hosts:host",

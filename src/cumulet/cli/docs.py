@@ -47,7 +47,7 @@ def actions() -> str:
     from cumulet.api.app import SERVICES
     from cumulet.wire.models import load
 
-    names = [module.__name__.rpartition(".")[2] for module in SERVICES]
+    names = [module.__name__.rpartition(".")[2].replace("_", "-") for module in SERVICES]
     head = (
         "# Actions\n\n" + _MADE + "An action that is not here answers `UnsupportedOperation`, and so does a parameter "
         "that is not named; `DryRun` works with every action of EC2.\n"

@@ -93,9 +93,9 @@ def find(tx: Tx, id: str) -> Row | None:
     return tx.first(sa.select(account).where(account.c.id == id))
 
 
-def hold(tx: Tx, id: str) -> None:
+def hold(tx: Tx, id: str) -> Row | None:
     """Requests that count what an account has come one after the other, until the end of each transaction."""
-    tx.first(sa.select(account.c.id).where(account.c.id == id).with_for_update())
+    return tx.first(sa.select(account).where(account.c.id == id).with_for_update())
 
 
 def revise(tx: Tx, id: str, **values: Any) -> None:

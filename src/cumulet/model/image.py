@@ -93,6 +93,11 @@ def named(tx: Tx, account: str, name: str) -> Row | None:
     return tx.first(sa.select(image).where(mine))
 
 
+def count(tx: Tx, account: str) -> int:
+    mine = sa.and_(image.c.account == account, sa.not_(image.c.deregistered))
+    return int(tx.value(sa.select(sa.func.count()).select_from(image).where(mine)))
+
+
 def permissions(tx: Tx, account: str) -> dict[str, list[str]]:
     """Image id to the accounts that it has been opened to, for all of an account's own images."""
     query = sa.select(image_permission).join(image, image.c.id == image_permission.c.image)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -127,6 +127,21 @@ def count_living(tx: Tx, account: str) -> int:
     """The account's instances that are not terminated."""
     mine = sa.and_(instance.c.account == account, instance.c.desired != "terminated")
     return int(tx.value(sa.select(sa.func.count()).select_from(instance).where(mine)))
+
+
+class Use(NamedTuple):
+    """What an account's instances that are not terminated take together."""
+
+    instances: int
+    vcpus: int
+    memory_mib: int
+
+
+def use(tx: Tx, account: str) -> Use:
+    mine = sa.and_(instance.c.account == account, instance.c.desired != "terminated")
+    sums = sa.func.count(), sa.func.sum(instance.c.vcpus), sa.func.sum(instance.c.memory_mib)
+    row = tx.connection.execute(sa.select(*sums).where(mine)).one()
+    return Use(*(int(value or 0) for value in row))
 
 
 def lock_account(tx: Tx, id: str) -> None:

@@ -18,6 +18,8 @@ _MISMATCH = (
 _SESSION_OVER = "The security token included in the request is expired"
 _QUERY_TOKEN = "The security token included in the request is invalid."
 
+JSON = ("cloudtrail", "service-quotas")
+"""The services that speak JSON."""
 DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
     "ec2": {
         "missing": ("MissingParameter", 400, "The request must contain the parameter AWSAccessKeyId"),
@@ -42,6 +44,18 @@ DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
         "scope": ("SignatureDoesNotMatch", 403, ""),
         "payload": ("SignatureDoesNotMatch", 403, _MISMATCH),
         "session_over": ("ExpiredToken", 403, _SESSION_OVER),
+    },
+    "json": {
+        "missing": ("MissingAuthenticationTokenException", 400, "Missing Authentication Token"),
+        "incomplete": ("IncompleteSignatureException", 400, ""),
+        "unknown_key": ("UnrecognizedClientException", 400, _QUERY_TOKEN),
+        "mismatch": ("InvalidSignatureException", 400, _MISMATCH),
+        "skewed": ("InvalidSignatureException", 400, ""),
+        "expired": ("InvalidSignatureException", 400, ""),
+        "token": ("UnrecognizedClientException", 400, _QUERY_TOKEN),
+        "scope": ("InvalidSignatureException", 400, ""),
+        "payload": ("InvalidSignatureException", 400, _MISMATCH),
+        "session_over": ("ExpiredTokenException", 400, _SESSION_OVER),
     },
     "s3": {
         "missing": ("AccessDenied", 403, "Access Denied"),
@@ -74,6 +88,7 @@ without a signature (MissingParameter) and with a wrong one (status 401) are as 
 
 def deny(service: str, fault: Fault, detail: str = "") -> Refusal:
     """The refusal for a request to `service`; `detail` says what was wrong with this one and what would be right."""
-    code, status, message = DENIALS[service if service in DENIALS else "query"][fault]
+    family = "json" if service in JSON else service
+    code, status, message = DENIALS[family if family in DENIALS else "query"][fault]
     whole = f"{message.rstrip('.')}. {detail}" if message and detail else message or detail
     return Refusal(code, whole, status)

@@ -6,6 +6,8 @@ from cumulet.wire.claim import Claim
 from cumulet.wire.models import load, services
 from cumulet.wire.request import Form, Request
 
+_NAMED = {"servicequotas": "service-quotas"}
+"""The name in a signature, where that is not the model's."""
 _WITHOUT_MODEL = {"s3"}
 
 
@@ -15,9 +17,15 @@ def service_of(request: Request, claim: Claim | None, form: Form) -> str:
     One of the model's names (`ec2`, `sts`, …) or `s3`. A request that says nothing of all this is EC2's.
     """
     scope = claim.service if claim else ""
+    scope = named(scope)
     if scope in _known():
         return scope
     return _by_action(form) or _by_host(request) or "ec2"
+
+
+def named(scope: str) -> str:
+    """The model's name of the service in a signature's scope."""
+    return _NAMED.get(scope, scope)
 
 
 def signing_name(service: str) -> str:

@@ -11,7 +11,7 @@ from cumulet.api.ec2.tagging import TagSpecification, tags_for
 from cumulet.api.ec2.validation import exactly_one, found, found_interface, invalid
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, account, address, instance, interface, tag, work
+from cumulet.model import Tx, address, instance, interface, tag, work
 from cumulet.model.database import Row
 
 POOLS = ("amazon", "cumulet")
@@ -149,8 +149,8 @@ def _check_border(ctx: Context, name: str) -> None:
 
 
 def _take(ctx: Context, tx: Tx, allocation: str, wanted: str) -> str:
-    account.hold(tx, ctx.account)
-    if address.count(tx, ctx.account) >= ctx.config.quota_addresses:
+    most = ctx.quota(tx, "addresses")
+    if address.count(tx, ctx.account) >= most:
         raise Refusal("AddressLimitExceeded", "The maximum number of addresses has been reached.")
     if wanted and not _is_in_pool(ctx, wanted):
         raise _not_found(wanted)

@@ -113,6 +113,9 @@ def register_image(
     shown = {"EnaSupport": ena_support, "SriovNetSupport": sriov_net_support or None}
     values: dict[str, Any] = {"name": name, "description": described(description, "image"), "attributes": shown}
     with ctx.write() as tx:
+        most = ctx.quota(tx, "images")
+        if image.count(tx, ctx.account) >= most:
+            raise Refusal("AmiLimitExceeded", f"The maximum number of AMIs has been reached: it is {most}.")
         if image.named(tx, ctx.account, name) is not None:
             raise Refusal("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by an AMI of this account.")
         file = _file(tx, ctx.account, image_location, architecture)

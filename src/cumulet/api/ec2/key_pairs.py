@@ -108,6 +108,9 @@ def _add(ctx: Context, name: str, key: Key, tags: dict[str, str]) -> Result:
     id = ids.new("key_pair")
     values = {"id": id, "account": ctx.account, "name": name, "type": key.type, "fingerprint": key.fingerprint}
     with ctx.write() as tx:
+        most = ctx.quota(tx, "key_pairs")
+        if len(key_pair.of_account(tx, ctx.account)) >= most:
+            raise Refusal("KeyPairLimitExceeded", f"The maximum number of key pairs has been reached: it is {most}.")
         _refuse_duplicate(not key_pair.add(tx, {**values, "public_key": f"{key.public} {name}"}), name)
         tag.put(tx, ctx.account, id, "key-pair", tags)
     return {"KeyPairId": id, "KeyName": name, "KeyFingerprint": key.fingerprint, "Tags": shown(tags)}

@@ -10,7 +10,7 @@ from cumulet.api.ec2 import client_tokens
 from cumulet.api.ec2.image_rows import launchable
 from cumulet.api.ec2.instance_profiles import found_profile
 from cumulet.api.ec2.instance_view import items, reservations
-from cumulet.api.ec2.launch_checks import Launch, checked
+from cumulet.api.ec2.launch_checks import Launch, checked, within_quotas
 from cumulet.api.ec2.launch_disks import Disk, disks
 from cumulet.api.ec2.launch_network import Network, find_network, wish_of
 from cumulet.api.ec2.launch_placement import Places, find_places
@@ -87,13 +87,7 @@ def _of_key(tx: Tx, account: str, name: str) -> dict[str, str]:
 
 def _allowed(ctx: Context, tx: Tx, launch: Launch, network: Network) -> int:
     """How many instances there will be: as many as quota and subnet allow; raises `Refusal` for fewer than wanted."""
-    most = min(launch.most, ctx.config.quota_instances - instance.count_living(tx, ctx.account))
-    if most < launch.fewest:
-        raise Refusal(
-            "InstanceLimitExceeded",
-            f"You have requested more instances ({launch.fewest}) than your current instance limit of "
-            f"{ctx.config.quota_instances} allows for the specified instance type: {max(most, 0)} are left.",
-        )
+    most = within_quotas(ctx, tx, launch)
     if launch.fewest < most:
         most = min(most, max(launch.fewest, interface.free_count(tx, network.subnet)))
     return most

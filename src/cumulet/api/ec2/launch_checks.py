@@ -6,6 +6,7 @@ import base64
 import binascii
 from typing import Any, NamedTuple
 
+from cumulet.api.context import Context
 from cumulet.api.ec2.launch_placement import affinity
 from cumulet.api.ec2.launch_request import CpuOptions, LaunchRequest
 from cumulet.api.ec2.metadata_options import check_tags, options_of
@@ -14,6 +15,7 @@ from cumulet.api.ec2.validation import invalid
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Refusal
 from cumulet.lib.instance_types import Kind, catalogue
+from cumulet.model import Tx, instance
 
 DEFAULT_TYPE = "m1.small"
 MOST_USER_DATA = 16 * 1024
@@ -53,6 +55,41 @@ def checked(config: Config, request: LaunchRequest) -> Launch:
         "client_token": _token(request.get("client_token") or ""),
     }
     return Launch(fewest, most, columns, tags)
+
+
+def within_quotas(ctx: Context, tx: Tx, launch: Launch) -> int:
+    """How many of the instances the account may have; raises `Refusal` for fewer than are wanted."""
+    have = instance.use(tx, ctx.account)
+    limits = {name: ctx.quota(tx, name) for name in ("instances", "vcpus", "memory_gib")}
+    vcpus, memory = launch.columns["vcpus"], launch.columns["memory_mib"]
+    left = {
+        "instances": limits["instances"] - have.instances,
+        "vcpus": (limits["vcpus"] - have.vcpus) // vcpus,
+        "memory_gib": (limits["memory_gib"] * 1024 - have.memory_mib) // memory,
+    }
+    for name, number in left.items():
+        if number < launch.fewest:
+            raise _exceeded(name, launch.fewest, limits[name], max(number, 0))
+    return int(min(launch.most, *left.values()))
+
+
+def _exceeded(name: str, wanted: int, limit: int, left: int) -> Refusal:
+    if name == "instances":
+        return Refusal(
+            "InstanceLimitExceeded",
+            f"You have requested more instances ({wanted}) than your current instance limit of {limit} allows for the "
+            f"specified instance type: {left} are left.",
+        )
+    if name == "vcpus":
+        return Refusal(
+            "VcpuLimitExceeded",
+            f"You have requested more vCPU capacity than your current vCPU limit of {limit} allows for the instance "
+            f"bucket that the specified instance type belongs to: {left} of this type are left.",
+        )
+    return Refusal(
+        "MemoryLimitExceeded",
+        f"You have requested more memory than your current limit of {limit} GiB allows: {left} of this type are left.",
+    )
 
 
 def kind_named(config: Config, name: str) -> Kind:

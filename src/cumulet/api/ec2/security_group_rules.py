@@ -201,10 +201,11 @@ def _authorize(
     for rule in wanted:
         if rule.same() in known:
             raise _duplicate(rule)
-    if len(there) + len(wanted) > ctx.config.quota_rules:
+    most = ctx.quota(tx, "rules")
+    if len(there) + len(wanted) > most:
         raise Refusal(
             "RulesPerSecurityGroupLimitExceeded",
-            f"The maximum number of rules per security group has been reached: it is {ctx.config.quota_rules}.",
+            f"The maximum number of rules per security group has been reached: it is {most}.",
         )
     added = group.add_rules(tx, row, egress, [rule._asdict() for rule in wanted])
     for new in added:

@@ -24,7 +24,7 @@ from cumulet.api.ec2.validation import (
 from cumulet.api.filters import Path
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, account, group, tag, vpc
+from cumulet.model import Tx, group, tag, vpc
 from cumulet.model.database import Row
 
 _NAME = re.compile(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]+")
@@ -50,13 +50,12 @@ def create_security_group(
     described(description, "security group")
     tags = tags_for(tag_specifications, "security-group")
     with ctx.write() as tx:
-        account.hold(tx, ctx.account)
+        most = ctx.quota(tx, "groups")
         router = _vpc(tx, ctx.account, vpc_id)
-        if group.count_in_vpc(tx, router.id) >= ctx.config.quota_groups:
+        if group.count_in_vpc(tx, router.id) >= most:
             raise Refusal(
                 "SecurityGroupLimitExceeded",
-                f"The maximum number of security groups for VPC '{router.id}' has been reached: "
-                f"it is {ctx.config.quota_groups}.",
+                f"The maximum number of security groups for VPC '{router.id}' has been reached: it is {most}.",
             )
         id = _add(tx, router, group_name, description)
         tag.put(tx, ctx.account, id, "security-group", tags)

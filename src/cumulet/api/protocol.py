@@ -1,0 +1,50 @@
+"""The three protocols of the dispatcher's services: what a request asks for, and how it is answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cumulet.lib.errors import Refusal
+from cumulet.wire import constraints, json_protocol, parse
+from cumulet.wire.models import Metadata, Model
+from cumulet.wire.render import render, render_error
+from cumulet.wire.request import Form, Request
+
+XML = "text/xml;charset=UTF-8"
+
+
+def action_of(model: Model, request: Request, form: Form) -> str:
+    """The name of the operation asked for; raises `Refusal`."""
+    if model.metadata.protocol == "json":
+        return json_protocol.action_of(model, request)
+    return parse.action_of(model, form)
+
+
+def parameters_of(model: Model, name: str, request: Request, form: Form) -> dict[str, Any]:
+    """The parameters by the model's names; raises `Refusal` for such as the model does not allow."""
+    if model.metadata.protocol == "json":
+        found = json_protocol.parse(model, name, request.body or b"")
+    else:
+        found = parse.parse(model, name, form)
+    if model.metadata.protocol != "ec2":
+        constraints.check(model, name, found)
+    return found
+
+
+def answered(model: Model, name: str, result: dict[str, Any], request_id: str) -> tuple[bytes, str]:
+    """The body of an answer, and its type."""
+    if model.metadata.protocol == "json":
+        return json_protocol.render(result), json_protocol.CONTENT_TYPE
+    return render(model, name, result, request_id), XML
+
+
+def refused(service: str, metadata: Metadata, refusal: Refusal, request_id: str) -> tuple[bytes, str]:
+    """The body of an answer that refuses, and its type."""
+    if metadata.protocol == "json":
+        code = {"AccessDenied": "AccessDeniedException", "ValidationError": "ValidationException"}
+        return json_protocol.render_error(
+            code.get(refusal.code, refusal.code), refusal.message
+        ), json_protocol.CONTENT_TYPE
+    protocol = "rest-xml" if service == "s3" else metadata.protocol
+    status, namespace = refusal.status, metadata.xml_namespace
+    return render_error(protocol, refusal.code, refusal.message, request_id, status=status, namespace=namespace), XML
