@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from cumulet import administration
 from cumulet.control import hosts, placing
 from cumulet.drivers.fake_world import FakeWorld
+from cumulet.identity.audit import AuditLog
 from cumulet.lib import ids
 from cumulet.lib.config import Config
 from cumulet.lib.errors import CumuletError, Failure
@@ -152,6 +153,7 @@ def reset(cloud: Cloud) -> None:
             _empty(tx)
             for owner in account.all(tx):
                 bootstrap.create_default_vpc(tx, cloud.config, owner.id)
+        AuditLog(cloud.config.audit_directory(), cloud.config.audit_days).empty()
         FakeWorld(cloud.config.state_dir / "world").clear(keep=("image",))
         for role, agent in cloud.host.agents.items():
             if role != "image":

@@ -45,7 +45,7 @@ TAGS = [{"Key": "Name", "Value": "x"}]
         ({"HibernationOptions": {"Configured": True}}, "UnsupportedOperation"),
         ({"EnclaveOptions": {"Enabled": True}}, "UnsupportedOperation"),
         ({"PrivateDnsNameOptions": {"HostnameType": "resource-name"}}, "UnsupportedOperation"),
-        ({"IamInstanceProfile": {"Name": "admin"}}, "UnsupportedOperation"),
+        ({"IamInstanceProfile": {"Name": "admin"}}, "InvalidParameterValue"),
         ({"KernelId": "aki-1"}, "UnsupportedOperation"),
         ({"ClientToken": "x" * 65}, "InvalidParameterValue"),
         ({"CreditSpecification": {"CpuCredits": "unlimited"}}, "InvalidParameterCombination"),

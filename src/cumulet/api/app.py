@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from cumulet.api import ec2, iam, service_quotas, sts
+from cumulet.api import cloudtrail, ec2, iam, service_quotas, sts
 from cumulet.api.context import Ask
 from cumulet.api.dispatch import Response, answer, refused
 from cumulet.lib import ids
@@ -21,7 +21,7 @@ MAX_HEADERS = 32 << 10
 BODY_SECONDS = 20.0
 THREADS = 16
 
-SERVICES = (ec2, iam, service_quotas, sts)
+SERVICES = (cloudtrail, ec2, iam, service_quotas, sts)
 """Importing a service is what registers its actions."""
 
 Receive = Callable[[], Awaitable[Any]]

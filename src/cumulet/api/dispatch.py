@@ -11,6 +11,7 @@ from cumulet.api import filters, pages, protocol
 from cumulet.api.actions import ACTIONS, Action, Item, Listing, Result, Tree
 from cumulet.api.authorise import authorise
 from cumulet.api.context import Ask, Context
+from cumulet.identity.audit import AuditLog, Trail
 from cumulet.identity.principal import authenticate
 from cumulet.lib import ids
 from cumulet.lib.config import Config
@@ -36,7 +37,15 @@ class Response(NamedTuple):
 
 def answer(database: Database, config: Config, ask: Ask, request: Request) -> Response:
     """The answer to one request; whatever is wrong with it, a well-formed AWS error."""
-    request_id = ids.request_id()
+    trail = Trail(ids.request_id(), request.address, request.header("user-agent") or "")
+    response = _answer(database, config, ask, request, trail)
+    if trail.action:
+        AuditLog(config.audit_directory(), config.audit_days).write(trail, database.clock.now(), config.region)
+    return response
+
+
+def _answer(database: Database, config: Config, ask: Ask, request: Request, trail: Trail) -> Response:
+    request_id = trail.request_id
     service = "ec2"
     try:
         form = read_form(request)
@@ -44,25 +53,29 @@ def answer(database: Database, config: Config, ask: Ask, request: Request) -> Re
         service = service_of(request, claim, form)
         _refuse_other_services(named(claim.service) if claim and claim.service else service)
         model = load(service)
-        principal = authenticate(database, request, claim, service, config.region)
-        name = protocol.action_of(model, request, form)
+        trail.service, trail.access_key = service, claim.access_key if claim is not None else ""
+        trail.action = name = protocol.action_of(model, request, form)
+        trail.principal = principal = authenticate(database, request, claim, service, config.region)
         found = ACTIONS.get((service, name))
         if found is None:
             raise Refusal("UnsupportedOperation", f"The action {name} is one of AWS's that this cloud does not have.")
-        parameters = protocol.parameters_of(model, name, request, form)
+        trail.parameters = parameters = protocol.parameters_of(model, name, request, form)
         dry_run = bool(parameters.pop("DryRun", False))
         context = Context(database, config, ask, principal, request_id, dry_run=dry_run, request=request)
         authorise(context, service, name, parameters)
-        result = call(found, model, context, parameters)
+        trail.result = result = call(found, model, context, dict(parameters))
         body, content_type = protocol.answered(model, name, result, request_id)
         return Response(200, body, request_id, content_type)
     except Refusal as e:
+        trail.error = e.code, e.message
         return refused(service, e, request_id)
     except OperationalError as e:
+        trail.error = "Unavailable", ""
         log.error("the database does not answer", request=request_id, error=e)
         busy = Refusal("Unavailable", "The database does not answer at the moment; the request was not done.", 503)
         return refused(service, busy, request_id)
     except Exception:  # noqa: BLE001 - a mistake of ours must not show its inside to a client
+        trail.error = "InternalError", ""
         log.exception("a request failed", request=request_id)
         ours = Refusal(
             "InternalError", f"An internal error has occurred; its trace is in the log as {request_id}.", 500

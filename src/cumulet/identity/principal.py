@@ -8,13 +8,15 @@ from typing import Literal
 
 import msgspec
 
+from cumulet.identity import lockout
 from cumulet.identity.policy import Caller
+from cumulet.lib.errors import Refusal
 from cumulet.model import Database, Tx, account, session
 from cumulet.model.database import Row
 from cumulet.model.session import Session
 from cumulet.wire.claim import Claim
 from cumulet.wire.denials import deny
-from cumulet.wire.request import Request
+from cumulet.wire.request import Request, shown
 from cumulet.wire.signature import verify
 
 USE_NOTED_SECONDS = 60.0
@@ -87,9 +89,21 @@ def authenticate(database: Database, request: Request, claim: Claim | None, serv
     """
     if claim is None:
         raise deny(service, "missing")
+    now = database.clock.now()
+    counted = lockout.of(database)
+    if counted.is_out(claim.access_key, request.address, now):
+        minutes = f"{lockout.SECONDS / 60:g} minutes"
+        why = f"Too many signatures with {shown(claim.access_key)} were wrong; try again in {minutes}."
+        raise deny(service, "mismatch", why)
     with database.read() as tx:
         principal, secret, used = _known(tx, claim, service)
-    verify(claim, secret, database.clock.now(), service, region, claim.token if secret else "")
+    try:
+        verify(claim, secret, now, service, region, claim.token if secret else "")
+    except Refusal:
+        if secret is not None:
+            counted.failed(claim.access_key, request.address, now)
+        raise
+    counted.succeeded(claim.access_key, request.address)
     if claim.version == "v4" and request.body is not None and not _is_body(claim.payload, request.body):
         raise deny(service, "payload")
     assert principal is not None

@@ -89,6 +89,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     quota_groups: int = _key(500, "security groups of a VPC")
     quota_rules: int = _key(200, "rules of a security group, each direction")
     stop_grace_seconds: float = _key(60.0, "from asking a guest to shut down to switching it off")
+    audit_dir: str = _key("", "directory of the audit log; empty: audit in the state directory")
+    audit_days: int = _key(90, "how long the audit log is kept, in days")
     terminated_seconds: float = _key(3600.0, "how long a terminated instance stays visible")
     image_dir: str = _key("", "directory of images, the same on all hosts (NFS); empty: in the state directory")
     image_max_gib: int = _key(2048, "largest virtual size of an imported image")
@@ -103,6 +105,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def keyring(self) -> Keyring:
         """The keys that secrets in the database are sealed with; they are kept apart from it."""
         return Keyring(Path(self.secret_key_file) if self.secret_key_file else self.state_dir / "secret.key")
+
+    def audit_directory(self) -> Path:
+        return Path(self.audit_dir) if self.audit_dir else self.state_dir / "audit"
 
     def image_directory(self) -> Path:
         return Path(self.image_dir) if self.image_dir else self.state_dir / "images"

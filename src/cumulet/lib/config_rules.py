@@ -106,6 +106,7 @@ RULES: dict[str, Rule] = {
     "quota_rules": _at_least(0),
     "stop_grace_seconds": _at_least(0),
     "terminated_seconds": _at_least(0),
+    "audit_days": _at_least(1),
     "image_max_gib": _at_least(1),
     "threads": _at_least(1),
     "instance_types": (
