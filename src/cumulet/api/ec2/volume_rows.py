@@ -9,7 +9,7 @@ from cumulet.api.context import Context
 from cumulet.api.ec2.volume_types import Shape
 from cumulet.lib.errors import Refusal
 from cumulet.lib.zones import zone_id
-from cumulet.model import Tx, attachment, capacity, instance, volume, work
+from cumulet.model import Tx, attachment, capacity, volume, work
 from cumulet.model.database import Row
 
 _WELL_FORMED = re.compile(r"vol-[0-9a-f]{8}([0-9a-f]{9})?")
@@ -57,17 +57,17 @@ def zone_named(ctx: Context, name: str | None, id: str | None) -> str:
 
 def check_quota(ctx: Context, tx: Tx, count: int, gib: int) -> None:
     """Raises `Refusal` where the account would have more volumes, or more on them, than it may."""
-    instance.lock_account(tx, ctx.account)
+    most, most_gib = ctx.quota(tx, "volumes"), ctx.quota(tx, "volume_gib")
     volumes, used = volume.totals(tx, ctx.account)
-    if volumes + count > ctx.config.quota_volumes:
+    if volumes + count > most:
         raise Refusal(
             "VolumeLimitExceeded",
-            f"You have exceeded your maximum volume limit of {ctx.config.quota_volumes}: {volumes} are there.",
+            f"You have exceeded your maximum volume limit of {most}: {volumes} are there.",
         )
-    if used + gib > ctx.config.quota_volume_gib:
+    if used + gib > most_gib:
         raise Refusal(
             "VolumeLimitExceeded",
-            f"You have exceeded your maximum gigabyte limit of {ctx.config.quota_volume_gib} GiB: the account's "
+            f"You have exceeded your maximum gigabyte limit of {most_gib} GiB: the account's "
             f"volumes have {used}, {gib} more were asked for.",
         )
 
