@@ -37,6 +37,7 @@ def _what_is_left(cloud: testing.RunningCloud) -> list[str]:
     instances = [one for found in ec2.describe_instances(Filters=living)["Reservations"] for one in found["Instances"]]
     left = [one["InstanceId"] for one in instances]
     left += [one["PublicIp"] for one in ec2.describe_addresses()["Addresses"]]
+    left += [one["VolumeId"] for one in ec2.describe_volumes()["Volumes"]]
     left += [one["KeyName"] for one in ec2.describe_key_pairs()["KeyPairs"]]
     left += [one["GroupName"] for one in ec2.describe_placement_groups()["PlacementGroups"]]
     groups = ec2.describe_security_groups()["SecurityGroups"]

@@ -12,7 +12,7 @@ import pytest
 from support.guests import Guests, boot_record
 from support.libvirtd import bounded
 
-from cumulet.drivers.specs import DiskSpec, ImageFileSpec, VolumeSpec, volume_file
+from cumulet.drivers.specs import DiskSpec, ImageFileSpec, SnapshotSpec, VolumeSpec, volume_file
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 
@@ -134,3 +134,24 @@ def test_a_disk_that_is_not_there_is_named_and_comes_when_it_is(guests: Guests, 
     guests.volumes.ensure(VolumeSpec(id=volume, size_gib=1))
     ensure_halted(guests, id, DiskSpec(volume=volume, slot="b"))
     assert volume in guests.hypervisor.disks(id)
+
+
+def test_a_guest_changes_to_the_new_layer_and_the_snapshot_stays_as_it_is(guests: Guests, id: str) -> None:
+    disk, root = data(guests, "f"), id.replace("i-", "vol-")
+    ensure_halted(guests, id, disk)
+    for number in range(2):
+        for volume in (disk.volume, root):
+            guests.volumes.ensure(SnapshotSpec(id=volume.replace("vol", f"snap-{number}")[:22], volume=volume))
+        ensure_halted(guests, id, disk)
+        ensure_halted(guests, id, disk)
+    live = ElementTree.fromstring(run(["virsh", "dumpxml", id]).stdout)
+    files = {disk.findtext("serial"): disk.find("source").get("file") for disk in live.iterfind("devices/disk")}  # type: ignore[union-attr]
+    for volume in (disk.volume, root):
+        assert files[volume.replace("-", "")] == str(volume_file(guests.directories.volumes, volume).resolve())
+    copy = f"vol-0{uuid.uuid4().hex[:16]}"
+    guests.volumes.ensure(VolumeSpec(id=copy, size_gib=1, snapshot=disk.volume.replace("vol", "snap-1")[:22]))
+    ensure_halted(guests, id, disk, DiskSpec(volume=copy, slot="g"))
+    for _ in bounded(10):
+        ensure_halted(guests, id, cut=[disk.name])
+        if not is_locked(guests, disk):
+            break

@@ -20,6 +20,7 @@ from cumulet.model import (
     image,
     instance,
     interface,
+    snapshot,
     volume,
     vpc,
     vpc_host,
@@ -181,8 +182,11 @@ def _files(tx: Tx, site: Whole) -> None:
     placed = [disk for disk in disks if disk.host is not None]  # one that was stopped before it had a host has none yet
     assert {disk.state for disk in placed} <= {"ready"}
     for host, world in site.worlds.items():
+        kept = [row.id for row in tx.all(sa.select(snapshot.snapshot)) if row.host == host]
+        assert world.names("snapshot") == sorted(kept)
         assert world.names("volume") == sorted(disk.id for disk in disks if disk.host == host)
     files = tx.all(sa.select(image.image_file))
+    assert {one.state for one in tx.all(sa.select(snapshot.snapshot))} <= {"completed"}
     assert {file.state for file in files} == {"available"}
     assert site.image_files() == sorted(file.id for file in files)
 
@@ -202,6 +206,7 @@ def _documents(tx: Tx, site: Whole) -> None:
         *tx.connection.scalars(sa.select(instance.instance.c.id).where(instance.instance.c.state != "terminated")),
         *tx.connection.scalars(sa.select(interface.interface.c.id).where(interface.interface.c.host.is_not(None))),
         *tx.connection.scalars(sa.select(volume.volume.c.id)),
+        *tx.connection.scalars(sa.select(snapshot.snapshot.c.id)),
         *tx.connection.scalars(sa.select(group.group_host.c.group_id)),
         *tx.connection.scalars(sa.select(vpc_host.vpc_host.c.vpc)),
         *tx.connection.scalars(sa.select(image.image_file.c.id)),

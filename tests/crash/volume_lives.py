@@ -6,7 +6,7 @@ from crash.lives import Life, Place, launch, reboot, start, stop, terminate
 from crash.site import ZONES, Site
 
 from cumulet.lib import ids
-from cumulet.model import attachment, capacity, instance, volume, work
+from cumulet.model import attachment, capacity, instance, snapshot, volume, work
 
 
 def create_volume(site: Place) -> str:
@@ -37,6 +37,23 @@ def attach(site: Place, id: str, guest: str, slot: str = "f") -> None:
         held = {"account": site.account, "volume": id, "instance": guest, "device": f"/dev/sd{slot}", "slot": slot}
         attachment.add(tx, held)
         work.wake(tx, "instance", guest)
+
+
+def take_snapshot(site: Place, id: str) -> str:
+    made = ids.new("snapshot")
+    with site.database.write() as tx:
+        row = volume.find(tx, id)
+        assert row is not None
+        values = {"id": made, "account": site.account, "volume": id, "host": row.host, "size_gib": 1}
+        tx.insert(snapshot.snapshot, {**values, "created": tx.now})
+        work.wake(tx, "snapshot", made)
+    return made
+
+
+def delete_snapshot(site: Place, id: str) -> None:
+    with site.database.write() as tx:
+        snapshot.change(tx, id, desired="absent")
+        work.wake(tx, "snapshot", id)
 
 
 def detach(site: Place, id: str) -> None:
@@ -98,6 +115,21 @@ def _detach_and_reboot(site: Site, found: list[str]) -> None:
     reboot(site, found[0])
 
 
+def _with_snapshot(site: Site) -> list[str]:
+    return [take_snapshot(site, one) for one in _settled_volume(site)]
+
+
+def _settled_volume(site: Site) -> list[str]:
+    found = [create_volume(site)]
+    site.settle()
+    return found
+
+
+def _snapshot_and_stop(site: Site, found: list[str]) -> None:
+    take_snapshot(site, found[1])
+    stop(site, found[0])
+
+
 def _attach_and_reboot(site: Site, found: list[str]) -> None:
     attach(site, found[1], found[0])
     site.world.reboot()
@@ -121,6 +153,10 @@ LIVES = [
     Life("start with a volume", _attached_and_stopped, lambda site, found: start(site, found[0]), ["running"]),
     Life("terminate with a volume", _attached, lambda site, found: terminate(site, found[0]), ["terminated"]),
     Life("move a volume", _attached_beside, _move_volume, ["running", "running"]),
+    Life("take snapshot", _settled_volume, lambda site, found: take_snapshot(site, found.pop()), []),
+    Life("delete snapshot", _with_snapshot, lambda site, found: delete_snapshot(site, found.pop()), []),
+    Life("take snapshot in a guest", _attached, lambda site, found: take_snapshot(site, found[1]), ["running"]),
+    Life("take snapshot and stop", _attached, _snapshot_and_stop, ["stopped"]),
     Life("attach and the host reboots", _with_volume, _attach_and_reboot, ["running"], alone=True),
 ]
 """One line for each kind of life, as in `crash.lives`."""

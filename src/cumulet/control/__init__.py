@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cumulet.control import group, image_file, instance, interface, sweep, volume, vpc
+from cumulet.control import group, image_file, instance, interface, snapshot, sweep, volume, vpc
 from cumulet.engine.engine import GiveUp, Reconciler
 
 RECONCILERS: dict[str, Reconciler] = {
@@ -11,6 +11,7 @@ RECONCILERS: dict[str, Reconciler] = {
     "group": group.reconcile,
     "vpc": vpc.reconcile,
     "volume": volume.reconcile,
+    "snapshot": snapshot.reconcile,
     "image_file": image_file.reconcile,
     "sweep": sweep.reconcile,
 }
@@ -20,6 +21,7 @@ GIVE_UP: dict[str, GiveUp] = {
     "group": group.give_up,
     "vpc": vpc.give_up,
     "volume": volume.give_up,
+    "snapshot": snapshot.give_up,
     "image_file": image_file.give_up,
     "sweep": sweep.give_up,
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from cumulet.control import attachment, placing
+from cumulet.control.snapshot import say_switched
 from cumulet.drivers.specs import InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Seen
-from cumulet.model import Tx, address, capacity, group, host, instance, interface, work
+from cumulet.model import Tx, address, capacity, group, host, instance, interface, snapshot, work
 from cumulet.model import attachment as attachments
 from cumulet.model.database import Row
 
@@ -22,6 +23,7 @@ def reconcile(run: Run, id: str) -> None:
     with run.read() as tx:
         row = instance.find(tx, id)
         disks = attachments.disks(tx, id)
+        waiting = snapshot.prepared(tx, [disk.id for disk in disks if disk.attach_desired == "attached"])
         nics = interface.of_instance(tx, id)
         mtu = host.guest_mtu(tx, row.host) if row is not None else 0
     if row is None:
@@ -29,6 +31,8 @@ def reconcile(run: Run, id: str) -> None:
             work.forget(tx, "instance", id)
     elif row.desired == "running":
         launch(run, row, disks, nics, mtu)
+        say_switched(run, waiting)
+        attachment.settle(run, row, disks)
     elif row.desired == "stopped":
         halt(run, row, disks, nics)
     else:
@@ -53,7 +57,6 @@ def launch(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int) -> N
     _start(run, row, compute, _spec(row, disks, nics, mtu))
     _have_taps_plugged(run, row, nics)
     _say_running(run, row)
-    attachment.settle(run, row, disks)
 
 
 def _is_over(seen: Seen, row: Row) -> bool:

@@ -10,7 +10,7 @@ from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later, Unreachable
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Seen
-from cumulet.model import Tx, group, image, instance, interface, profile, tag, volume, vpc, vpc_host, work
+from cumulet.model import Tx, group, image, instance, interface, profile, snapshot, tag, volume, vpc, vpc_host, work
 from cumulet.model import host as hosts
 
 log = Log("sweep")
@@ -63,9 +63,12 @@ def _expected(tx: Tx, role: str, host: str) -> dict[str, str]:
         return dict.fromkeys([*found, *groups, *tunnels], "there")
     table: Any = volume.volume if role == "volume" else image.image_file
     made = "ready" if role == "volume" else "available"
-    return dict.fromkeys(
-        tx.connection.scalars(sa.select(table.c.id).where(table.c.host == host, table.c.state == made)), "there"
-    )
+    there = [*tx.connection.scalars(sa.select(table.c.id).where(table.c.host == host, table.c.state == made))]
+    if role == "volume":
+        kept = snapshot.snapshot
+        complete = sa.and_(kept.c.host == host, kept.c.state == "completed")
+        there += tx.connection.scalars(sa.select(kept.c.id).where(complete))
+    return dict.fromkeys(there, "there")
 
 
 def _holds(expected: str, seen: Seen | None) -> bool:
@@ -80,9 +83,18 @@ _TABLES: dict[str, sa.Table] = {
     "sg": group.group,
     "vpc": vpc.vpc,
     "vol": volume.volume,
+    "snap": snapshot.snapshot,
     "imf": image.image_file,
 }
-_KINDS = {"i": "instance", "eni": "interface", "sg": "group", "vpc": "vpc", "vol": "volume", "imf": "image_file"}
+_KINDS = {
+    "i": "instance",
+    "eni": "interface",
+    "sg": "group",
+    "vpc": "vpc",
+    "vol": "volume",
+    "snap": "snapshot",
+    "imf": "image_file",
+}
 
 
 def _kind(id: str) -> str:

@@ -6,7 +6,7 @@ from cumulet.control.instance import refuse
 from cumulet.drivers.specs import VolumeSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later
-from cumulet.model import Tx, attachment, capacity, tag, volume, work
+from cumulet.model import Tx, attachment, capacity, snapshot, tag, volume, work
 from cumulet.model.database import Row
 
 
@@ -23,7 +23,7 @@ def reconcile(run: Run, id: str) -> None:
 
 
 def _make(run: Run, row: Row) -> None:
-    spec = VolumeSpec(id=row.id, size_gib=row.size_gib, image_file=row.image_file)
+    spec = VolumeSpec(id=row.id, size_gib=row.size_gib, image_file=row.image_file, snapshot=row.snapshot)
     run.driver("volume", row.host).ensure(spec)
     if row.state == "ready":
         return
@@ -33,6 +33,10 @@ def _make(run: Run, row: Row) -> None:
 
 
 def _remove(run: Run, row: Row) -> None:
+    with run.read() as tx:
+        waiting = snapshot.unfinished(tx, row.id)
+    if waiting:
+        raise Later(0.5, f"{', '.join(waiting)} is being made of it")
     if row.host is not None:
         run.driver("volume", row.host).remove(row.id)
     with run.write() as tx:

@@ -33,6 +33,15 @@ class VolumeSpec(_Struct, frozen=True, tag="volume"):
     id: str
     size_gib: int
     image_file: str | None = None
+    snapshot: str | None = None
+    """On top of this snapshot, which is on the same host."""
+
+
+class SnapshotSpec(_Struct, frozen=True, tag="snapshot"):
+    """What `volume` holds now, kept; without one, it has been made and is only kept."""
+
+    id: str
+    volume: str | None = None
 
 
 class DiskSpec(_Struct, frozen=True):
@@ -198,7 +207,7 @@ class InterfaceSpec(_Struct, frozen=True, tag="interface"):
     metadata: MetadataSpec | None = None
 
 
-Spec = ImageFileSpec | VolumeSpec | InstanceSpec | GroupSpec | VpcSpec | InterfaceSpec
+Spec = ImageFileSpec | VolumeSpec | SnapshotSpec | InstanceSpec | GroupSpec | VpcSpec | InterfaceSpec
 
 
 def encode(spec: Any) -> bytes:
@@ -228,6 +237,16 @@ def tap_name(interface: str) -> str:
 def volume_file(directory: Path, volume: str) -> Path:
     """Where the directory driver keeps a volume."""
     return directory / f"{volume}.qcow2"
+
+
+def snapshot_file(directory: Path, snapshot: str) -> Path:
+    """Where the directory driver keeps a snapshot: a link to a layer."""
+    return directory / f"{snapshot}.qcow2"
+
+
+def layer_file(directory: Path, layer: str) -> Path:
+    """Where the directory driver keeps what volumes and snapshots stand on."""
+    return directory / "layers" / f"{layer}.qcow2"
 
 
 def image_files(directory: Path, image_file: str) -> dict[str, Path]:

@@ -13,6 +13,7 @@ PREFIX = {
     "image": "ami",
     "image_file": "imf",
     "volume": "vol",
+    "snapshot": "snap",
     "volume_attachment": "volattach",
     "vpc": "vpc",
     "subnet": "subnet",

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from cumulet.lib import ids
 from cumulet.lib.errors import Failure
-from cumulet.model import attachment, group, image, instance, interface, volume, vpc, vpc_host, work
+from cumulet.model import attachment, group, image, instance, interface, snapshot, volume, vpc, vpc_host, work
 from cumulet.model.database import Row, Tx
 
 ROLE_OF = {
@@ -17,6 +17,7 @@ ROLE_OF = {
     "group": "network",
     "vpc": "network",
     "volume": "volume",
+    "snapshot": "volume",
     "image_file": "image",
 }
 """The kinds that the engine makes true, and the role whose hosts have them."""
@@ -27,6 +28,7 @@ _TABLES: dict[str, sa.Table] = {
     "group": group.group,
     "vpc": vpc.vpc,
     "volume": volume.volume,
+    "snapshot": snapshot.snapshot,
     "image_file": image.image_file,
 }
 
@@ -62,8 +64,8 @@ def _find(tx: Tx, id: str) -> tuple[str, Row]:
         kind, id = "image_file", named.image_file if named is not None else id
     if kind not in _TABLES:
         raise Failure(
-            f"{id} is not the id of an instance (i-…), interface (eni-…), group (sg-…), VPC (vpc-…), volume (vol-…) or "
-            "image (ami-…)"
+            f"{id} is not the id of an instance (i-…), interface (eni-…), group (sg-…), VPC (vpc-…), volume (vol-…), "
+            "snapshot (snap-…) or image (ami-…)"
         )
     table = _TABLES[kind]
     row = tx.first(sa.select(table).where(table.c.id == id))

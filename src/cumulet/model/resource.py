@@ -7,7 +7,19 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from cumulet.lib import ids
-from cumulet.model import address, group, image, instance, interface, key_pair, placement_group, subnet, volume, vpc
+from cumulet.model import (
+    address,
+    group,
+    image,
+    instance,
+    interface,
+    key_pair,
+    placement_group,
+    snapshot,
+    subnet,
+    volume,
+    vpc,
+)
 from cumulet.model.database import Tx
 
 
@@ -58,6 +70,13 @@ KINDS = {
     ),
     "subnet": Kind("subnet", "InvalidSubnetID.NotFound", "subnet ID", subnet.subnet.c.id, sa.true()),
     "vpc": Kind("vpc", "InvalidVpcID.NotFound", "vpc ID", vpc.vpc.c.id, sa.true()),
+    "snapshot": Kind(
+        "snapshot",
+        "InvalidSnapshot.NotFound",
+        "snapshot",
+        snapshot.snapshot.c.id,
+        _present(snapshot.snapshot.c.desired),
+    ),
     "volume": Kind("volume", "InvalidVolume.NotFound", "volume", volume.volume.c.id, _present(volume.volume.c.desired)),
 }
 """By the kind that an id's prefix names."""

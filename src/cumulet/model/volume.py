@@ -23,6 +23,7 @@ volume = sa.Table(
     whole("iops"),
     whole("throughput"),
     id_column("image_file", null=True, index=True),
+    id_column("snapshot", null=True),
     moment("created"),
 )
 """`state` is creating, ready (the host has made it) or error. `iops` and `throughput` (MiB/s) are the limits that were

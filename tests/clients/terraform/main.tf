@@ -127,11 +127,29 @@ resource "aws_instance" "guest" {
   root_block_device {
     volume_size = 2
   }
+  ebs_block_device {
+    device_name           = "/dev/sdg"
+    volume_size           = 3
+    volume_type           = "gp3"
+    delete_on_termination = true
+  }
   metadata_options {
     http_tokens                 = "required"
     http_put_response_hop_limit = 2
   }
   tags = { Name = var.label }
+}
+
+resource "aws_ebs_volume" "data" {
+  availability_zone = aws_instance.guest.availability_zone
+  size              = 1
+  tags              = { Name = var.label }
+}
+
+resource "aws_volume_attachment" "data" {
+  device_name = "/dev/sdf"
+  volume_id   = aws_ebs_volume.data.id
+  instance_id = aws_instance.guest.id
 }
 
 resource "aws_eip" "address" {

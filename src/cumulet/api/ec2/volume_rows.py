@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from cumulet.api.context import Context
 from cumulet.api.ec2.volume_types import Shape
 from cumulet.lib.errors import Refusal
 from cumulet.lib.zones import zone_id
-from cumulet.model import Tx, attachment, capacity, volume, work
+from cumulet.model import Tx, attachment, capacity, host, volume, work
 from cumulet.model.database import Row
 
 _WELL_FORMED = re.compile(r"vol-[0-9a-f]{8}([0-9a-f]{9})?")
@@ -72,16 +71,34 @@ def check_quota(ctx: Context, tx: Tx, count: int, gib: int) -> None:
         )
 
 
-def create(ctx: Context, tx: Tx, id: str, zone: str, shape: Shape, **values: Any) -> None:
-    """Write down a new volume and where it is kept; raises `Refusal` InsufficientVolumeCapacity."""
+def create(ctx: Context, tx: Tx, id: str, zone: str, shape: Shape, origin: Row | None) -> None:
+    """Write down a new volume and where it is kept: beside the snapshot `origin`, where it is made from one.
+
+    Raises `Refusal` InsufficientVolumeCapacity.
+    """
     check_quota(ctx, tx, 1, shape.size_gib)
-    host = capacity.place_disk(tx, zone, shape.size_gib, ctx.config)
-    if host is None:
+    keeper = (
+        capacity.place_disk(tx, zone, shape.size_gib, ctx.config)
+        if origin is None
+        else _beside(ctx, tx, zone, shape, origin)
+    )
+    if keeper is None:
         raise Refusal(
             "InsufficientVolumeCapacity",
             f"There is not enough capacity to fulfill your volume request: no host of the zone {zone} has "
             f"{shape.size_gib} GiB left.",
         )
-    row = {"id": id, "account": ctx.account, "zone": zone, "host": host, "created": tx.now, **shape._asdict()}
-    tx.insert(volume.volume, {**row, **values})
+    row = {"id": id, "account": ctx.account, "zone": zone, "host": keeper, "created": tx.now, **shape._asdict()}
+    tx.insert(volume.volume, {**row, "snapshot": origin.id if origin is not None else None})
     work.wake(tx, "volume", id)
+
+
+def _beside(ctx: Context, tx: Tx, zone: str, shape: Shape, origin: Row) -> str | None:
+    keeper = host.find(tx, origin.host)
+    if keeper is not None and zone not in keeper.zones:
+        raise Refusal(
+            "UnsupportedOperation",
+            f"The snapshot '{origin.id}' is kept on a host of {', '.join(keeper.zones)}, and volumes cannot be made "
+            f"from it in {zone} yet.",
+        )
+    return str(origin.host) if capacity.claim_disk(tx, origin.host, shape.size_gib, ctx.config) else None

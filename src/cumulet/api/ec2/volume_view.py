@@ -24,7 +24,7 @@ def volume_item(ctx: Context, row: Row, tags: list[dict[str, str]]) -> Item:
         "Encrypted": False,
         "FastRestored": False,
         "MultiAttachEnabled": False,
-        "SnapshotId": "",
+        "SnapshotId": row.snapshot or "",
         **performance(row.type, row.size_gib, row.iops, row.throughput),
         "Attachments": [attachment_item(row)] if row.attachment is not None else [],
         "Tags": tags,

@@ -7,6 +7,7 @@ from typing import TypedDict, Unpack
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2 import client_tokens
+from cumulet.api.ec2.snapshot_rows import completed
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
 from cumulet.api.ec2.validation import missing
 from cumulet.api.ec2.volume_rows import create, owned, zone_named
@@ -16,6 +17,7 @@ from cumulet.api.filters import Path
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, attachment, tag, volume, work
+from cumulet.model.database import Row
 from cumulet.wire.scalars import write_time
 
 _FILTERS: dict[str, Path] = {
@@ -46,6 +48,7 @@ class VolumeRequest(TypedDict, total=False):
     iops: int
     multi_attach_enabled: bool
     size: int
+    snapshot_id: str
     tag_specifications: list[TagSpecification]
     throughput: int
     volume_type: str
@@ -86,9 +89,8 @@ def create_volume(ctx: Context, **request: Unpack[VolumeRequest]) -> Result:
     _refuse_unsupported(request)
     zone = zone_named(ctx, request.get("availability_zone"), request.get("availability_zone_id"))
     tags = tags_for(request.get("tag_specifications"), "volume")
-    shape = _shape(request)
     with ctx.write() as tx:
-        id = _made(ctx, tx, request, zone, shape, tags)
+        id = _made(ctx, tx, request, zone, tags)
         row = attachment.find_volume(tx, id)
         if row is None:
             raise Refusal("InvalidVolume.NotFound", f"The volume '{id}' of this client token has been deleted.")
@@ -97,22 +99,30 @@ def create_volume(ctx: Context, **request: Unpack[VolumeRequest]) -> Result:
     return answer
 
 
-def _made(ctx: Context, tx: Tx, request: VolumeRequest, zone: str, shape: Shape, tags: dict[str, str]) -> str:
+def _made(ctx: Context, tx: Tx, request: VolumeRequest, zone: str, tags: dict[str, str]) -> str:
     """The id of the new volume, or of the one that the same client token has made before."""
     id = ids.new("volume")
     token = request.get("client_token", "")
     before = client_tokens.earlier(tx, ctx.account, "CreateVolume", token, request, {"volume": id})
     if before is not None:
         return str(before["volume"])
-    create(ctx, tx, id, zone, shape)
+    origin = completed(tx, ctx.account, request["snapshot_id"]) if request.get("snapshot_id") else None
+    create(ctx, tx, id, zone, _shape(request, origin), origin)
     tag.put(tx, ctx.account, id, "volume", tags)
     return id
 
 
-def _shape(request: VolumeRequest) -> Shape:
+def _shape(request: VolumeRequest, origin: Row | None) -> Shape:
     size = request.get("size")
+    if origin is not None and size is not None and size < origin.size_gib:
+        raise Refusal(
+            "InvalidParameterValue",
+            f"Volume of size {size}GB is smaller than snapshot '{origin.id}', expect size >= {origin.size_gib}GB",
+        )
     if size is None:
-        raise missing("size/snapshot")
+        if origin is None:
+            raise missing("size/snapshot")
+        size = int(origin.size_gib)
     return shaped(request.get("volume_type") or DEFAULT, size, request.get("iops"), request.get("throughput"))
 
 

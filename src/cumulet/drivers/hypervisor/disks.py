@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
 
 import libvirt
 
 from cumulet.drivers.hypervisor.cut import cut
-from cumulet.drivers.hypervisor.domain_xml import ALIAS, Directories, disk_alias, disk_xml
+from cumulet.drivers.hypervisor.domain_xml import ALIAS, Directories, disk_alias, disk_xml, volume_path
 from cumulet.drivers.specs import DiskSpec, InstanceSpec
 
 _LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
+_ON_TOP = (
+    libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
+    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
+    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
+    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
+)
 _NO_LIMITS = {"total_iops_sec": 0, "total_bytes_sec": 0}
 
 
@@ -33,11 +40,34 @@ def ensure(domain: Any, spec: InstanceSpec, directories: Directories) -> None:
         _ask_to_go(domain, name)
         if name in spec.cut:
             cut(domain, name, there[name])
+    _change_layers(domain, [disk for disk in spec.disks if disk.name in there], there, directories)
     for disk in spec.disks:
         if disk.name not in there:
             domain.attachDeviceFlags(disk_xml(disk, directories), _LIVE)
         elif _limits(there[disk.name]) != _wanted_limits(disk):
             domain.setBlockIoTune(f"vd{disk.slot}", _wanted_limits(disk), _LIVE)
+
+
+def _change_layers(
+    domain: Any, disks: list[DiskSpec], there: dict[str, ElementTree.Element], directories: Directories
+) -> None:
+    """Have the guest write to the volumes' new top layers, all at one moment."""
+    tops = {}
+    for disk in disks:
+        source, top = there[disk.name].find("source"), str(volume_path(directories, disk))
+        if source is not None and source.get("file") != top:
+            tops[f"vd{disk.slot}"] = top
+    if not tops:
+        return
+    targets = [target.get("dev", "") for disk in there.values() if (target := disk.find("target")) is not None]
+    parts = [_change(target, tops.get(target)) for target in targets]
+    domain.snapshotCreateXML(f"<domainsnapshot><disks>{''.join(parts)}</disks></domainsnapshot>", _ON_TOP)
+
+
+def _change(target: str, top: str | None) -> str:
+    if top is None:
+        return f"<disk name='{target}' snapshot='no'/>"
+    return f"<disk name='{target}' snapshot='external'><driver type='qcow2'/><source file={quoteattr(top)}/></disk>"
 
 
 def _ask_to_go(domain: Any, name: str) -> None:

@@ -125,7 +125,7 @@ def _processor(emulation: Emulation) -> str:
 
 def disk_xml(disk: DiskSpec, directories: Directories) -> str:
     """A disk, to be in the guest from its start or to be plugged in."""
-    file = volume_file(directories.volumes, disk.volume)
+    file = volume_path(directories, disk)
     return f"""
     <disk type='file' device='disk'>
       <driver name='qemu' type='qcow2' cache='writeback' discard='unmap' detect_zeroes='unmap'/>
@@ -135,6 +135,11 @@ def disk_xml(disk: DiskSpec, directories: Directories) -> str:
       <serial>{escape(disk.volume.replace("-", ""))}</serial>
       <alias name={quoteattr(disk_alias(disk.name))}/>
     </disk>"""
+
+
+def volume_path(directories: Directories, disk: DiskSpec) -> Path:
+    """The file that a guest writes to: the top layer of the volume."""
+    return volume_file(directories.volumes, disk.volume).resolve()
 
 
 def disk_alias(name: str) -> str:

@@ -6,21 +6,19 @@ import contextlib
 import errno
 import os
 import shutil
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.specs import Spec, VolumeSpec, image_files, volume_file
+from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeSpec, image_files, volume_file
 from cumulet.drivers.volume import qcow2
+from cumulet.drivers.volume.layers import Layers
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 
 _GIB = 1024**3
-_SIZE = struct.Struct(">4xI16xQ")
-"""Of a qcow2 header: version and virtual size."""
 
 
 class _Facts(msgspec.Struct):
@@ -31,36 +29,54 @@ class _Facts(msgspec.Struct):
 
 
 class DirectoryVolumes:
-    """The driver of `VolumeSpec`. A volume is at least as large as its image, grows, and never shrinks."""
+    """The driver of `VolumeSpec` and `SnapshotSpec`.
+
+    A volume is at least as large as what it is made from, grows, and never shrinks.
+    """
 
     def __init__(self, directory: Path, images_directory: Path) -> None:
         self.directory = directory
         self.images_directory = images_directory
+        self._layers = Layers(directory, self._make)
 
     def ensure(self, spec: Spec) -> None:
-        """Make the file be there, with at least `size_gib`; growing a volume that a guest uses is a `Failure`."""
+        """Make the file be there, with at least `size_gib`; growing a volume that a guest uses is a `Failure`.
+
+        A snapshot that was complete and is lost is `Impossible`.
+        """
+        if isinstance(spec, SnapshotSpec):
+            self._layers.take(spec.id, spec.volume)
+            return
         assert isinstance(spec, VolumeSpec)
         file = volume_file(self.directory, spec.id)
         wanted = spec.size_gib * _GIB
         if not file.exists():
-            backing, at_least = self._image(spec)
-            self._make(file, max(wanted, at_least), backing)
-        elif _virtual_size(file) < wanted:
+            with self._layers.lock:
+                backing, at_least = self._underneath(spec)
+                self._make(file, max(wanted, at_least), backing)
+        elif qcow2.virtual_size(file) < wanted:
             run(["qemu-img", "resize", "-q", "-f", "qcow2", file, str(wanted)])
 
     def remove(self, id: str) -> None:
-        """Remove the file, and one that was being made."""
+        """Remove the file, one that was being made, and what only it stood on."""
         file = volume_file(self.directory, id)
-        for each in (file, _aside(file)):
-            each.unlink(missing_ok=True)
+        _aside(file).unlink(missing_ok=True)
+        self._layers.remove(file)
 
     def observe(self) -> list[Seen]:
-        """The volumes in the directory."""
-        return [Seen(id=file.stem) for file in sorted(self.directory.glob("vol-*.qcow2"))]
+        """The volumes and snapshots in the directory."""
+        found = [*self.directory.glob("vol-*.qcow2"), *self.directory.glob("snap-*.qcow2")]
+        return [Seen(id=file.stem) for file in sorted(found)]
 
     def look(self, id: str) -> Seen | None:
-        """One volume."""
+        """One volume or snapshot."""
         return Seen(id=id) if volume_file(self.directory, id).exists() else None
+
+    def _underneath(self, spec: VolumeSpec) -> tuple[tuple[str, str] | None, int]:
+        if spec.snapshot is None:
+            return self._image(spec)
+        base, size = self._layers.base(spec.snapshot)
+        return (base, "qcow2"), size
 
     def _image(self, spec: VolumeSpec) -> tuple[tuple[str, str] | None, int]:
         """The file underneath with its format, and its virtual size; nothing where the image has no disk."""
@@ -89,7 +105,7 @@ class DirectoryVolumes:
                 opened.flush()
                 os.fsync(opened.fileno())
             aside.replace(file)
-            _sync_directory(self.directory)
+            _sync_directory(file.parent)
 
     @contextlib.contextmanager
     def _room(self, file: Path, needed: int) -> Iterator[None]:
@@ -105,12 +121,6 @@ class DirectoryVolumes:
 
 def _aside(file: Path) -> Path:
     return file.with_name(f".{file.name}.new")
-
-
-def _virtual_size(file: Path) -> int:
-    with file.open("rb") as opened:
-        _, size = _SIZE.unpack(opened.read(_SIZE.size))
-    return int(size)
 
 
 def _sync_directory(directory: Path) -> None:

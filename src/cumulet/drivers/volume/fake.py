@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.fake_world import FakeWorld
-from cumulet.drivers.specs import Spec, VolumeSpec
-from cumulet.lib.errors import Failure
+from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeSpec
+from cumulet.lib.errors import Failure, Impossible
 
 
 class FakeVolumes:
@@ -16,16 +16,37 @@ class FakeVolumes:
         self._images = images or world
 
     def ensure(self, spec: Spec) -> None:
+        if isinstance(spec, SnapshotSpec):
+            self._ensure_snapshot(spec)
+            return
         assert isinstance(spec, VolumeSpec)
+        if spec.snapshot and self._world.get("volume", spec.id) is None:
+            self._must_be("snapshot", spec.snapshot, f"making volume {spec.id}")
         if spec.image_file and self._images.get("image", spec.image_file) is None:
             raise Failure(f"making volume {spec.id}: its image file {spec.image_file} is not there")
         self._world.put("volume", spec.id, {"size_gib": spec.size_gib})
 
     def remove(self, id: str) -> None:
-        self._world.remove("volume", id)
+        self._world.remove(_kind(id), id)
 
     def observe(self) -> list[Seen]:
-        return [Seen(id=name) for name in self._world.names("volume")]
+        return [Seen(id=name) for kind in ("volume", "snapshot") for name in self._world.names(kind)]
 
     def look(self, id: str) -> Seen | None:
-        return Seen(id=id) if self._world.get("volume", id) is not None else None
+        return Seen(id=id) if self._world.get(_kind(id), id) is not None else None
+
+    def _ensure_snapshot(self, spec: SnapshotSpec) -> None:
+        if self._world.get("snapshot", spec.id) is not None:
+            return
+        if spec.volume is None:
+            raise Impossible("Server.InternalError", f"the snapshot {spec.id} has been lost")
+        self._must_be("volume", spec.volume, f"taking snapshot {spec.id}")
+        self._world.put("snapshot", spec.id, {"volume": spec.volume})
+
+    def _must_be(self, kind: str, id: str, act: str) -> None:
+        if self._world.get(kind, id) is None:
+            raise Failure(f"{act}: {id} is not there")
+
+
+def _kind(id: str) -> str:
+    return "snapshot" if id.startswith("snap-") else "volume"

@@ -7,6 +7,7 @@ Cluster 0 is the header, 1 the table of reference counts, 2 their only block, an
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 CLUSTER = 64 * 1024
 MAX_SIZE = 64 * 1024**4
@@ -30,6 +31,26 @@ def empty(size: int, backing: tuple[str, str] | None = None) -> bytes:
         raise ValueError(f"a qcow2 file of {size} bytes: needs a multiple of 512 up to {MAX_SIZE}")
     blocks = _header(size, backing), struct.pack(">Q", 2 * CLUSTER), b"\0\1" * (length(size) // CLUSTER)
     return b"".join(block.ljust(CLUSTER, b"\0") for block in blocks)
+
+
+def virtual_size(file: Path) -> int:
+    """The size of the disk in a qcow2 file, in bytes."""
+    with file.open("rb") as opened:
+        return int(_START.unpack(opened.read(_START.size))[3])
+
+
+def backing(file: Path) -> Path | None:
+    """The file underneath a qcow2 file; None where there is none, or where this is a file of another format."""
+    with file.open("rb") as opened:
+        magic, offset, size, _ = _START.unpack(opened.read(_START.size).ljust(_START.size, b"\0"))
+        if magic != _MAGIC or not offset:
+            return None
+        opened.seek(offset)
+        return Path(opened.read(size).decode())
+
+
+_START = struct.Struct(">I4xQI4xQ")
+"""Of a header: the magic number, where the name of the file underneath is, how long it is, and the virtual size."""
 
 
 def length(size: int) -> int:

@@ -432,6 +432,7 @@ def upgrade() -> None:
         sa.Column("iops", sa.BigInteger(), nullable=False),
         sa.Column("throughput", sa.BigInteger(), nullable=False),
         sa.Column("image_file", sa.String(length=40), nullable=True),
+        sa.Column("snapshot", sa.String(length=40), nullable=True),
         sa.Column("created", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_volume")),
     )
@@ -457,6 +458,24 @@ def upgrade() -> None:
         sa.UniqueConstraint("instance", "slot", name=op.f("uq_attachment_instance_slot")),
         sa.UniqueConstraint("volume", name=op.f("uq_attachment_volume")),
     )
+    op.create_table(
+        "snapshot",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("volume", sa.String(length=40), nullable=False),
+        sa.Column("host", sa.String(length=64), nullable=True),
+        sa.Column("desired", sa.String(length=10), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("size_gib", sa.BigInteger(), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("reason", sa.String(length=255), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_snapshot")),
+    )
+    with op.batch_alter_table("snapshot", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_snapshot_account"), ["account"], unique=False)
+        batch_op.create_index(batch_op.f("ix_snapshot_volume"), ["volume"], unique=False)
+
     op.create_table(
         "vpc",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -523,6 +542,11 @@ def downgrade() -> None:
 
     op.drop_table("volume")
     op.drop_table("attachment")
+    with op.batch_alter_table("snapshot", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_snapshot_volume"))
+        batch_op.drop_index(batch_op.f("ix_snapshot_account"))
+
+    op.drop_table("snapshot")
     with op.batch_alter_table("tag", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_tag_account"))
 

@@ -1,0 +1,81 @@
+"""What must be true of a snapshot: what its volume held is kept as a layer that nobody writes to, or is gone.
+
+The volume's host puts a new, empty layer on top of the volume; from then on whoever opens the volume writes there. A
+guest that has it open already is told to change over by its own reconciler; only then the snapshot is complete.
+"""
+
+from __future__ import annotations
+
+from cumulet.drivers.specs import SnapshotSpec
+from cumulet.engine.engine import Run
+from cumulet.lib.errors import Impossible, Later
+from cumulet.model import Tx, attachment, instance, snapshot, tag, work
+from cumulet.model.database import Row
+
+SWITCH_SECONDS = 2.0
+"""The guest's reconciler wakes the snapshot; this is for a wake that was lost."""
+
+
+def reconcile(run: Run, id: str) -> None:
+    with run.read() as tx:
+        row = snapshot.find(tx, id)
+    if row is None:
+        with run.write() as tx:
+            work.forget(tx, "snapshot", id)
+    elif row.desired == "absent":
+        _remove(run, row)
+    elif row.state != "error":
+        _make(run, row)
+
+
+def _make(run: Run, row: Row) -> None:
+    driver = run.driver("volume", row.host)
+    if row.state == "pending":
+        driver.ensure(SnapshotSpec(id=row.id, volume=row.volume))
+        with run.write() as tx:
+            snapshot.move(tx, row.id, "pending", "prepared")
+    with run.write() as tx:
+        current = snapshot.find(tx, row.id)
+        if current is not None and current.state == "prepared" and not _left_to_its_guest(tx, row.volume):
+            snapshot.move(tx, row.id, "prepared", "switched")
+            current = snapshot.find(tx, row.id)
+    if current is None or current.state == "prepared":
+        raise Later(SWITCH_SECONDS, "waiting for the guest to write to the new layer")
+    # without the volume's name: what is complete is never taken anew
+    driver.ensure(SnapshotSpec(id=row.id))
+    with run.write() as tx:
+        snapshot.move(tx, row.id, "switched", "completed")
+
+
+def _left_to_its_guest(tx: Tx, volume: str) -> bool:
+    """Whether the volume may be open in a guest, whose reconciler is woken then."""
+    held = attachment.of_volume(tx, volume)
+    guest = instance.find(tx, held.instance) if held is not None else None
+    if guest is None or guest.state in ("stopped", "terminated"):
+        return False
+    work.wake(tx, "instance", guest.id)
+    return True
+
+
+def say_switched(run: Run, ids: list[str]) -> None:
+    """The guest, as it was just ordered to be, writes to the new layers of these."""
+    if not ids:
+        return
+    with run.write() as tx:
+        for id in ids:
+            if snapshot.move(tx, id, "prepared", "switched"):
+                work.wake(tx, "snapshot", id)
+
+
+def _remove(run: Run, row: Row) -> None:
+    run.driver("volume", row.host).remove(row.id)
+    with run.write() as tx:
+        snapshot.remove(tx, row.id)
+        tag.remove(tx, row.id)
+        work.forget(tx, "snapshot", row.id)
+
+
+def give_up(run: Run, id: str, reason: Impossible) -> None:
+    """It is shown in error, with the reason."""
+    with run.write() as tx:
+        snapshot.change(tx, id, state="error", reason=reason.message[:255])

@@ -1,0 +1,90 @@
+"""Layers of volumes that snapshots were taken of: qcow2 files on top of each other, in a directory of their own.
+
+A volume is a file until its first snapshot, and then a symbolic link to its top layer; a snapshot is a link to a layer
+that nobody writes to. Taking one gives the file that the volume was a second name (`layers/SNAPSHOT.qcow2`), makes an
+empty layer on top of that, and turns the volume's name to it in one rename. A crash in between leaves the volume as
+it was or as it should be; and a guest that still writes below finds all of it below the new layer when it starts
+again. A layer goes when no volume and no snapshot stands on it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from cumulet.drivers.specs import layer_file, snapshot_file, volume_file
+from cumulet.drivers.volume import qcow2
+from cumulet.lib.errors import Failure, Impossible
+
+Make = Callable[[Path, int, tuple[str, str]], None]
+"""Makes an empty file of so many virtual bytes on top of another."""
+
+
+class Layers:
+    """Those below `directory`; `make` writes a new one so that it is whole or not there."""
+
+    def __init__(self, directory: Path, make: Make) -> None:
+        self.directory = directory
+        self.lock = threading.RLock()
+        """Held while a layer is put on top of another, and while those are removed on which nothing stands."""
+        self._make = make
+
+    def take(self, snapshot: str, volume: str | None) -> None:
+        """Have the snapshot there, of `volume` as it is now; without a volume, it must be there already."""
+        link, frozen = snapshot_file(self.directory, snapshot), layer_file(self.directory, snapshot)
+        with self.lock:
+            if volume is not None:
+                self._freeze(snapshot, volume, frozen)
+            elif not link.exists():
+                raise Impossible("Server.InternalError", f"the snapshot {snapshot} has been lost: no {frozen}")
+            if not link.is_symlink():
+                _point(link, frozen)
+
+    def _freeze(self, snapshot: str, volume: str, frozen: Path) -> None:
+        name = volume_file(self.directory, volume)
+        if not name.exists():
+            raise Failure(f"taking snapshot {snapshot}: its volume {name} is not there")
+        frozen.parent.mkdir(exist_ok=True)
+        if not frozen.exists():
+            os.link(name.resolve(), frozen)
+        if frozen.samefile(name):
+            top = layer_file(self.directory, f"{volume}.{snapshot}")
+            self._make(top, qcow2.virtual_size(frozen), (str(frozen.absolute()), "qcow2"))
+            _point(name, top)
+
+    def base(self, snapshot: str) -> tuple[str, int]:
+        """The layer that a volume made from the snapshot stands on, and its size in bytes; raises `Failure`."""
+        link = snapshot_file(self.directory, snapshot)
+        if not link.exists():
+            raise Failure(f"the snapshot {link} is not there")
+        return str(link.resolve()), qcow2.virtual_size(link)
+
+    def remove(self, name: Path) -> None:
+        """Remove the name of a volume or a snapshot, and the layers on which nothing stands then."""
+        with self.lock:
+            name.unlink(missing_ok=True)
+            layers = name.parent / "layers"
+            if layers.exists():
+                needed = self._needed()
+                for layer in layers.glob("*.qcow2"):
+                    if layer not in needed:
+                        layer.unlink()
+
+    def _needed(self) -> set[Path]:
+        found: set[Path] = set()
+        for name in self.directory.glob("*.qcow2"):
+            layer: Path | None = name.resolve()
+            while layer is not None and layer not in found:
+                found.add(layer)
+                layer = qcow2.backing(layer) if layer.exists() else None
+        return found
+
+
+def _point(name: Path, target: Path) -> None:
+    """Turn a name to another file, in one step."""
+    aside = name.with_name(f".{name.name}.link")
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(target.relative_to(name.parent))
+    aside.replace(name)
