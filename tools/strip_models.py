@@ -18,7 +18,7 @@ from botocore.loaders import Loader
 
 from cumulet.wire.models import Document, Operation, Ref, Shape
 
-SERVICES = ["cloudtrail", "ec2", "iam", "service-quotas", "sts"]
+SERVICES = ["cloudtrail", "ec2", "iam", "s3", "service-quotas", "sts"]
 DIRECTORY = Path(__file__).parent.parent / "src" / "cumulet" / "wire" / "models"
 
 

@@ -7,7 +7,17 @@ from typing import Literal
 from cumulet.lib.errors import Refusal
 
 Fault = Literal[
-    "missing", "incomplete", "unknown_key", "mismatch", "skewed", "expired", "token", "scope", "payload", "session_over"
+    "missing",
+    "incomplete",
+    "in_url",
+    "unknown_key",
+    "mismatch",
+    "skewed",
+    "expired",
+    "token",
+    "scope",
+    "payload",
+    "session_over",
 ]
 
 _UNKNOWN_TO_EC2 = "AWS was not able to validate the provided access credentials"
@@ -24,6 +34,7 @@ DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
     "ec2": {
         "missing": ("MissingParameter", 400, "The request must contain the parameter AWSAccessKeyId"),
         "incomplete": ("IncompleteSignature", 400, "The request signature does not conform to AWS standards."),
+        "in_url": ("IncompleteSignature", 400, "The request signature does not conform to AWS standards."),
         "unknown_key": ("AuthFailure", 401, _UNKNOWN_TO_EC2),
         "mismatch": ("AuthFailure", 401, _UNKNOWN_TO_EC2),
         "skewed": ("RequestExpired", 400, "Request has expired."),
@@ -36,6 +47,7 @@ DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
     "query": {
         "missing": ("MissingAuthenticationToken", 403, "Request is missing Authentication Token"),
         "incomplete": ("IncompleteSignature", 400, ""),
+        "in_url": ("IncompleteSignature", 400, ""),
         "unknown_key": ("InvalidClientTokenId", 403, _QUERY_TOKEN),
         "mismatch": ("SignatureDoesNotMatch", 403, _MISMATCH),
         "skewed": ("SignatureDoesNotMatch", 403, ""),
@@ -60,6 +72,7 @@ DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
     "s3": {
         "missing": ("AccessDenied", 403, "Access Denied"),
         "incomplete": ("AuthorizationHeaderMalformed", 400, "The authorization header you provided is invalid."),
+        "in_url": ("AuthorizationQueryParametersError", 400, ""),
         "unknown_key": ("InvalidAccessKeyId", 403, "The AWS Access Key Id you provided does not exist in our records."),
         "mismatch": ("SignatureDoesNotMatch", 403, _MISMATCH),
         "skewed": (

@@ -53,6 +53,11 @@ def _xmlns(namespace: str) -> str:
     return f' xmlns="{escape(namespace)}"' if namespace else ""
 
 
+def render_inside(model: Model, shape: str, value: dict[str, Any], out: list[str]) -> None:
+    """Append what is inside the element of a structure, for a service whose root elements are written elsewhere."""
+    _compiler(model).inside(shape)(value, out)
+
+
 @cache
 def _compiler(model: Model) -> _Compiler:
     return _Compiler(model)
@@ -69,8 +74,18 @@ class _Compiler:
         self.ec2 = model.metadata.protocol == "ec2"
         self.operations: dict[str, Body] = {}
         self.writers: dict[str, Writer] = {}
+        self.insides: dict[str, Writer] = {}
         self.lock = Lock()
-        self.scalars = WRITERS if self.ec2 else {**WRITERS, "timestamp": write_whole_time}
+        whole = model.metadata.protocol == "query"
+        self.scalars = {**WRITERS, "timestamp": write_whole_time} if whole else WRITERS
+
+    def inside(self, shape: str) -> Writer:
+        """Writes what is in a structure's element."""
+        found = self.insides.get(shape)
+        if found is None:
+            with self.lock:
+                found = self.insides[shape] = self._content(shape)
+        return found
 
     def operation(self, name: str) -> Body:
         found = self.operations.get(name)
@@ -150,6 +165,9 @@ class _Compiler:
             return _each(self._element(tag, shape.member))
         if (ref.flattened or shape.flattened) and shape.type == "map":
             return self._entries(tag, shape)
+        attribute = next((name for name, inner in shape.members.items() if inner.xml_attribute), None)
+        if attribute is not None:
+            return _with_attribute(tag, attribute, shape.members[attribute].location_name, self._content(ref.shape))
         return _around(tag, self._content(ref.shape))
 
     def _content(self, name: str) -> Writer:
@@ -212,6 +230,18 @@ def _around(tag: str, content: Writer) -> Writer:
             out.append(end)
         else:
             out.append(empty)
+
+    return element
+
+
+def _with_attribute(tag: str, member: str, attribute: str, content: Writer) -> Writer:
+    """A structure of which one member is an attribute of its element: S3's `<Grantee xsi:type="CanonicalUser">`."""
+    names = ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"' if attribute.startswith("xsi:") else ""
+
+    def element(value: Any, out: list[str]) -> None:
+        out.append(f'<{tag}{names} {attribute}="{escape(value[member])}">')
+        content({name: inner for name, inner in value.items() if name != member}, out)
+        out.append(f"</{tag}>")
 
     return element
 

@@ -8,7 +8,6 @@ from cumulet.wire.request import Form, Request
 
 _NAMED = {"servicequotas": "service-quotas"}
 """The name in a signature, where that is not the model's."""
-_WITHOUT_MODEL = {"s3"}
 
 
 def service_of(request: Request, claim: Claim | None, form: Form) -> str:
@@ -34,13 +33,13 @@ def signing_name(service: str) -> str:
 
 
 def _known() -> set[str]:
-    return _WITHOUT_MODEL | services()
+    return set(services())
 
 
 def _by_action(form: Form) -> str:
     parameters = {name: value for name, value in form if name in ("Action", "Version")}
     action, version = parameters.get("Action", ""), parameters.get("Version", "")
-    having = [name for name in sorted(services()) if action in load(name).operations]
+    having = [name for name in sorted(services()) if name != "s3" and action in load(name).operations]
     exact = [name for name in having if load(name).metadata.api_version == version]
     return next(iter(exact or having), "")
 

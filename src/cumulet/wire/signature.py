@@ -40,7 +40,7 @@ def read(request: Request, form: Form) -> Claim | None:
     """
     try:
         return _claim(request, form)
-    except _Unreadable as e:
+    except Unreadable as e:
         raise deny(service_of(request, e.claim, form), e.fault, e.detail) from None
 
 
@@ -62,7 +62,7 @@ def verify(claim: Claim, secret: str | None, now: float, service: str, region: s
         raise deny(service, "token", "The session token does not belong to the access key.")
 
 
-class _Unreadable(Exception):
+class Unreadable(Exception):
     """A signature that cannot be taken for a claim; `claim` as far as it could be read."""
 
     def __init__(self, detail: str, fault: Fault = "incomplete", claim: Claim | None = None) -> None:
@@ -73,52 +73,52 @@ class _Unreadable(Exception):
 
 def _claim(request: Request, form: Form) -> Claim | None:
     authorization = request.header("authorization")
-    in_url = _in_url(request)
+    in_url = parameters_in_url(request)
     if authorization is not None and in_url:
-        raise _Unreadable("Sign either by the Authorization header or by parameters in the URL, not by both.")
+        raise Unreadable("Sign either by the Authorization header or by parameters in the URL, not by both.")
     if authorization is not None:
-        return _from_header(request, authorization)
+        return from_header(request, authorization)
     if in_url:
-        return _from_url(request, in_url)
+        return from_url(request, in_url)
     if any(name in ("AWSAccessKeyId", "SignatureVersion") for name, _ in form):
         return _from_form(request, form)
     return None
 
 
-def _in_url(request: Request) -> dict[str, str]:
+def parameters_in_url(request: Request) -> dict[str, str]:
     if "X-Amz-" not in request.query:
         return {}
     try:
         form = decode_form(request.query.encode("latin-1", "replace"))
     except Refusal as e:
-        raise _Unreadable(e.message) from None
+        raise Unreadable(e.message) from None
     parameters = {name: value for name, value in form if name.startswith("X-Amz-")}
     return parameters if {"X-Amz-Signature", "X-Amz-Credential", "X-Amz-Algorithm"} & parameters.keys() else {}
 
 
-def _from_header(request: Request, authorization: str) -> Claim:
+def from_header(request: Request, authorization: str) -> Claim:
     algorithm, _, rest = authorization.strip().partition(" ")
     _check_algorithm(algorithm)
     fields = dict(part.strip().partition("=")[::2] for part in rest.split(","))
     missing = [name for name in ("Credential", "SignedHeaders", "Signature") if not fields.get(name)]
     if missing:
-        raise _Unreadable(" ".join(f"Authorization header requires '{name}' parameter." for name in missing))
+        raise Unreadable(" ".join(f"Authorization header requires '{name}' parameter." for name in missing))
     when = request.header("x-amz-date") or request.header("date")
     if when is None:
-        raise _Unreadable("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+        raise Unreadable("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
     token = request.header("x-amz-security-token") or ""
     return _version_4(request, fields, when, token)
 
 
-def _from_url(request: Request, parameters: dict[str, str]) -> Claim:
+def from_url(request: Request, parameters: dict[str, str]) -> Claim:
     names = ("Algorithm", "Credential", "Date", "SignedHeaders", "Signature")
     missing = [name for name in names if not parameters.get(f"X-Amz-{name}")]
     if missing:
-        raise _Unreadable(f"The URL must have the parameter X-Amz-{missing[0]}.")
+        raise Unreadable(f"The URL must have the parameter X-Amz-{missing[0]}.", "in_url")
     _check_algorithm(parameters["X-Amz-Algorithm"])
     expires = parameters.get("X-Amz-Expires", str(SKEW))
     if not _DIGITS.fullmatch(expires) or not 1 <= int(expires) <= LONGEST:
-        raise _Unreadable(f"X-Amz-Expires must be from 1 to {LONGEST} seconds, and is '{shown(expires)}'.")
+        raise Unreadable(f"X-Amz-Expires must be from 1 to {LONGEST} seconds, and is '{shown(expires)}'.", "in_url")
     fields = {name: parameters[f"X-Amz-{name}"] for name in names}
     return _version_4(
         request, fields, fields["Date"], parameters.get("X-Amz-Security-Token", ""), lifetime=int(expires)
@@ -127,14 +127,14 @@ def _from_url(request: Request, parameters: dict[str, str]) -> Claim:
 
 def _check_algorithm(algorithm: str) -> None:
     if algorithm != ALGORITHM:
-        raise _Unreadable(f"Unsupported AWS 'algorithm': '{shown(algorithm)}'. Sign with {ALGORITHM}.")
+        raise Unreadable(f"Unsupported AWS 'algorithm': '{shown(algorithm)}'. Sign with {ALGORITHM}.")
 
 
 def _version_4(request: Request, fields: dict[str, str], when: str, token: str, lifetime: int | None = None) -> Claim:
     credential = fields["Credential"].split("/")
     if len(credential) != 5 or not all(credential):
         shape = "exactly 5 slash-delimited elements, keyid/date/region/service/aws4_request"
-        raise _Unreadable(f"Credential must have {shape}, got '{shown(fields['Credential'])}'.")
+        raise Unreadable(f"Credential must have {shape}, got '{shown(fields['Credential'])}'.")
     access_key, day, region, service, terminator = credential
     seen = Claim(access_key=access_key, version="v4", service=service)
     basic, signed_at = _time_v4(when, seen)
@@ -169,27 +169,27 @@ def _time_v4(when: str, seen: Claim) -> tuple[str, float]:
             time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         right = "Date must be in ISO-8601 'basic format', for example 20260102T030405Z"
-        raise _Unreadable(f"{right}. Got '{shown(when)}'.", claim=seen) from None
+        raise Unreadable(f"{right}. Got '{shown(when)}'.", claim=seen) from None
     return time.strftime(_BASIC), time.timestamp()
 
 
 def _check_scope(day: str, terminator: str, basic: str, seen: Claim) -> None:
     if terminator != "aws4_request":
         right = "Credential should be scoped with a valid terminator: 'aws4_request'"
-        raise _Unreadable(f"{right}, not '{shown(terminator)}'.", "scope", seen)
+        raise Unreadable(f"{right}, not '{shown(terminator)}'.", "scope", seen)
     if day != basic[:8]:
         what = "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP"
-        raise _Unreadable(f"{what}: '{shown(day)}' != '{basic[:8]}', from '{basic}'.", "scope", seen)
+        raise Unreadable(f"{what}: '{shown(day)}' != '{basic[:8]}', from '{basic}'.", "scope", seen)
 
 
 def _check_signed(request: Request, signed: list[str], seen: Claim) -> None:
     """The host and all x-amz- headers have to be signed; else somebody between could change them."""
     names = {name.lower() for name in signed}
     if "host" not in names:
-        raise _Unreadable("'Host' must be a 'SignedHeader' in the AWS Authorization.", "mismatch", seen)
+        raise Unreadable("'Host' must be a 'SignedHeader' in the AWS Authorization.", "mismatch", seen)
     for name, _ in request.headers:
         if name.startswith("x-amz-") and name not in names:
-            raise _Unreadable(f"The header {shown(name)} has to be signed.", "mismatch", seen)
+            raise Unreadable(f"The header {shown(name)} has to be signed.", "mismatch", seen)
 
 
 def _payload(request: Request, seen: Claim, presigned: bool) -> str:
@@ -197,14 +197,14 @@ def _payload(request: Request, seen: Claim, presigned: bool) -> str:
     declared = request.header("x-amz-content-sha256")
     if seen.service == "s3":
         if declared is None and not presigned:
-            raise _Unreadable("Missing required header for this request: x-amz-content-sha256.", claim=seen)
+            raise Unreadable("Missing required header for this request: x-amz-content-sha256.", claim=seen)
         payload = declared or "UNSIGNED-PAYLOAD"
         unchecked = request.body is None or payload == "UNSIGNED-PAYLOAD" or payload.startswith("STREAMING-")
         if unchecked:
             return payload
     actual = sha256(request.body or b"").hexdigest()
     if declared is not None and declared != actual:
-        raise _Unreadable("The header x-amz-content-sha256 is not the SHA-256 of the body.", "payload", seen)
+        raise Unreadable("The header x-amz-content-sha256 is not the SHA-256 of the body.", "payload", seen)
     return actual
 
 
@@ -212,14 +212,14 @@ def _from_form(request: Request, form: Form) -> Claim:
     given = dict(form)
     for name in ("AWSAccessKeyId", "Signature", "SignatureVersion", "SignatureMethod"):
         if not given.get(name):
-            raise _Unreadable(f"The request must contain the parameter {name}.")
+            raise Unreadable(f"The request must contain the parameter {name}.")
     if given["SignatureVersion"] != "2":
-        raise _Unreadable(f"SignatureVersion must be 2, or use version 4; it is '{shown(given['SignatureVersion'])}'.")
+        raise Unreadable(f"SignatureVersion must be 2, or use version 4; it is '{shown(given['SignatureVersion'])}'.")
     method = given["SignatureMethod"].lower()
     if method not in ("hmacsha256", "hmacsha1"):
-        raise _Unreadable(f"SignatureMethod must be HmacSHA256 or HmacSHA1, not '{shown(given['SignatureMethod'])}'.")
+        raise Unreadable(f"SignatureMethod must be HmacSHA256 or HmacSHA1, not '{shown(given['SignatureMethod'])}'.")
     if ("Timestamp" in given) == ("Expires" in given):
-        raise _Unreadable("The request must contain either the parameter Timestamp or the parameter Expires.")
+        raise Unreadable("The request must contain either the parameter Timestamp or the parameter Expires.")
     return Claim(
         access_key=given["AWSAccessKeyId"],
         version="v2",
@@ -238,7 +238,7 @@ def _time_v2(given: dict[str, str], name: str) -> float | None:
     try:
         return read_time(given[name]).timestamp()
     except ValueError as e:
-        raise _Unreadable(f"{name} must be {e}; it is '{shown(given[name])}'.") from None
+        raise Unreadable(f"{name} must be {e}; it is '{shown(given[name])}'.") from None
 
 
 def _check_time(claim: Claim, now: float, service: str) -> None:
@@ -269,13 +269,13 @@ def _basic(seconds: float) -> str:
 
 def _signature(claim: Claim, secret: str, text: bytes) -> bytes:
     if claim.version == "v4":
-        key = _signing_key(secret, claim.date, claim.region, claim.service)
+        key = signing_key(secret, claim.date, claim.region, claim.service)
         return hmac.digest(key, text, "sha256").hex().encode()
     return base64.b64encode(hmac.digest(secret.encode(), text, claim.digest))
 
 
 @lru_cache(maxsize=1024)
-def _signing_key(secret: str, *scope: str) -> bytes:
+def signing_key(secret: str, *scope: str) -> bytes:
     key = f"AWS4{secret}".encode()
     for part in (*scope, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")

@@ -1,0 +1,183 @@
+"""From a request of a REST service to plain values, as the model says where each is: path, query, header or XML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from cumulet.lib.errors import Refusal
+from cumulet.wire.models import Model, Ref, Shape
+from cumulet.wire.request import Request, shown
+from cumulet.wire.scalars import READERS, read_time
+from cumulet.wire.xml_tree import Element, read_xml
+
+RAW = frozenset(["Expires", "ResponseExpires"])
+"""Times that are kept as they were sent."""
+OPEN = frozenset(["BucketLocationConstraint", "Event", "ChecksumAlgorithm"])
+"""Enumerations whose other values have a refusal of their own."""
+
+
+def parse_rest(
+    model: Model,
+    operation: str,
+    request: Request,
+    query: Mapping[str, str],
+    path: Mapping[str, str],
+    body: bytes | None,
+) -> dict[str, Any]:
+    """The parameters of an operation. `query` and `path` are decoded; `body` is None where it is a stream.
+
+    Raises `Refusal` InvalidArgument for a header or a parameter of the URL, MalformedXML for the body.
+    """
+    shape = model.input(operation)
+    headers = dict(reversed(request.headers))
+    values: dict[str, Any] = {}
+    for name, ref in shape.members.items():
+        if ref.location == "uri":
+            found: Any = path.get(ref.location_name)
+        elif ref.location == "querystring":
+            found = _plain(model, name, ref, query.get(ref.location_name))
+        elif ref.location == "header":
+            found = _plain(model, name, ref, headers.get(ref.location_name.lower()))
+        elif ref.location == "headers":
+            found = _prefixed(request.headers, ref.location_name) or None
+        else:
+            continue
+        if found is not None:
+            values[name] = found
+    return values | _from_body(model, operation, shape, body)
+
+
+def _from_body(model: Model, operation: str, shape: Shape, body: bytes | None) -> dict[str, Any]:
+    if body is None:
+        return {}
+    if shape.payload:
+        ref = shape.members[shape.payload]
+        inner = model.shape(ref.shape)
+        if inner.type == "string":
+            return {shape.payload: body.decode("utf-8", "replace")}
+        if inner.type != "structure" or not body.strip():
+            return {}
+        return {shape.payload: _structure(model, inner, _root(body))}
+    return {}
+
+
+def _root(body: bytes) -> Element:
+    try:
+        return read_xml(body)
+    except ValueError as e:
+        raise malformed(str(e)) from None
+
+
+def malformed(why: str) -> Refusal:
+    """What S3 says of XML that is not what it should be."""
+    known = "The XML you provided was not well-formed or did not validate against our published schema"
+    return Refusal("MalformedXML", f"{known}: {why}", 400)
+
+
+def _prefixed(headers: Iterable[tuple[str, str]], prefix: str) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    for name, value in headers:
+        if name.startswith(prefix):
+            found.setdefault(name.removeprefix(prefix), []).append(unicode_of(value.strip(" \t")))
+    return {name: ",".join(values) for name, values in found.items()}
+
+
+def unicode_of(text: str) -> str:
+    """A header's value: its bytes are UTF-8 if they can be."""
+    if text.isascii():
+        return text
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
+
+
+def _plain(model: Model, name: str, ref: Ref, text: str | None) -> Any:
+    if text is None:
+        return None
+    shape = model.shape(ref.shape)
+    text = unicode_of(text)
+    if shape.type == "list":
+        assert shape.member
+        return [_plain(model, name, shape.member, part.strip()) for part in text.split(",") if part.strip()]
+    if name in RAW:
+        return text
+    if shape.type == "timestamp":
+        return _time(text, shape.timestamp_format or ref.timestamp_format, ref.location_name)
+    reader = READERS.get(shape.type)
+    try:
+        return reader(text) if reader else text
+    except ValueError as e:
+        raise Refusal("InvalidArgument", f"{ref.location_name} must be {e}, and is '{shown(text)}'.") from None
+
+
+def _time(text: str, form: str, name: str) -> datetime | None:
+    """A time; None for a condition's date that cannot be read, which HTTP says to ignore (RFC 9110, 13.1.3)."""
+    try:
+        return read_time(text)
+    except ValueError:
+        pass
+    try:
+        time = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        if form == "iso8601":
+            right = "a time of ISO 8601, for example 2026-01-02T03:04:05Z"
+            raise Refusal("InvalidArgument", f"{name} must be {right}, and is '{shown(text)}'.") from None
+        return None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _structure(model: Model, shape: Shape, element: Element) -> dict[str, Any]:
+    members = _members(shape)
+    values: dict[str, Any] = {}
+    for name, ref in shape.members.items():
+        if ref.xml_attribute and (given := element.attributes.get(ref.location_name.rpartition(":")[2])) is not None:
+            values[name] = _scalar(model.shape(ref.shape), ref.shape, given, name)
+    for child in element.children:
+        found = members.get(child.name)
+        if found is None:
+            raise malformed(f"there is no {shown(child.name)} in {element.name}")
+        name, ref = found
+        inner = model.shape(ref.shape)
+        if inner.type == "list" and (ref.flattened or inner.flattened):
+            assert inner.member
+            values.setdefault(name, []).append(_value(model, inner.member, child))
+        elif name in values:
+            raise malformed(f"{child.name} is given twice in {element.name}")
+        else:
+            values[name] = _value(model, ref, child)
+    for name in shape.required:
+        if name not in values:
+            raise malformed(f"{element.name} has no {shape.members[name].location_name or name}")
+    return values
+
+
+def _members(shape: Shape) -> dict[str, tuple[str, Ref]]:
+    return {ref.location_name or name: (name, ref) for name, ref in shape.members.items() if not ref.xml_attribute}
+
+
+def _value(model: Model, ref: Ref, element: Element) -> Any:
+    shape = model.shape(ref.shape)
+    if shape.type == "structure":
+        return _structure(model, shape, element)
+    if shape.type == "list":
+        assert shape.member
+        wanted = shape.member.location_name or "member"
+        for child in element.children:
+            if child.name != wanted:
+                raise malformed(f"there is no {shown(child.name)} in {element.name}")
+        return [_value(model, shape.member, child) for child in element.children]
+    return _scalar(shape, ref.shape, element.text, element.name)
+
+
+def _scalar(shape: Shape, shape_name: str, text: str, name: str) -> Any:
+    if shape.enum and shape_name not in OPEN and text not in shape.enum:
+        raise malformed(f"{name} is '{shown(text)}'; it is one of {', '.join(shape.enum[:8])}")
+    reader = READERS.get(shape.type)
+    try:
+        return reader(text.strip()) if reader else text
+    except ValueError as e:
+        raise malformed(f"{name} must be {e}, and is '{shown(text)}'") from None

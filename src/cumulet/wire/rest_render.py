@@ -1,0 +1,102 @@
+"""From plain values to an answer of a REST service: headers and XML, as the model says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+from cumulet.wire.models import Model
+from cumulet.wire.render import render_inside
+from cumulet.wire.scalars import write_boolean, write_time
+
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+ROOTS = {
+    "CompleteMultipartUpload": "CompleteMultipartUploadResult",
+    "CreateMultipartUpload": "InitiateMultipartUploadResult",
+    "DeleteObjects": "DeleteResult",
+    "GetBucketAccelerateConfiguration": "AccelerateConfiguration",
+    "GetBucketAcl": "AccessControlPolicy",
+    "GetBucketCors": "CORSConfiguration",
+    "GetBucketLifecycleConfiguration": "LifecycleConfiguration",
+    "GetBucketLocation": "LocationConstraint",
+    "GetBucketLogging": "BucketLoggingStatus",
+    "GetBucketNotificationConfiguration": "NotificationConfiguration",
+    "GetBucketRequestPayment": "RequestPaymentConfiguration",
+    "GetBucketTagging": "Tagging",
+    "GetBucketVersioning": "VersioningConfiguration",
+    "GetBucketWebsite": "WebsiteConfiguration",
+    "GetObjectAcl": "AccessControlPolicy",
+    "GetObjectAttributes": "GetObjectAttributesResponse",
+    "GetObjectTagging": "Tagging",
+    "ListBuckets": "ListAllMyBucketsResult",
+    "ListMultipartUploads": "ListMultipartUploadsResult",
+    "ListObjectVersions": "ListVersionsResult",
+    "ListObjects": "ListBucketResult",
+    "ListObjectsV2": "ListBucketResult",
+    "ListParts": "ListPartsResult",
+    "UploadPartCopy": "CopyPartResult",
+}
+"""The root elements of answers, which the model does not have: as in the examples of the S3 API Reference."""
+
+Headers = list[tuple[str, str]]
+
+
+def render_rest(model: Model, operation: str, result: dict[str, Any]) -> tuple[Headers, bytes]:
+    """The headers and the body; members are the model's, None is left out."""
+    shape = model.output(operation)
+    headers: Headers = []
+    inside: dict[str, Any] = {}
+    for name, value in result.items():
+        if value is None:
+            continue
+        ref = shape.members[name]
+        if ref.location == "header":
+            headers.append((ref.location_name, _header(value, ref.timestamp_format)))
+        elif ref.location == "headers":
+            headers += [(f"{ref.location_name}{key}", str(text)) for key, text in value.items()]
+        else:
+            inside[name] = value
+    return headers, _body(model, operation, inside)
+
+
+def _body(model: Model, operation: str, inside: dict[str, Any]) -> bytes:
+    shape = model.output(operation)
+    if operation == "GetBucketLocation":
+        text = inside.get("LocationConstraint") or ""
+        return document("LocationConstraint", [text])
+    if shape.payload:
+        ref = shape.members[shape.payload]
+        inner = model.shape(ref.shape)
+        if inner.type != "structure":
+            value = inside.get(shape.payload, "")
+            return value.encode() if isinstance(value, str) else bytes(value)
+        out: list[str] = []
+        render_inside(model, ref.shape, inside.get(shape.payload) or {}, out)
+        return document(ROOTS.get(operation) or ref.location_name or ref.shape, out)
+    body_members = [name for name, ref in shape.members.items() if not ref.location]
+    if not body_members:
+        return b""
+    out = []
+    render_inside(model, model.operation(operation).output.shape, inside, out)  # type: ignore[union-attr]
+    return document(ROOTS.get(operation, f"{operation}Result"), out)
+
+
+def document(root: str, inside: list[str]) -> bytes:
+    """A document of S3's namespace."""
+    head = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{NAMESPACE}">'
+    return f"{head}{''.join(inside)}</{root}>".encode()
+
+
+def _header(value: Any, form: str) -> str:
+    if isinstance(value, bool):
+        return write_boolean(value)
+    if isinstance(value, datetime):
+        return write_time(value) if form == "iso8601" else http_date(value)
+    return str(value)
+
+
+def http_date(time: datetime | float) -> str:
+    """A time as HTTP's headers have it: Fri, 02 Jan 2026 03:04:05 GMT."""
+    whole = time if isinstance(time, datetime) else datetime.fromtimestamp(time, UTC)
+    return format_datetime(whole.astimezone(UTC), usegmt=True)

@@ -1,0 +1,69 @@
+"""Which operation a request of a REST service means: by method, path and query, as the model says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from cumulet.wire.models import Model
+
+Level = Literal["service", "bucket", "key"]
+
+SUPERSEDED = frozenset(
+    ["GetBucketLifecycle", "GetBucketNotification", "PutBucketLifecycle", "PutBucketNotification"]
+    + ["ListDirectoryBuckets", "WriteGetObjectResponse"]
+)
+"""Operations that are asked for in the same way as another, which is meant; or at another host (S3's object lambda)."""
+
+
+@dataclass(frozen=True)
+class _Route:
+    operation: str
+    literals: dict[str, str]
+    query: frozenset[str]
+    headers: frozenset[str]
+
+    def says(self, query: Mapping[str, str]) -> bool:
+        return all(name in query and value in ("", query[name]) for name, value in self.literals.items())
+
+    def lacks(self, query: Mapping[str, str], headers: Collection[str]) -> int:
+        return len(self.query - query.keys()) + len(self.headers.difference(headers))
+
+    @property
+    def needs(self) -> int:
+        return len(self.query) + len(self.headers)
+
+
+def route(model: Model, method: str, level: Level, query: Mapping[str, str], headers: Collection[str]) -> str | None:
+    """The operation's name, None if there is none for this method; `headers`: the names, in lower case.
+
+    What the model's URI has as a literal (`?acl`) decides; then what is required (`uploadId`, `x-amz-copy-source`).
+    """
+    said = [one for one in _routes(model).get((method, level), ()) if one.says(query)]
+    if not said:
+        return None
+    most = max(len(one.literals) for one in said)
+    best = min(
+        (one for one in said if len(one.literals) == most),
+        key=lambda one: (one.lacks(query, headers) > 0, -one.needs if not one.lacks(query, headers) else one.needs),
+    )
+    return None if best.lacks(query, headers) and not best.literals else best.operation
+
+
+@cache
+def _routes(model: Model) -> dict[tuple[str, Level], list[_Route]]:
+    found: dict[tuple[str, Level], list[_Route]] = {}
+    for name in sorted(model.operations - SUPERSEDED):
+        http = model.operation(name).http
+        path, _, literal = http.request_uri.partition("?")
+        pairs = dict(part.partition("=")[::2] for part in literal.split("&") if part)
+        pairs.pop("x-id", None)
+        shape = model.input(name)
+        required = [shape.members[member] for member in shape.required]
+        query = frozenset(ref.location_name for ref in required if ref.location == "querystring")
+        headers = frozenset(ref.location_name.lower() for ref in required if ref.location == "header")
+        level: Level = "key" if "{Key+}" in path else "bucket" if "{Bucket}" in path else "service"
+        found.setdefault((http.method, level), []).append(_Route(name, pairs, query, headers))
+    return found
