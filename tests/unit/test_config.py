@@ -121,7 +121,7 @@ def test_an_address_to_listen_at_is_checked() -> None:
 
 
 def test_a_process_has_all_roles_or_those_that_are_named() -> None:
-    assert Config().role_names() == ("api", "scheduler", "image", "volume", "network", "compute")
+    assert Config().role_names() == ("api", "scheduler", "object", "image", "volume", "network", "compute")
     assert Config(roles=["compute", "api"], bus_url="amqp://a:b@c/d").role_names() == ("api", "compute")
     with pytest.raises(Failure, match="the setting roles names cook; there are api"):
         Config(roles=["cook"]).role_names()

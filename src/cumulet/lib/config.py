@@ -23,7 +23,7 @@ from cumulet.lib.sealed import Keyring
 Meaning = msgspec.Meta
 AGENTS = ("image", "volume", "network", "compute")
 """The roles of a host, in the order in which their things need each other."""
-ROLES = ("api", "scheduler", *AGENTS)
+ROLES = ("api", "scheduler", "object", *AGENTS)
 
 
 def _key(default: Any, meaning: str) -> Any:
@@ -56,7 +56,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bus_url: str = _key("", "RabbitMQ, as amqps://USER:PASSWORD@HOST:PORT/VHOST; empty: all within this process")
     bus_ca_file: str = _key("", "certificates that RabbitMQ's is checked with; empty: the system's")
     bus_admin_url: str = _key("", "RabbitMQ's management, http://ADMINISTRATOR:PASSWORD@HOST:15672; for `host add`")
-    roles: list[str] = _key([], "what this process does: api, scheduler, image, volume, network, compute; empty: all")
+    roles: list[str] = _key(
+        [], "what this process does: api, scheduler, object, image, volume, network, compute; empty: all"
+    )
     region: str = _key("us-east-1", "name of the region, for which clients sign; any name will do")
     zones: list[str] = _key([], "availability zones; empty: the region's name with a and b")
     host_name: str = _key("", "name of this host; empty: as the system says")
@@ -94,6 +96,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     terminated_seconds: float = _key(3600.0, "how long a terminated instance stays visible")
     image_dir: str = _key("", "directory of images, the same on all hosts (NFS); empty: in the state directory")
     image_max_gib: int = _key(2048, "largest virtual size of an imported image")
+    object_domain: str = _key("", "domain whose names are S3's, with a bucket in front or none; empty: paths only")
+    object_listen: str = _key("", "one more address and port, of S3 alone; empty: S3 is at the AWS endpoint only")
+    object_dirs: list[str] = _key([], "directories (disks) of objects; empty: one in the state directory")
+    object_copies: int = _key(1, "copies of each object, in as many of the directories")
+    object_key_file: str = _key("", "32 bytes that encrypt the keys of objects; empty: made in the state directory")
+    object_ownership: Literal["ObjectWriter", "BucketOwnerPreferred", "BucketOwnerEnforced"] = _key(
+        "ObjectWriter", "of new buckets; ObjectWriter: access control lists have effect; AWS's is BucketOwnerEnforced"
+    )
+    object_audit_days: float = _key(30.0, "in how many days every object's bytes are checked; 0: never")
+    object_day_seconds: float = _key(86400.0, "length of a day of lifecycle rules; shorter for tests")
+    quota_buckets: int = _key(1000, "buckets of an account; 0: any number, as with the following")
+    quota_objects: int = _key(0, "objects (versions) of an account")
+    quota_object_gib: int = _key(0, "GiB of an account's objects")
+    quota_bucket_objects: int = _key(0, "objects (versions) of a bucket")
+    quota_bucket_gib: int = _key(0, "GiB of a bucket's objects")
     account: str = _key("admin", "name of the account made at the first start")
     threads: int = _key(4, "reconcilers at a time")
     log_level: Literal["debug", "info", "warning", "error"] = _key("info", "what is worth a line in the log")
@@ -129,10 +146,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def address(self) -> tuple[str, int]:
         """Where to listen: host and port; port 0 lets the system choose."""
-        host, _, port = self.listen.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
-            raise Failure(f"the setting listen is {self.listen!r}; it is ADDRESS:PORT, such as 127.0.0.1:8773")
-        return host.strip("[]"), int(port)
+        return _address("listen", self.listen)
+
+    def object_address(self) -> tuple[str, int] | None:
+        """Where S3 alone is."""
+        return _address("object_listen", self.object_listen) if self.object_listen else None
+
+    def object_directories(self) -> list[Path]:
+        return [Path(one) for one in self.object_dirs] or [self.state_dir / "objects"]
+
+
+def _address(key: str, text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise Failure(f"the setting {key} is {text!r}; it is ADDRESS:PORT, such as 127.0.0.1:8773")
+    return host.strip("[]"), int(port)
 
 
 def load(
@@ -169,6 +197,7 @@ def _checked(values: dict[str, Any], origins: dict[str, str]) -> Config:
         key, right = broken
         raise _wrong(key, known[key], origins, right)
     config.address()
+    config.object_address()
     config.role_names()
     return config
 

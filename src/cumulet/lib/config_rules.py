@@ -12,6 +12,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DATABASES = ("sqlite:///", "postgresql+psycopg://", "mysql+pymysql://", "mariadb+pymysql://")
 REGION = re.compile(r"(?![0-9]+$)(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 """As boto3 has it, which signs for no other."""
+DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 LONGEST_ACCOUNT = 64
 LONGEST_ATTRIBUTE = 128
 _TEXTS = 'a table of texts, such as {rack = "r1"}'
@@ -96,6 +97,18 @@ RULES: dict[str, Rule] = {
         lambda found: all(NAME.fullmatch(key) and len(value) <= LONGEST_ATTRIBUTE for key, value in found.items()),
         f"names of letters, digits, hyphens, dots and underscores, with values of up to {LONGEST_ATTRIBUTE} characters",
     ),
+    "object_domain": (
+        lambda name: not name or DOMAIN.fullmatch(name) is not None,
+        "a name in small letters, such as s3.example.org",
+    ),
+    "object_copies": _at_least(1),
+    "object_audit_days": _at_least(0),
+    "object_day_seconds": _ABOVE_ZERO,
+    "quota_buckets": _at_least(0),
+    "quota_objects": _at_least(0),
+    "quota_object_gib": _at_least(0),
+    "quota_bucket_objects": _at_least(0),
+    "quota_bucket_gib": _at_least(0),
     "quota_instances": _at_least(0),
     "quota_vcpus": _at_least(0),
     "quota_memory_gib": _at_least(0),

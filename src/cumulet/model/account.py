@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -150,3 +151,9 @@ def used(id: str, now: float, service: str, region: str) -> sa.Update:
     """What writes down that a key was used."""
     seen = {"used": now, "used_service": service, "used_region": region}
     return access_key.update().where(access_key.c.id == id).values(**seen)
+
+
+def of_canonical(tx: Tx, canonical: Iterable[str]) -> dict[str, Row]:
+    """Accounts by their canonical ids, as far as there are any."""
+    query = sa.select(account).where(account.c.canonical_id.in_(list(canonical)))
+    return {row.canonical_id: row for row in tx.all(query)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
@@ -515,6 +516,84 @@ def upgrade() -> None:
     with op.batch_alter_table("work", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_work_due"), ["due"], unique=False)
 
+    _create_objects()
+
+
+def _create_objects() -> None:
+    key = sa.LargeBinary().with_variant(mysql.VARBINARY(1024), "mysql", "mariadb")
+    op.create_table(
+        "blob",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("crc", sa.String(length=16), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.Column("due", sa.Double(), nullable=True),
+        sa.Column("lost", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_blob")),
+    )
+    op.create_index(op.f("ix_blob_due"), "blob", ["due"], unique=False)
+    op.create_table(
+        "bucket",
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("owner", sa.String(length=64), nullable=False),
+        sa.Column("versioning", sa.String(length=10), nullable=False),
+        sa.Column("object_lock", sa.Boolean(), nullable=False),
+        sa.Column("settings", sa.JSON(), nullable=False),
+        sa.Column("objects", sa.BigInteger(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_bucket")),
+    )
+    op.create_index(op.f("ix_bucket_account"), "bucket", ["account"], unique=False)
+    op.create_table(
+        "object_version",
+        sa.Column("bucket", sa.String(length=63), nullable=False),
+        sa.Column("key", key, nullable=False),
+        sa.Column("rank", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("version", sa.String(length=32), nullable=False),
+        sa.Column("latest", sa.Boolean(), nullable=False),
+        sa.Column("listed", sa.Boolean(), nullable=False),
+        sa.Column("marker", sa.Boolean(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("etag", sa.String(length=80), nullable=False),
+        sa.Column("owner", sa.String(length=64), nullable=False),
+        sa.Column("storage_class", sa.String(length=20), nullable=False),
+        sa.Column("blob", sa.String(length=40), nullable=False),
+        sa.Column("upload", sa.String(length=64), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("modified", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("bucket", "key", "rank", name=op.f("pk_object_version")),
+    )
+    seen, named = ["bucket", "listed", "key"], ["bucket", "key", "version"]
+    op.create_index(op.f("ix_object_version_bucket_listed_key"), "object_version", seen, unique=False)
+    op.create_index(op.f("ix_object_version_bucket_key_version"), "object_version", named, unique=True)
+    op.create_table(
+        "part",
+        sa.Column("upload", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("blob", sa.String(length=40), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("etag", sa.String(length=40), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("modified", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("upload", "number", name=op.f("pk_part")),
+    )
+    op.create_table(
+        "upload",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("bucket", sa.String(length=63), nullable=False),
+        sa.Column("key", key, nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("initiator", sa.String(length=64), nullable=False),
+        sa.Column("owner", sa.String(length=64), nullable=False),
+        sa.Column("storage_class", sa.String(length=20), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_upload")),
+    )
+    op.create_index(op.f("ix_upload_bucket_key_id"), "upload", ["bucket", "key", "id"], unique=False)
+
 
 def downgrade() -> None:
     for name in (
@@ -527,6 +606,8 @@ def downgrade() -> None:
         "entity",
     ):
         op.drop_table(name)
+    for table in ("upload", "part", "object_version", "bucket", "blob"):
+        op.drop_table(table)
     with op.batch_alter_table("work", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_work_due"))
 

@@ -1,0 +1,139 @@
+"""The keeper of the store of objects: removes what was let go of, carries out lifecycles, sweeps, and audits.
+
+Any number of them may run: each step is a short transaction that finds out for itself what there is to do, and a step
+that was cut short is done by the next.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from itertools import islice
+
+from cumulet.control.object_lifecycle import carry_out
+from cumulet.lib.blobs import Blobs, BlobSeen
+from cumulet.lib.config import Config
+from cumulet.lib.log import Log
+from cumulet.model import Database, blob
+
+log = Log("keeper")
+SOME = 500
+LOOK_SECONDS = 5.0
+PAUSE_SECONDS = 0.5
+LIFECYCLE_SECONDS = 3600.0
+AUDIT_SECONDS = 60.0
+SWEEP_SECONDS = 6 * 3600.0
+ORPHAN_SECONDS = 24 * 3600.0
+"""A blob that no row names is somebody's who is still writing it, up to this age."""
+
+
+class Keeper:
+    """`start` and `stop`, or `run_once` and its parts for whoever has the time in hand."""
+
+    def __init__(self, database: Database, blobs: Blobs, config: Config) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._config = config
+        self._woken = threading.Event()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._audited = ""
+        self._next: dict[str, float] = {}
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._woken.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def wake(self) -> None:
+        """Something may have been let go of."""
+        self._woken.set()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            self._woken.wait(LOOK_SECONDS)
+            self._woken.clear()
+            try:
+                self.run_once()
+            except Exception:  # noqa: BLE001 - the next run does what this one has not done
+                log.exception("a run of the keeper failed")
+            self._ended.wait(PAUSE_SECONDS)
+
+    def run_once(self) -> None:
+        """Do what is due by now."""
+        self.remove_due()
+        if self._is_time("lifecycle", min(LIFECYCLE_SECONDS, self._config.object_day_seconds / 4)):
+            carry_out(self._database, self._config.object_day_seconds)
+        if self._is_time("sweep", SWEEP_SECONDS):
+            self.sweep()
+        if self._config.object_audit_days and self._is_time("audit", AUDIT_SECONDS):
+            self.audit_some()
+
+    def _is_time(self, what: str, every: float) -> bool:
+        now = self._database.clock.now()
+        if now < self._next.get(what, 0.0):
+            return False
+        self._next[what] = now + every
+        return True
+
+    def remove_due(self) -> int:
+        """Remove the bytes that nothing names any more; gives how many blobs there were."""
+        count = 0
+        while True:
+            with self._database.read() as tx:
+                ids = blob.due(tx, SOME)
+            if not ids:
+                return count
+            for id in ids:
+                self._blobs.remove(id)
+            with self._database.write() as tx:
+                blob.forget(tx, ids)
+            count += len(ids)
+
+    def sweep(self, older_than: float = ORPHAN_SECONDS) -> int:
+        """Remove blobs that no row names and nobody has written to for so long; gives how many."""
+        limit = self._database.clock.now() - older_than
+        old = (seen for seen in self._blobs.observe() if seen.modified <= limit)
+        count = 0
+        while some := list(islice(old, SOME)):
+            count += self._sweep(some)
+        return count
+
+    def _sweep(self, some: list[BlobSeen]) -> int:
+        with self._database.read() as tx:
+            known = blob.known(tx, [seen.id for seen in some])
+        orphans = [seen.id for seen in some if seen.id not in known]
+        for id in orphans:
+            log.warning("an orphan was swept", blob=id)
+            self._blobs.remove(id)
+        return len(orphans)
+
+    def audit_some(self) -> None:
+        """Check the next blobs, so many that all of them are checked within `object_audit_days`."""
+        with self._database.read() as tx:
+            share = AUDIT_SECONDS / (self._config.object_audit_days * 86400.0)
+            some = int(blob.count(tx) * share) + 1
+        checked = list(islice(self.audit(self._audited), some))
+        self._audited = checked[-1] if len(checked) == some else ""
+
+    def audit(self, after: str = "") -> Iterator[str]:
+        """Walk through all the blobs and check each: bad copies are made anew, and what is lost is reported."""
+        while True:
+            with self._database.read() as tx:
+                rows = blob.after(tx, after, SOME)
+            for row in rows:
+                health = self._blobs.check(row.id, row.size, int(row.crc, 16))
+                if (health == "lost") != bool(row.lost):
+                    with self._database.write() as tx:
+                        blob.mark(tx, row.id, lost=health == "lost")
+                if health == "lost":
+                    log.error("a blob is lost: no copy of it is as it was written", blob=row.id)
+                yield row.id
+            if not rows:
+                return
+            after = rows[-1].id

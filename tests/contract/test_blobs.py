@@ -1,0 +1,134 @@
+"""What every store of blobs promises; and what the directories promise when one of them is lost."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from awscrt.checksums import crc64nvme
+
+from cumulet.drivers.blob.directory import DirectoryBlobs
+from cumulet.drivers.blob.fake import FakeBlobs
+from cumulet.lib.blobs import Blobs, Missing, NoSpace
+from cumulet.lib.errors import Failure
+
+ID, CONTENT = "abcdef0123456789", b"0123456789" * 100
+CRC = crc64nvme(CONTENT)
+
+
+def one_directory(path: Path) -> Blobs:
+    return DirectoryBlobs([path / "one"])
+
+
+def two_of_three(path: Path) -> Blobs:
+    return DirectoryBlobs([path / name for name in ("a", "b", "c")], copies=2)
+
+
+@pytest.fixture(params=[lambda path: FakeBlobs(), one_directory, two_of_three], ids=["fake", "directory", "copies"])
+def blobs(tmp_path: Path, request: pytest.FixtureRequest) -> Blobs:
+    make: Callable[[Path], Blobs] = request.param
+    return make(tmp_path)
+
+
+def kept(blobs: Blobs, id: str = ID, content: bytes = CONTENT) -> None:
+    writer = blobs.create(id)
+    for start in range(0, len(content), 300):
+        writer.write(content[start : start + 300])
+    writer.commit()
+    writer.abort()
+
+
+def whole(blobs: Blobs, id: str = ID) -> bytes:
+    reader = blobs.open(id)
+    try:
+        return reader.read(0, 1 << 20)
+    finally:
+        reader.close()
+
+
+def ids(blobs: Blobs) -> list[str]:
+    return sorted(seen.id for seen in blobs.observe())
+
+
+def test_what_was_committed_is_read_from_any_place(blobs: Blobs) -> None:
+    kept(blobs)
+    kept(blobs, "empty000", b"")
+    reader = blobs.open(ID)
+    assert (reader.read(3, 4), reader.read(998, 10), reader.read(1000, 1)) == (b"3456", b"89", b"")
+    reader.close()
+    assert whole(blobs, "empty000") == b""
+    assert ids(blobs) == [ID, "empty000"]
+
+
+def test_what_was_not_committed_is_not_there(blobs: Blobs) -> None:
+    writer = blobs.create(ID)
+    writer.write(CONTENT)
+    assert ids(blobs) == [ID]
+    writer.abort()
+    assert ids(blobs) == []
+    with pytest.raises(Missing):
+        blobs.open(ID)
+
+
+def test_what_is_removed_is_read_to_its_end_by_who_has_it_open(blobs: Blobs) -> None:
+    kept(blobs)
+    reader = blobs.open(ID)
+    blobs.remove(ID)
+    blobs.remove(ID)
+    assert reader.read(0, 10) == CONTENT[:10]
+    reader.close()
+    assert ids(blobs) == []
+
+
+def test_a_check_says_what_is_lost(blobs: Blobs) -> None:
+    kept(blobs)
+    assert blobs.check(ID, len(CONTENT), CRC) == "good"
+    assert blobs.check("absent00", 1, 1) == "lost"
+    assert blobs.check(ID, len(CONTENT), CRC ^ 1) == "lost"
+    assert ids(blobs) == []
+
+
+def copies(path: Path) -> dict[str, Path]:
+    return {name: path / name / ID[:2] / ID for name in ("a", "b", "c") if (path / name / ID[:2] / ID).exists()}
+
+
+def test_a_copy_that_is_bad_is_made_anew_from_a_good_one(tmp_path: Path) -> None:
+    blobs = two_of_three(tmp_path)
+    kept(blobs)
+    first, second = copies(tmp_path).values()
+    first.write_bytes(CONTENT[:-1] + b"?")
+    assert blobs.check(ID, len(CONTENT), CRC) == "repaired"
+    assert (first.read_bytes(), second.read_bytes()) == (CONTENT, CONTENT)
+    assert len(list(tmp_path.glob("*/quarantine/*"))) == 1
+    second.unlink()
+    assert blobs.check(ID, len(CONTENT), CRC) == "repaired"
+    assert blobs.check(ID, len(CONTENT), CRC) == "good"
+
+
+def test_a_lost_directory_loses_nothing(tmp_path: Path) -> None:
+    blobs = two_of_three(tmp_path)
+    kept(blobs)
+    lost = next(iter(copies(tmp_path)))
+    shutil.rmtree(tmp_path / lost)
+    assert whole(blobs) == CONTENT
+    again = two_of_three(tmp_path)
+    assert again.check(ID, len(CONTENT), CRC) == "repaired"
+    assert len(copies(tmp_path)) == 2
+    fewer = DirectoryBlobs([tmp_path / name for name in ("a", "b", "c") if name != lost], copies=2)
+    assert fewer.check(ID, len(CONTENT), CRC) in ("good", "repaired")
+
+
+def test_more_copies_than_directories_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="2 copies of each object need as many directories, and there are 1"):
+        DirectoryBlobs([tmp_path], copies=2)
+
+
+def test_a_full_store_keeps_nothing_of_a_blob() -> None:
+    blobs = FakeBlobs(room=500)
+    with pytest.raises(NoSpace):
+        kept(blobs)
+    assert ids(blobs) == []
+    kept(blobs, content=CONTENT[:500])
+    assert whole(blobs) == CONTENT[:500]
