@@ -10,13 +10,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import api, bus, identity, placement
+from bench import api, bus, identity, objects, placement
 from bench.figures import Figure, save, table
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", choices=["api", "bus", "placement", "identity", "guests"], help="one part alone")
+    parser.add_argument(
+        "--only", choices=["api", "bus", "placement", "identity", "objects", "guests"], help="one part alone"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
     chosen = parser.parse_args()
     figures: list[Figure] = []
@@ -28,6 +30,8 @@ def main() -> int:
         figures += placement.measure(chosen.rounds)
     if chosen.only in (None, "identity"):
         figures += identity.measure(chosen.rounds)
+    if chosen.only in (None, "objects"):
+        figures += objects.measure(chosen.rounds)
     if chosen.only in (None, "guests"):
         figures += _guests(chosen.rounds)
     print(table(figures))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
+from functools import cached_property
+from pathlib import Path
+
 import msgspec
 
 from cumulet.agent.agent import Agent
@@ -12,7 +16,10 @@ from cumulet.bus.memory import MemoryBus
 from cumulet.bus.names import may_speak_for
 from cumulet.bus.remote import Remote
 from cumulet.control import GIVE_UP, RECONCILERS
+from cumulet.control.object_keeper import Keeper
+from cumulet.drivers.blob.directory import DirectoryBlobs
 from cumulet.engine.engine import Engine
+from cumulet.lib import files
 from cumulet.lib.clock import Clock
 from cumulet.lib.config import AGENTS, Config
 from cumulet.lib.errors import Failure
@@ -98,6 +105,29 @@ class Control:
         return b"null"
 
 
+class ObjectStore:
+    """The role `object`: the blobs, who keeps them in order, and the key of keys."""
+
+    def __init__(self, config: Config, database: Database) -> None:
+        self.blobs = DirectoryBlobs(config.object_directories(), copies=config.object_copies, durable=not config.test)
+        self.keeper = Keeper(database, self.blobs, config)
+        self._key_file = Path(config.object_key_file or config.state_dir / "object.key")
+        self._may_make = not config.object_key_file
+
+    @cached_property
+    def master_key(self) -> bytes:
+        """With which the keys of encrypted objects are sealed; made when it is first needed."""
+        if not self._key_file.exists() and self._may_make:
+            files.write(self._key_file, secrets.token_bytes(32), durable=True)
+        try:
+            key = self._key_file.read_bytes()
+        except OSError as e:
+            raise Failure(f"the key of objects {self._key_file} cannot be read") from e
+        if len(key) != 32:
+            raise Failure(f"the key of objects {self._key_file} has {len(key)} bytes; it is 32")
+        return key
+
+
 class Cloud:
     """One process with the roles that the configuration gives it: all of them, by default.
 
@@ -116,7 +146,8 @@ class Cloud:
         roles = config.role_names()
         self.config = config
         self.bus = bus or bus_of(config)
-        self.control = Control(config, self.bus, clock) if {"api", "scheduler"} & set(roles) else None
+        self.control = Control(config, self.bus, clock) if {"api", "scheduler", "object"} & set(roles) else None
+        self.objects = ObjectStore(config, self.control.database) if self.control and "object" in roles else None
         heartbeat = heartbeat_of(config, self.bus)
         self.parts: dict[str, Part] = {}
         if set(AGENTS) & set(roles):
@@ -146,9 +177,13 @@ class Cloud:
         self.host.start()
         if self.control is not None:
             self.control.start()
+        if self.objects is not None:
+            self.objects.keeper.start()
 
     def stop(self) -> None:
         """Nothing more is begun; guests go on."""
+        if self.objects is not None:
+            self.objects.keeper.stop()
         if self.control is not None:
             self.control.stop()
         self.host.stop()

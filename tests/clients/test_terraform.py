@@ -31,6 +31,23 @@ def test_terraform_applies_finds_nothing_to_change_changes_in_place_and_destroys
         assert _what_is_left(cloud) == []
 
 
+OBJECTS = Path(__file__).parent / "terraform" / "objects.tf"
+
+
+@pytest.mark.timeout(600)
+def test_terraform_has_buckets_and_objects_and_finds_nothing_to_change(tmp_path: Path) -> None:
+    require_terraform()
+    with testing.cloud() as cloud:
+        terraform = Terraform(tmp_path / "work", OBJECTS, cloud.environ)
+        for label in ("first", "second"):
+            terraform.apply(endpoint=cloud.url, label=label)
+            assert terraform.plans_nothing(endpoint=cloud.url, label=label)
+            assert terraform.output("body") == f"one {label}"
+        assert terraform.output("keys") == ["a/one.txt", "a/two.txt"]
+        terraform.destroy(endpoint=cloud.url, label="second")
+        assert cloud.client("s3").list_buckets()["Buckets"] == []
+
+
 def _what_is_left(cloud: testing.RunningCloud) -> list[str]:
     ec2 = cloud.client("ec2")
     living = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]

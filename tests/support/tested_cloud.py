@@ -9,6 +9,8 @@ import boto3
 from botocore.config import Config as ClientConfig
 
 from cumulet.api.app import App
+from cumulet.api.s3.asgi import S3
+from cumulet.api.s3.call import House
 from cumulet.api.server import Server
 from cumulet.lib.clock import Clock
 from cumulet.lib.config import Config
@@ -62,7 +64,11 @@ class TestedCloud:
         self.database = self.cloud.database
         self.cloud.prepare()
         self.cloud.host.heartbeat.beat()
-        self.server = Server(App(self.database, self.config, self.cloud.ask, lambda *request: None), ("127.0.0.1", 0))
+        store = self.cloud.objects
+        assert store is not None
+        house = House(self.database, self.config, store.blobs, lambda: store.master_key)
+        app = App(self.database, self.config, self.cloud.ask, lambda *request: None, S3(house))
+        self.server = Server(app, ("127.0.0.1", 0))
         self.server.start()
         self.url = self.server.url
         self.admin = self._account("admin")

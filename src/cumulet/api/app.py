@@ -10,6 +10,8 @@ from typing import Any
 from cumulet.api import cloudtrail, ec2, iam, service_quotas, sts
 from cumulet.api.context import Ask
 from cumulet.api.dispatch import Response, answer, refused
+from cumulet.api.s3.asgi import S3
+from cumulet.api.s3.location import is_for_s3
 from cumulet.lib import ids
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Refusal
@@ -31,17 +33,21 @@ Admin = Callable[[str, str, dict[str, str], bytes], tuple[int, bytes] | None]
 
 
 class App:
-    """Serves every AWS service at one URL, and `/_cumulet/…` by `admin`."""
+    """Serves every AWS service at one URL (S3 too, where this process has objects), and `/_cumulet/…` by `admin`."""
 
-    def __init__(self, database: Database, config: Config, ask: Ask, admin: Admin) -> None:
+    def __init__(self, database: Database, config: Config, ask: Ask, admin: Admin, s3: S3 | None = None) -> None:
         self._database = database
         self._config = config
         self._ask = ask
         self._admin = admin
+        self._s3 = s3
         self._pool = ThreadPoolExecutor(THREADS, "api")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            return
+        if self._s3 is not None and _is_for_s3(scope, self._config):
+            await self._s3(scope, receive, send)
             return
         try:
             body = await _body(scope, receive)
@@ -67,6 +73,10 @@ class App:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         status, text = self._admin(scope["method"], path, headers, body) or (404, b'{"error": "there is no such path"}')
         return Response(status, text, ids.request_id(), "application/json")
+
+
+def _is_for_s3(scope: dict[str, Any], config: Config) -> bool:
+    return not scope["raw_path"].startswith(b"/_cumulet/") and is_for_s3(scope, config)
 
 
 async def _body(scope: dict[str, Any], receive: Receive) -> bytes | None:

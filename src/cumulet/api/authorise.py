@@ -15,7 +15,10 @@ from cumulet.api.context import Context
 from cumulet.identity import permissions
 from cumulet.identity.policy import AccessRequest, Decision, Policy
 from cumulet.identity.principal import Principal
+from cumulet.lib.config import Config
 from cumulet.lib.errors import Refusal
+from cumulet.model import Database
+from cumulet.wire.request import Request
 
 Keys = Mapping[str, str | Sequence[str]]
 
@@ -77,17 +80,19 @@ def request_of(ctx: Context, need: Need, owner: str | None = None) -> AccessRequ
 
 def global_keys(ctx: Context) -> dict[str, str | Sequence[str]]:
     """The condition keys that every request has (IAM User Guide: "AWS global condition context keys")."""
-    principal, request = ctx.principal, ctx.request
-    now = ctx.database.clock.now()
+    return keys_of(ctx.database, ctx.config, ctx.request, ctx.principal)
+
+
+def keys_of(
+    database: Database, config: Config, request: Request, principal: Principal | None
+) -> dict[str, str | Sequence[str]]:
+    """The same of any request, also of nobody's."""
+    now = database.clock.now()
     keys: dict[str, str | Sequence[str]] = {
-        "aws:PrincipalArn": principal.owner_arn,
-        "aws:PrincipalAccount": principal.account,
-        "aws:PrincipalType": principal.type,
-        "aws:userid": principal.user_id,
         "aws:CurrentTime": f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%SZ}",
         "aws:EpochTime": str(int(now)),
         "aws:SecureTransport": "true" if request.secure else "false",
-        "aws:RequestedRegion": ctx.config.region,
+        "aws:RequestedRegion": config.region,
         "aws:ViaAWSService": "false",
     }
     if request.address:
@@ -96,14 +101,19 @@ def global_keys(ctx: Context) -> dict[str, str | Sequence[str]]:
         keys["aws:UserAgent"] = agent
     if referer := request.header("referer"):
         keys["aws:Referer"] = referer
-    return keys | _of_principal(ctx, principal)
+    return keys | (_of_principal(database, config, principal) if principal is not None else {})
 
 
-def _of_principal(ctx: Context, principal: Principal) -> dict[str, str]:
-    keys: dict[str, str] = {}
+def _of_principal(database: Database, config: Config, principal: Principal) -> dict[str, str]:
+    keys = {
+        "aws:PrincipalArn": principal.owner_arn,
+        "aws:PrincipalAccount": principal.account,
+        "aws:PrincipalType": principal.type,
+        "aws:userid": principal.user_id,
+    }
     if principal.type == "User":
         keys["aws:username"] = principal.name
-    tags = permissions.held(ctx.database, principal).tags
+    tags = permissions.held(database, principal).tags
     session = principal.session
     if session is not None:
         tags = tags | session.tags
@@ -112,7 +122,9 @@ def _of_principal(ctx: Context, principal: Principal) -> dict[str, str]:
         if session.source_identity:
             keys["aws:SourceIdentity"] = session.source_identity
         if session.instance:
-            keys["ec2:SourceInstanceARN"] = f"arn:aws:ec2:{ctx.config.region}:{ctx.account}:instance/{session.instance}"
+            keys["ec2:SourceInstanceARN"] = (
+                f"arn:aws:ec2:{config.region}:{principal.account}:instance/{session.instance}"
+            )
             keys["ec2:RoleDelivery"] = "1.0"
     return keys | {f"aws:PrincipalTag/{key}": value for key, value in tags.items()}
 

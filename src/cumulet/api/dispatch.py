@@ -84,6 +84,8 @@ def _answer(database: Database, config: Config, ask: Ask, request: Request, trai
 
 
 def _refuse_other_services(service: str) -> None:
+    if service == "s3":
+        raise Refusal("NotImplemented", "This process has not the role object, so it has no S3.", 501)
     if service not in services():
         *first, last = sorted(services())
         having = f"{', '.join(first)} and {last}"

@@ -50,9 +50,28 @@ def actions() -> str:
     names = [module.__name__.rpartition(".")[2].replace("_", "-") for module in SERVICES]
     head = (
         "# Actions\n\n" + _MADE + "An action that is not here answers `UnsupportedOperation`, and so does a parameter "
-        "that is not named; `DryRun` works with every action of EC2.\n"
+        "that is not named; `DryRun` works with every action of EC2. S3's answer is `NotImplemented`.\n"
     )
-    return head + "".join(_service(name, load(name)) for name in names)
+    return head + "".join(_service(name, load(name)) for name in names) + _objects()
+
+
+def _objects() -> str:
+    """The operations of S3, which are registered by a list of names."""
+    import cumulet.api.s3
+    from cumulet.api.s3.operations import EVERYWHERE, OPERATIONS
+    from cumulet.wire.models import load
+
+    assert cumulet.api.s3.MODULES
+    rows = []
+    for name in sorted(OPERATIONS):
+        one = OPERATIONS[name]
+        members = load("s3").input(name).members
+        honoured = [f"`{member}`" for member in members if member in one.honours or member.startswith("Checksum")]
+        reasons = {**{member: why for member, why in EVERYWHERE.items() if why and member in members}, **one.accepts}
+        accepted = [f"`{member}`: {why}" for member, why in sorted(reasons.items()) if member not in one.honours]
+        rows.append((f"`{name}`", ", ".join(honoured), "<br>".join(accepted)))
+    table = _table(("operation", "parameters", "accepted, without effect"), rows)
+    return f"\n## S3\n\n{len(rows)} operations, and forms (POST), websites and CORS preflights.\n\n{table}"
 
 
 def _service(service: str, model: Any) -> str:

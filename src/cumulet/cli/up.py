@@ -16,6 +16,7 @@ from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 
 if TYPE_CHECKING:
+    from cumulet.api.s3.asgi import S3
     from cumulet.api.server import Server
     from cumulet.services import Cloud
 
@@ -66,30 +67,51 @@ def run(config: Config) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     cloud = Cloud(config)
-    server = None
+    servers: list[Server] = []
     try:
         cloud.prepare()
-        server = _server(cloud) if "api" in config.role_names() else None
+        servers = _servers(cloud)
         cloud.start()
-        if server is not None:
+        for server in servers:
             server.start()
-            _announce(config, server.url)
+        if servers:
+            _announce(config, servers[0].url)
         else:
             click.echo(f"{config.host()} serves: {', '.join(config.role_names())}")
         ended.wait()
     finally:
-        if server is not None:
+        for server in servers:
             server.stop()
         cloud.stop()
 
 
-def _server(cloud: Cloud) -> Server:
+def _servers(cloud: Cloud) -> list[Server]:
+    """The AWS endpoint, with S3 where this process has objects; and S3 alone where it has an address of its own."""
     from cumulet.admin import Administration, make_token
     from cumulet.api.app import App
     from cumulet.api.server import Server
 
-    admin = Administration(cloud, make_token(cloud.config.state_dir))
-    return Server(App(cloud.database, cloud.config, cloud.ask, admin), cloud.config.address())
+    config, s3 = cloud.config, _s3(cloud)
+    alone = config.object_address()
+    servers = []
+    if "api" in config.role_names():
+        admin = Administration(cloud, make_token(config.state_dir))
+        servers.append(Server(App(cloud.database, config, cloud.ask, admin, s3), config.address()))
+    elif s3 is not None and alone is None:
+        servers.append(Server(s3, config.address()))
+    if s3 is not None and alone is not None:
+        servers.append(Server(s3, alone))
+    return servers
+
+
+def _s3(cloud: Cloud) -> S3 | None:
+    from cumulet.api.s3.asgi import S3
+    from cumulet.api.s3.call import House
+
+    store = cloud.objects
+    if store is None:
+        return None
+    return S3(House(cloud.database, cloud.config, store.blobs, lambda: store.master_key, store.keeper.wake))
 
 
 def _announce(config: Config, url: str) -> None:

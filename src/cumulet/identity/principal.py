@@ -89,29 +89,41 @@ def authenticate(database: Database, request: Request, claim: Claim | None, serv
     """
     if claim is None:
         raise deny(service, "missing")
+    with database.read() as tx:
+        principal, _ = who_claims(database, tx, claim, service, region, request.address)
+    if claim.version == "v4" and request.body is not None and not _is_body(claim.payload, request.body):
+        raise deny(service, "payload")
+    return principal
+
+
+def who_claims(
+    database: Database, tx: Tx, claim: Claim, service: str, region: str, address: str
+) -> tuple[Principal, str]:
+    """The principal whose key made the claim, and the key's secret; raises `Refusal` if nobody's did.
+
+    Who guesses from the same `address` too often is not listened to for a while.
+    """
     now = database.clock.now()
     counted = lockout.of(database)
-    if counted.is_out(claim.access_key, request.address, now):
+    if counted.is_out(claim.access_key, address, now):
         minutes = f"{lockout.SECONDS / 60:g} minutes"
         why = f"Too many signatures with {shown(claim.access_key)} were wrong; try again in {minutes}."
         raise deny(service, "mismatch", why)
-    with database.read() as tx:
-        principal, secret, used = _known(tx, claim, service)
+    principal, secret, used = _known(tx, claim, service)
     try:
         verify(claim, secret, now, service, region, claim.token if secret else "")
     except Refusal:
         if secret is not None:
-            counted.failed(claim.access_key, request.address, now)
+            counted.failed(claim.access_key, address, now)
         raise
-    counted.succeeded(claim.access_key, request.address)
-    if claim.version == "v4" and request.body is not None and not _is_body(claim.payload, request.body):
-        raise deny(service, "payload")
+    counted.succeeded(claim.access_key, address)
     assert principal is not None
+    assert secret is not None
     if principal.session is not None and principal.session.expires <= database.clock.now():
         raise deny(service, "session_over", f"It was good until {principal.session.expires} (seconds since 1970).")
     if used is not None and used < database.clock.now() - USE_NOTED_SECONDS:
         database.note(account.used(principal.access_key, database.clock.now(), service, claim.region or region))
-    return principal
+    return principal, secret
 
 
 def _known(tx: Tx, claim: Claim, service: str) -> tuple[Principal | None, str | None, float | None]:

@@ -1,0 +1,27 @@
+"""S3: buckets, objects, and all that they are set to. Importing this registers the operations."""
+
+from __future__ import annotations
+
+from cumulet.api.s3 import (
+    bucket_rules,
+    bucket_settings,
+    buckets,
+    copying,
+    deleting,
+    listing,
+    multipart,
+    object_settings,
+    objects,
+)
+
+MODULES = (
+    bucket_rules,
+    bucket_settings,
+    buckets,
+    copying,
+    deleting,
+    listing,
+    multipart,
+    object_settings,
+    objects,
+)

@@ -1,0 +1,199 @@
+"""One request to S3 from its head to its answer: located, believed, parsed, let in, its body taken, its handler called.
+
+    begin()        what can be said before the body has come: an answer, or None to go on
+    feed(pieces)   the body; an answer if it is refused
+    end()          the answer
+
+Each is called in a thread, one after the other; between them no thread waits for the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.exc import OperationalError
+
+from cumulet.api.s3 import access, cors, errors, forms, website
+from cumulet.api.s3.call import HOST_ID, Answer, Call, House
+from cumulet.api.s3.location import Place, locate
+from cumulet.api.s3.operations import EVERYWHERE, OPERATIONS, Operation
+from cumulet.api.s3.receiving import Plain
+from cumulet.identity.s3 import believe
+from cumulet.lib import ids
+from cumulet.lib.errors import Failure, Refusal
+from cumulet.lib.log import Log
+from cumulet.model import bucket
+from cumulet.wire.models import load
+from cumulet.wire.request import Request
+from cumulet.wire.rest_parse import parse_rest
+from cumulet.wire.rest_render import render_rest
+from cumulet.wire.rest_route import route
+
+log = Log("s3")
+MAX_XML = 8 << 20
+Begun = Callable[[], Answer]
+
+
+class Exchange:
+    def __init__(self, house: House, request: Request) -> None:
+        self.house = house
+        self.request = request
+        self.request_id = ids.token(16).upper()
+        self._call: Call | None = None
+        self._body: Any = None
+        self._finish: Callable[[Any], Answer] | None = None
+
+    def whole(self, body: bytes) -> Answer:
+        """The answer to a request whose body is here already."""
+        return self.begin() or (self.feed([body]) if body else None) or self.end()
+
+    def begin(self) -> Answer | None:
+        return self._guarded(self._begin)
+
+    def feed(self, pieces: list[bytes]) -> Answer | None:
+        return self._guarded(lambda: self._body.feed(pieces[0] if len(pieces) == 1 else b"".join(pieces)))
+
+    def end(self) -> Answer:
+        answer = self._guarded(self._end)
+        assert answer is not None
+        return answer
+
+    def abort(self) -> None:
+        """The client went away: what was written aside is removed."""
+        if self._body is not None:
+            self._body.abort()
+
+    def _begin(self) -> Answer | None:
+        place = locate(self.request, self.house.config)
+        call = Call(
+            self.house,
+            self.request,
+            self.request_id,
+            place.query,
+            bucket_name=place.bucket,
+            key=place.key,
+        )
+        self._call = call
+        if place.website:
+            return self._decorated(website.serve(call))
+        if self.request.method == "OPTIONS":
+            return self._decorated(cors.preflight(call))
+        if forms.is_form(call):
+            self._body, self._finish = forms.begin(call)
+            return None
+        operation = _operation(call, place)
+        self._let_in(call, place, operation)
+        self._take(call, place, operation)
+        return None
+
+    def _let_in(self, call: Call, place: Place, operation: Operation) -> None:
+        with call.read() as tx:
+            call.claim, call.principal, call.secret = believe(
+                call.database,
+                tx,
+                call.request,
+                call.query,
+                place.bucket if place.by_host else "",
+                call.config.region,
+            )
+            if call.bucket_name and operation.name != "CreateBucket":
+                call.bucket_row = bucket.find(tx, call.bucket_name)
+                if call.bucket_row is None:
+                    raise errors.no_such_bucket(call.bucket_name)
+                _check_owner(call, "x-amz-expected-bucket-owner", call.bucket.account)
+        if operation.needs is not None:
+            access.require(call, call.bucket, *operation.needs)
+
+    def _take(self, call: Call, place: Place, operation: Operation) -> None:
+        model = load("s3")
+        path = {"Bucket": call.bucket_name, "Key": call.key_text}
+
+        def parse(body: bytes | None) -> dict[str, Any]:
+            given = parse_rest(model, operation.name, call.request, place.query, path, body)
+            return _honoured(operation, given)
+
+        if operation.receive is not None:
+            given = parse(None)
+            self._body = operation.receive(call, given)
+            self._finish = lambda received: self._called(call, operation, given, received)
+        else:
+            self._body = Plain(call, MAX_XML)
+            self._finish = lambda body: self._called(call, operation, parse(body))
+
+    def _called(self, call: Call, operation: Operation, *arguments: Any) -> Answer:
+        result = operation.function(call, *arguments)
+        if isinstance(result, Answer):
+            return result
+        headers, body = render_rest(load("s3"), operation.name, result)
+        status = load("s3").operation(operation.name).http.response_code
+        return Answer(204 if not body and status == 204 else 200, headers, body)
+
+    def _end(self) -> Answer:
+        assert self._finish is not None
+        answer = self._finish(self._body.finish())
+        return self._decorated(answer)
+
+    def _decorated(self, answer: Answer) -> Answer:
+        answer.headers += [("x-amz-request-id", self.request_id), ("x-amz-id-2", HOST_ID)]
+        named = {name.lower() for name, _ in answer.headers}
+        if answer.body and "content-type" not in named:
+            answer.headers.append(("Content-Type", "application/xml"))
+        if self._call is not None and self.request.header("origin") is not None and self.request.method != "OPTIONS":
+            answer.headers += cors.of_answer(self._call)
+        return answer
+
+    def _guarded(self, step: Callable[[], Answer | None]) -> Answer | None:
+        try:
+            return step()
+        except Refusal as e:
+            return self._refused(e)
+        except (OperationalError, Failure) as e:
+            log.error("the store cannot be used", request=self.request_id, error=e)
+            return self._refused(Refusal("ServiceUnavailable", "Please reduce your request rate.", 503))
+        except Exception:  # noqa: BLE001 - a mistake of ours must not show its inside to a client
+            log.exception("a request failed", request=self.request_id)
+            why = f"We encountered an internal error. Its trace is in the log as {self.request_id}."
+            return self._refused(Refusal("InternalError", why, 500))
+
+    def _refused(self, refusal: Refusal) -> Answer:
+        self.abort()
+        headers = list(refusal.headers.items()) if isinstance(refusal, errors.S3Refusal) else []
+        if self._call is not None and self._call.bucket_name and refusal.status in (301, 400, 403):
+            headers.append(("x-amz-bucket-region", self.house.config.region))
+        path = self.request.raw_path
+        body = errors.error_body(refusal, path, self.request_id, HOST_ID) if refusal.status != 304 else b""
+        answer = Answer(refusal.status, headers, body)
+        if refusal.status != 304:
+            answer.headers.append(("Content-Type", "application/xml"))
+        return self._decorated(answer)
+
+
+def _operation(call: Call, place: Place) -> Operation:
+    names = [name for name, _ in call.request.headers]
+    name = route(load("s3"), call.request.method, place.level, place.query, names)
+    if name is None:
+        raise errors.method_not_allowed(call.request.method, place.level.upper())
+    call.operation = name
+    found = OPERATIONS.get(name)
+    if found is None:
+        raise errors.unsupported(f"The operation {name}", "see the list of those that it has.")
+    return found
+
+
+def _honoured(operation: Operation, given: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that the operation honours; raises NotImplemented for another, by its name."""
+    for name in list(given):
+        if name in operation.honours:
+            continue
+        if name not in EVERYWHERE and name not in operation.accepts and not name.startswith("Checksum"):
+            raise errors.unsupported(f"The parameter {name} of {operation.name}", "it would have no effect.")
+        if not name.startswith("Checksum"):
+            del given[name]
+    return given
+
+
+def _check_owner(call: Call, header: str, account: str) -> None:
+    wanted = call.header(header)
+    if wanted is not None and wanted != account:
+        raise errors.denied()

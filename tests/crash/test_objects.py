@@ -1,0 +1,162 @@
+"""The store of objects dies at each point of each change: what was answered is there, what was not is nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import s3 as support
+from support.s3 import BUCKET, made, put
+from support.tested_cloud import TestedCloud
+
+from cumulet.api.s3.call import Answer, House
+from cumulet.api.s3.exchange import Exchange
+from cumulet.lib import crash
+from cumulet.wire.request import Request
+
+PART = b"p" * (5 << 20)
+Act = Callable[[TestedCloud], tuple[str, str, bytes]]
+
+
+def overwrite(cloud: TestedCloud) -> tuple[str, str, bytes]:
+    return "PUT", f"/{BUCKET}/k", b"new"
+
+
+def create(cloud: TestedCloud) -> tuple[str, str, bytes]:
+    return "PUT", f"/{BUCKET}/new", b"new"
+
+
+def delete(cloud: TestedCloud) -> tuple[str, str, bytes]:
+    return "DELETE", f"/{BUCKET}/k", b""
+
+
+def part(cloud: TestedCloud) -> tuple[str, str, bytes]:
+    return "PUT", f"/{BUCKET}/u?partNumber=1&uploadId={_upload(cloud)}", b"another"
+
+
+def complete(cloud: TestedCloud) -> tuple[str, str, bytes]:
+    s3 = support.client(cloud)
+    id = _upload(cloud)
+    parts = s3.list_parts(Bucket=BUCKET, Key="u", UploadId=id)["Parts"]
+    inside = "".join(f"<Part><PartNumber>{p['PartNumber']}</PartNumber><ETag>{p['ETag']}</ETag></Part>" for p in parts)
+    document = f"<CompleteMultipartUpload>{inside}</CompleteMultipartUpload>"
+    return "POST", f"/{BUCKET}/u?uploadId={id}", document.encode()
+
+
+def abort(cloud: TestedCloud) -> tuple[str, str, bytes]:
+    return "DELETE", f"/{BUCKET}/u?uploadId={_upload(cloud)}", b""
+
+
+def _upload(cloud: TestedCloud) -> str:
+    uploads = support.client(cloud).list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+    return str(uploads[0]["UploadId"]) if uploads else "gone"
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Any:
+    made_cloud = TestedCloud(tmp_path)
+    s3 = support.client(made_cloud)
+    made(s3)
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{BUCKET}/*"}
+    import json
+
+    s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": statement}))
+    yield made_cloud
+    made_cloud.stop()
+
+
+def before(cloud: TestedCloud) -> None:
+    """As it is before each change: one object, and an upload with a part."""
+    s3 = support.client(cloud)
+    for one in s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []):
+        s3.abort_multipart_upload(Bucket=BUCKET, Key="u", UploadId=one["UploadId"])
+    for key in ("new", "u"):
+        s3.delete_object(Bucket=BUCKET, Key=key)
+    put(s3, "k", content=b"old")
+    id = s3.create_multipart_upload(Bucket=BUCKET, Key="u")["UploadId"]
+    s3.upload_part(Bucket=BUCKET, Key="u", UploadId=id, PartNumber=1, Body=b"first")
+
+
+def ask(cloud: TestedCloud, act: Act) -> Answer:
+    """The request in this thread, by nobody, whom the policy lets in."""
+    method, path, body = act(cloud)
+    store = cloud.cloud.objects
+    assert store is not None
+    house = House(cloud.database, cloud.config, store.blobs, lambda: store.master_key)
+    where, _, query = path.partition("?")
+    headers = {"host": "x"} | ({"content-length": str(len(body))} if body else {})
+    return Exchange(house, Request.of(method, where, query, headers.items(), None)).whole(body)
+
+
+def dies_at(cloud: TestedCloud, act: Act, number: int) -> bool:
+    """Whether it died, which it does at its point `number`."""
+    count = 0
+
+    def call(name: str) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            raise crash.Died(name)
+
+    try:
+        with crash.at_each_point(call):
+            assert ask(cloud, act).status < 300
+            store = cloud.cloud.objects
+            assert store is not None
+            store.keeper.remove_due()
+    except crash.Died:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("act", [create, overwrite, delete, part, complete, abort])
+def test_a_death_at_any_point_leaves_nothing_half_done_and_nothing_behind(cloud: TestedCloud, act: Act) -> None:
+    number = 1
+    while True:
+        before(cloud)
+        died = dies_at(cloud, act, number)
+        afterwards(cloud)
+        if not died:
+            break
+        number += 1
+    assert number > 2
+
+
+def afterwards(cloud: TestedCloud) -> None:
+    s3 = support.client(cloud)
+    there = {
+        key: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        for key in support.keys(s3.list_objects_v2(Bucket=BUCKET))
+    }
+    assert there.get("k") in (None, b"old", b"new")
+    assert there.get("new") in (None, b"new")
+    assert there.get("u") in (None, b"first")
+    store = cloud.cloud.objects
+    assert store is not None
+    store.keeper.remove_due()
+    store.keeper.sweep(older_than=-1.0)
+    assert support.blobs(cloud) == support.known_blobs(cloud)
+    with cloud.database.read() as tx:
+        from cumulet.model import bucket
+
+        row = bucket.find(tx, BUCKET)
+    assert row is not None
+    assert (row.objects, row.bytes) == (len(there), sum(map(len, there.values())))
+
+
+def test_the_auditor_finds_what_is_lost(cloud: TestedCloud) -> None:
+    s3 = support.client(cloud)
+    put(s3, "a", "b", content=b"content")
+    store = cloud.cloud.objects
+    assert store is not None
+    (directory,) = cloud.config.object_directories()
+    spoiled = sorted(directory.glob("??/*"))[0]
+    spoiled.write_bytes(b"CONTENT")
+    from cumulet.model import blob
+
+    assert len(list(store.keeper.audit())) == 2
+    with cloud.database.read() as tx:
+        assert blob.count_lost(tx) == 1
+    assert len(list(directory.glob("quarantine/*"))) == 1

@@ -1,0 +1,89 @@
+"""Buckets and objects for tests, and requests that no client would send."""
+
+from __future__ import annotations
+
+import http.client
+from typing import Any
+
+import sqlalchemy as sa
+
+from cumulet.model import blob
+
+BUCKET = "bucket-of-tests"
+
+
+def client(cloud: Any, **config: Any) -> Any:
+    """boto3's client of S3, path style."""
+    return cloud.client("s3", **{"s3": {"addressing_style": "path"}, **config})
+
+
+def made(s3: Any, name: str = BUCKET, **more: Any) -> str:
+    """A new bucket."""
+    s3.create_bucket(Bucket=name, **more)
+    return name
+
+
+def body(s3: Any, key: str, **more: Any) -> bytes:
+    """What GetObject gives."""
+    return bytes(s3.get_object(Bucket=BUCKET, Key=key, **more)["Body"].read())
+
+
+def put(s3: Any, *keys: str, content: bytes = b"x", **more: Any) -> Any:
+    """Put these keys; gives the last answer."""
+    return [s3.put_object(Bucket=BUCKET, Key=key, Body=content, **more) for key in keys][-1]
+
+
+def keys(answer: Any) -> list[str]:
+    return [one["Key"] for one in answer.get("Contents", [])]
+
+
+def prefixes(answer: Any) -> list[str]:
+    return [one["Prefix"] for one in answer.get("CommonPrefixes", [])]
+
+
+class Raw:
+    """An answer as it came over the wire."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.body = response.read()
+
+    @property
+    def code(self) -> str:
+        """The code of a refusal."""
+        return self.body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode()
+
+
+def ask(cloud: Any, method: str, path: str, body: bytes | None = None, /, **headers: Any) -> Raw:
+    """A request that is not signed; underscores in names of headers are hyphens."""
+    connection = http.client.HTTPConnection(cloud.url.removeprefix("http://"), timeout=30)
+    try:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body=body, headers=named)
+        return Raw(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def blobs(cloud: Any) -> set[str]:
+    """The blobs that are there."""
+    return {seen.id for seen in cloud.cloud.objects.blobs.observe()}
+
+
+def known_blobs(cloud: Any) -> set[str]:
+    """The blobs that the database knows: those that something names, and those that are to be removed some time."""
+    with cloud.database.read() as tx:
+        return {row.id for row in tx.all(sa.select(blob.blob.c.id))}
+
+
+def named_blobs(cloud: Any) -> set[str]:
+    """The blobs that something names."""
+    with cloud.database.read() as tx:
+        return {row.id for row in blob.after(tx, "", 100_000)}
+
+
+def is_tidy(cloud: Any) -> bool:
+    """Whether the store has what the database names, and nothing else, once the keeper has done its work."""
+    cloud.cloud.objects.keeper.remove_due()
+    return blobs(cloud) == known_blobs(cloud)
