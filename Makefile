@@ -20,7 +20,7 @@ suites := $(ordered) $(filter-out $(ordered),$(with_tests))
 typed := $(suites) $(if $(wildcard bench/*.py),bench) $(wildcard tools/*.py) tools/install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check install install-with-tests bench docs lock clean
+.PHONY: help demo test soak test-databases check install install-with-tests bench docs lock clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -34,6 +34,15 @@ test: install-with-tests check ## all the tests (PYTEST_ARGS='-k metadata' for s
 soak: install-with-tests ## FAULTS=300 random faults on three hosts under users who go on (SEED=n: the same again)
 	FAULTS=$(FAULTS) SEED=$(SEED) $(venv)/python -m cumulet.lib.private_host -- \
 		$(venv)/python -m pytest -s -p no:cacheprovider tests/soak
+
+# What knows of the database: the contract with it, the engine, the api, and who dies in the midst of it.
+with_database := tests/unit/test_engine.py tests/unit/test_migrations.py tests/contract/test_databases.py \
+	tests/contract/test_database_servers.py tests/api tests/crash
+
+test-databases: install-with-tests ## the suites that know of the database, whole, on PostgreSQL and on MariaDB (an hour)
+	set -e; for kind in postgresql mariadb; do \
+		$(venv)/python -m pytest --database $$kind $(with_database) $(PYTEST_ARGS); \
+	done
 
 check: install-with-tests ## ruff, mypy and the rules of the repository
 	$(venv)/ruff check .

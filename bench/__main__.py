@@ -10,14 +10,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import api, bus, identity, objects, placement
+from bench import api, bus, databases, identity, objects, placement
 from bench.figures import Figure, save, table
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--only", choices=["api", "bus", "placement", "identity", "objects", "guests"], help="one part alone"
+        "--only",
+        choices=["api", "bus", "databases", "placement", "identity", "objects", "guests"],
+        help="one part alone",
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
     chosen = parser.parse_args()
@@ -26,6 +28,8 @@ def main() -> int:
         figures += api.measure(chosen.rounds)
     if chosen.only in (None, "bus"):
         figures += bus.measure(chosen.rounds)
+    if chosen.only in (None, "databases"):
+        figures += databases.measure(chosen.rounds)
     if chosen.only in (None, "placement"):
         figures += placement.measure(chosen.rounds)
     if chosen.only in (None, "identity"):

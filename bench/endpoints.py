@@ -46,14 +46,19 @@ class Endpoint:
 
 
 @contextmanager
-def fake_cumulet(*options: str) -> Iterator[Endpoint]:
-    """`cumulet up --drivers fake`, in a directory of its own; one with `--test` where `cumulet.testing` has it."""
+def fake_cumulet(*options: str, database_url: str = "") -> Iterator[Endpoint]:
+    """`cumulet up --drivers fake`, in a directory of its own; one with `--test` where `cumulet.testing` has it.
+
+    Its database is SQLite there, or the one at `database_url`.
+    """
     place = in_memory() if "--test" in options else None
     with tempfile.TemporaryDirectory(prefix="cumulet-bench-", dir=place) as name:
         port = _free_port()
         words = ["up", "--drivers", "fake", "--state-dir", name, "--listen", f"127.0.0.1:{port}", *options]
-        with _running([sys.executable, "-m", "cumulet", *words], f"http://127.0.0.1:{port}/") as (pid, seconds):
-            access = _access(Path(name))
+        environ = {**os.environ, "CUMULET_DATABASE_URL": database_url}
+        command = [sys.executable, "-m", "cumulet", *words]
+        with _running(command, f"http://127.0.0.1:{port}/", environ) as (pid, seconds):
+            access = _access(Path(name), environ)
             yield Endpoint(f"http://127.0.0.1:{port}", *access, pid, seconds)
 
 
@@ -67,9 +72,9 @@ def moto() -> Iterator[Endpoint]:
 
 
 @contextmanager
-def _running(command: list[str], url: str) -> Iterator[tuple[int, float]]:
+def _running(command: list[str], url: str, environ: dict[str, str] | None = None) -> Iterator[tuple[int, float]]:
     begun = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ)
     try:
         _wait_for_answer(url, process)
         yield process.pid, time.monotonic() - begun
@@ -92,10 +97,10 @@ def _wait_for_answer(url: str, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"{url} does not answer")
 
 
-def _access(state: Path) -> tuple[str, str, str]:
+def _access(state: Path, environ: dict[str, str]) -> tuple[str, str, str]:
     """The region, and the first account's key and secret."""
     command = [sys.executable, "-m", "cumulet", "env", "--json", "--state-dir", str(state)]
-    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout)
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env=environ).stdout)
     return found["AWS_REGION"], found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"]
 
 

@@ -17,9 +17,10 @@ from cumulet.drivers.fake_world import FakeWorld
 from cumulet.identity.audit import AuditLog
 from cumulet.lib import ids
 from cumulet.lib.config import Config
-from cumulet.lib.errors import CumuletError, Failure
+from cumulet.lib.errors import Away, Conflict, CumuletError, Failure, Unsure
 from cumulet.lib.log import Log
 from cumulet.model import Tx, account, bootstrap, host, image, join_ticket, tables, work
+from cumulet.model.database import Row, retried
 from cumulet.model.explanation import ROLE_OF, explain
 from cumulet.services import Cloud
 
@@ -79,7 +80,9 @@ class Administration:
         if not hmac.compare_digest(token.encode(), self._token.encode()):
             return _answer(403, {"error": f"the header {TOKEN_HEADER} is not the content of admin.token"})
         try:
-            return _answer(200, asked())
+            return _answer(200, retried(asked))
+        except (Conflict, Away, Unsure) as e:
+            return _answer(503, {"error": str(e)})
         except Failure as e:
             return _answer(404, {"error": str(e)})
 
@@ -87,7 +90,7 @@ class Administration:
         try:
             with self._cloud.database.read() as tx:
                 tx.value(sa.select(sa.literal(1)))
-        except sa.exc.SQLAlchemyError:
+        except Failure:
             return _answer(503, {"status": "the database does not answer"})
         return _answer(200, {"status": "ok"})
 
@@ -99,12 +102,18 @@ class Administration:
 
     def _join(self, id: str) -> Answer:
         """What a new host fetches, once: it is sealed with a key that its operator has."""
-        with self._cloud.database.write() as tx:
-            found = join_ticket.take(tx, id)
+        try:
+            found = retried(lambda: self._take_ticket(id))
+        except Failure as e:
+            return _answer(503, {"error": str(e)})
         if found is None:
             return _answer(404, {"error": "there is no such ticket (any more)"})
         log.info("a host has fetched its configuration", host=found.host)
         return 200, found.document.encode()
+
+    def _take_ticket(self, id: str) -> Row | None:
+        with self._cloud.database.write() as tx:
+            return join_ticket.take(tx, id)
 
     def _read(self, look: Callable[[Tx, Config], Any]) -> Any:
         with self._cloud.database.read() as tx:

@@ -25,6 +25,7 @@ from cumulet.lib.config import AGENTS, Config
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
 from cumulet.model import Database, Tx, account, bootstrap, capacity, host, image, instance, migrate, vpc_host, work
+from cumulet.model.database import retried
 from cumulet.parts import Part, drivers, guest_mtu
 
 log = Log("services")
@@ -97,12 +98,15 @@ class Control:
         if not may_speak_for(sender, report.host):
             log.warning("refused a report", host=report.host, sender=sender)
             raise Failure(f"{sender} may not report for {report.host}")
+        retried(lambda: self._write_down(report))
+        return b"null"
+
+    def _write_down(self, report: Report) -> None:
         with self.database.write() as tx:
             if isinstance(report, Beat):
                 hear(tx, report)
             else:
                 look_at(tx, report)
-        return b"null"
 
 
 class ObjectStore:
@@ -226,7 +230,7 @@ def bus_of(config: Config) -> Bus:
 def prepare(database: Database, config: Config) -> None:
     """Give a database its tables, the first account, and with fake drivers an image."""
     migrate.upgrade(database, quick=config.test)
-    with database.write() as tx:
+    with database.alone(), database.write() as tx:
         if account.named(tx, config.account) is None:
             first = bootstrap.create_account(tx, config, config.account, administrator=True)
             if config.drivers == "fake":

@@ -11,9 +11,9 @@ from support.tested_cloud import TestedCloud
 
 
 @pytest.fixture
-def cloud(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[TestedCloud]:
+def cloud(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) -> Iterator[TestedCloud]:
     """A cloud of its own for each test; other settings by `parametrize("cloud", [{…}], indirect=True)`."""
-    made = TestedCloud(tmp_path, **getattr(request, "param", {}))
+    made = TestedCloud(tmp_path, **{"database_url": database_url, **getattr(request, "param", {})})
     yield made
     made.stop()
 

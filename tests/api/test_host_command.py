@@ -38,10 +38,12 @@ def running_cloud(cloud: TestedCloud) -> Iterator[None]:
 def run(cloud: TestedCloud, request: pytest.FixtureRequest) -> Iterator[Run]:
     """Runs the command, with the cloud's own process there or not."""
 
+    settings = {"CUMULET_DRIVERS": "fake", "CUMULET_DATABASE_URL": cloud.config.database_url}
+
     def invoke(*words: str) -> Result:
         environ: dict[str, str | None] = {key: None for key in os.environ if key.startswith("CUMULET_")}
         given = [*words, "--state-dir", str(cloud.config.state_dir)]
-        return CliRunner().invoke(cumulet, given, env={**environ, "CUMULET_DRIVERS": "fake"})
+        return CliRunner().invoke(cumulet, given, env={**environ, **settings})
 
     if request.param == "not running":
         yield invoke

@@ -146,6 +146,7 @@ def test_what_holds_an_instance_up_is_its_state_reason(cloud: Any, ec2: Any) -> 
     disk = made["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
     with cloud.database.write() as tx:
         work.wake(tx, "volume", disk)
+    with cloud.database.write() as tx:
         tx.change(work.work.update().where(work.work.c.id == disk).values(error="no space left on h1", tries=3))
     reason = shown(ec2, id)["StateReason"]
     assert reason["Code"] == "Server.InternalError"

@@ -6,6 +6,8 @@ import sys
 import threading
 from pathlib import Path
 
+from support.databases import noted
+
 from cumulet.lib import log
 from cumulet.lib.config import Config
 from cumulet.services import Cloud
@@ -15,6 +17,7 @@ def config(directory: Path) -> Config:
     """The settings of the killed and of those who look at what they leave."""
     return Config(
         state_dir=directory,
+        database_url=noted(directory),
         drivers="fake",
         test=True,
         host_name="h1",

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from support import databases
 
 from cumulet.agent.agent import Agent
 from cumulet.agent.documents import Documents
@@ -43,6 +44,7 @@ class Site:
         self.clock = TestClock()
         self.config = Config(
             state_dir=directory,
+            database_url=databases.noted(directory),
             drivers="fake",
             test=True,
             host_name="h1",
@@ -69,6 +71,7 @@ class Site:
     def copy(cls, template: Path, directory: Path, make_bus: Callable[[], Bus] = MemoryBus) -> Site:
         """A site that begins as the one at `template`, which is closed."""
         shutil.copytree(template, directory, symlinks=True)
+        databases.copy(template, directory)
         return cls(directory, make_bus)
 
     def open(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -69,7 +70,9 @@ def test_processes_killed_at_random_leave_nothing_stuck_and_nothing_behind(templ
 @contextmanager
 def process(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A cloud in a process of its own; it is killed at the end of the block."""
-    killed = subprocess.Popen([sys.executable, runner.__file__, str(directory)], stdout=subprocess.PIPE)
+    environ = {**os.environ, "PYTHONPATH": str(Path(runner.__file__).parents[1])}
+    command = [sys.executable, runner.__file__, str(directory)]
+    killed = subprocess.Popen(command, stdout=subprocess.PIPE, env=environ)
     try:
         yield killed
     finally:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ import sqlalchemy as sa
 from crash.afterwards import check
 from crash.lives import launch_in, terminate
 from crash.site import Site
+from support import databases
 
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Refusal
 from cumulet.model import Database, Tx, account, address, capacity, image, instance, interface
 from cumulet.model.capacity import NOTHING
+from cumulet.model.database import retried
 from cumulet.services import Cloud
 
 CLIENTS = 50
@@ -39,6 +42,7 @@ class Small:
         overcommit = VCPUS / (os.cpu_count() or 1)
         self.config = Config(
             state_dir=directory,
+            database_url=databases.noted(directory),
             drivers="fake",
             test=True,
             host_name="h1",
@@ -68,7 +72,8 @@ class Small:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Small]:
+def small(tmp_path: Path, give_database: databases.Give) -> Iterator[Small]:
+    give_database(tmp_path / "site")
     made = Small(tmp_path / "site")
     yield made
     made.over.set()
@@ -107,14 +112,14 @@ def be_client(small: Small, number: int, until: float) -> None:
     chance = random.Random(number)
     while time.monotonic() < until:
         try:
-            id = launch_within_quota(small)
+            id = retried(partial(launch_within_quota, small))
         except Refusal as refused:
             small.outcomes[refused.code] += 1
             time.sleep(chance.uniform(0.05, 0.3))
             continue
         if chance.random() < 0.7:
             small.outcomes[outcome(small, id)] += 1
-        terminate(small, id)
+        retried(partial(terminate, small, id))
 
 
 def launch_within_quota(small: Small) -> str:

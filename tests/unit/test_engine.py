@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,15 +17,16 @@ from cumulet.lib.errors import Failure, Impossible, Later, Superseded
 from cumulet.model import Database, key_pair, tables, work
 
 Act = Callable[[Run, str], None]
+pytestmark = pytest.mark.all_databases
 
 
 class Bench:
     """An engine over one kind of thing, `thing`, whose reconciler is `act`; `refused` are what was given up."""
 
-    def __init__(self, directory: Path, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock) -> None:
         self.clock = clock
         self.bus = MemoryBus()
-        self.database = Database(f"sqlite:///{directory}/test.db", clock=clock, durable=False)
+        self.database = Database(url, clock=clock, durable=False)
         tables.metadata.create_all(self.database.engine)
         self.database.hint = self.bus.hint
         self.act: Act = lambda run, id: None
@@ -60,8 +60,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path, TestClock())
+def bench(empty_database: str) -> Iterator[Bench]:
+    made = Bench(empty_database, TestClock())
     yield made
     made.database.close()
 
@@ -262,9 +262,9 @@ def test_kinds_that_this_engine_does_not_know_are_left_alone(bench: Bench) -> No
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Bench]:
+def running(empty_database: str) -> Iterator[Bench]:
     """A bench whose engine runs in threads, with real time."""
-    made = Bench(tmp_path, Clock())
+    made = Bench(empty_database, Clock())
     made.engine.start()
     yield made
     made.engine.stop()
@@ -313,8 +313,8 @@ def test_in_threads_a_lost_hint_costs_one_poll(running: Bench) -> None:
     wait_for(lambda: running.ran == ["a"], 5.0)
 
 
-def test_stopping_waits_for_what_runs_and_lets_it_go(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, Clock())
+def test_stopping_waits_for_what_runs_and_lets_it_go(empty_database: str) -> None:
+    bench = Bench(empty_database, Clock())
     begun = threading.Event()
 
     def act(run: Run, id: str) -> None:
@@ -342,8 +342,8 @@ def test_a_database_that_is_away_for_a_while_is_waited_for(running: Bench) -> No
     wait_for(lambda: running.ran == ["a"])
 
 
-def test_what_was_taken_ahead_and_not_begun_is_let_go_when_the_engine_stops(tmp_path: Path) -> None:
-    bench, begun, go_on = Bench(tmp_path, Clock()), threading.Event(), threading.Event()
+def test_what_was_taken_ahead_and_not_begun_is_let_go_when_the_engine_stops(empty_database: str) -> None:
+    bench, begun, go_on = Bench(empty_database, Clock()), threading.Event(), threading.Event()
 
     def act(run: Run, id: str) -> None:
         begun.set()

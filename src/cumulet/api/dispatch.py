@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy.exc import OperationalError
-
 from cumulet.api import filters, pages, protocol
 from cumulet.api.actions import ACTIONS, Action, Item, Listing, Result, Tree
 from cumulet.api.authorise import authorise
@@ -15,9 +13,10 @@ from cumulet.identity.audit import AuditLog, Trail
 from cumulet.identity.principal import authenticate
 from cumulet.lib import ids
 from cumulet.lib.config import Config
-from cumulet.lib.errors import Refusal
+from cumulet.lib.errors import Away, Conflict, Failure, Refusal, Unsure
 from cumulet.lib.log import Log
 from cumulet.model import Database
+from cumulet.model.database import retried
 from cumulet.wire.models import Model, load, services
 from cumulet.wire.names import python_name
 from cumulet.wire.request import Request, read_form, shown
@@ -55,25 +54,27 @@ def _answer(database: Database, config: Config, ask: Ask, request: Request, trai
         model = load(service)
         trail.service, trail.access_key = service, claim.access_key if claim is not None else ""
         trail.action = name = protocol.action_of(model, request, form)
-        trail.principal = principal = authenticate(database, request, claim, service, config.region)
+        principal = retried(lambda: authenticate(database, request, claim, service, config.region))
+        trail.principal = principal
         found = ACTIONS.get((service, name))
         if found is None:
             raise Refusal("UnsupportedOperation", f"The action {name} is one of AWS's that this cloud does not have.")
         trail.parameters = parameters = protocol.parameters_of(model, name, request, form)
         dry_run = bool(parameters.pop("DryRun", False))
         context = Context(database, config, ask, principal, request_id, dry_run=dry_run, request=request)
-        authorise(context, service, name, parameters)
-        trail.result = result = call(found, model, context, dict(parameters))
+        trail.result = result = retried(
+            lambda: _allowed(found, model, context, dict(parameters)),
+            repeatable="ClientToken" in parameters and "client_token" in found.honoured(),
+        )
         body, content_type = protocol.answered(model, name, result, request_id)
         return Response(200, body, request_id, content_type)
     except Refusal as e:
         trail.error = e.code, e.message
         return refused(service, e, request_id)
-    except OperationalError as e:
-        trail.error = "Unavailable", ""
-        log.error("the database does not answer", request=request_id, error=e)
-        busy = Refusal("Unavailable", "The database does not answer at the moment; the request was not done.", 503)
-        return refused(service, busy, request_id)
+    except (Conflict, Away, Unsure) as e:
+        trail.error = _unavailable(service, e).code, ""
+        log.error("a request met no database", request=request_id, what=type(e).__name__, error=e)
+        return refused(service, _unavailable(service, e), request_id)
     except Exception:  # noqa: BLE001 - a mistake of ours must not show its inside to a client
         trail.error = "InternalError", ""
         log.exception("a request failed", request=request_id)
@@ -81,6 +82,26 @@ def _answer(database: Database, config: Config, ask: Ask, request: Request, trai
             "InternalError", f"An internal error has occurred; its trace is in the log as {request_id}.", 500
         )
         return refused(service, ours, request_id)
+
+
+def _allowed(found: Action, model: Model, context: Context, parameters: dict[str, Any]) -> Result:
+    """The answer to somebody who may ask for it."""
+    authorise(context, found.service, found.name, parameters)
+    return call(found, model, context, parameters)
+
+
+UNAVAILABLE: dict[type[Failure], str] = {
+    Conflict: "Other requests changed the same resources again and again meanwhile; the request was not done. "
+    "Send it again.",
+    Away: "The database does not answer at the moment; the request was not done. Send it again in a few seconds.",
+    Unsure: "The database went away while the request was written down, so that it may have been done or not. "
+    "Describe the resources, or send it again with the same client token where the action takes one.",
+}
+
+
+def _unavailable(service: str, e: Failure) -> Refusal:
+    """EC2's API error codes and the common errors of AWS's other services have different names for it."""
+    return Refusal("Unavailable" if service == "ec2" else "ServiceUnavailable", UNAVAILABLE[type(e)], 503)
 
 
 def _refuse_other_services(service: str) -> None:

@@ -150,5 +150,6 @@ def said_clearly(config: Config) -> Iterator[None]:
     except SQLAlchemyError as e:
         from sqlalchemy.engine import make_url
 
-        where = make_url(config.database()).render_as_string(hide_password=True)
-        raise Failure(f"the database {where}: {str(getattr(e, 'orig', None) or e).splitlines()[0]}") from None
+        from cumulet.model import servers
+
+        raise Failure(servers.said(make_url(config.database()), e)) from None

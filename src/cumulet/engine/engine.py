@@ -10,6 +10,7 @@ rows are taken ahead of the threads that will run them, so that a burst does not
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from cumulet.bus.contract import Bus
 from cumulet.bus.remote import Remote
 from cumulet.lib import crash
 from cumulet.lib.clock import Clock
-from cumulet.lib.errors import Impossible, Later, Superseded
+from cumulet.lib.errors import Conflict, Failure, Impossible, Later, Superseded, Unsure
 from cumulet.lib.log import Log
 from cumulet.model import Database, Tx, work
 from cumulet.model.database import Row
@@ -36,13 +37,15 @@ STALE_SECONDS = LEASE_SECONDS / 4
 """A row that has waited so long for a thread is let go instead: a run is to end well inside its lease."""
 LAST_EPOCH = 2**62
 POLL_SECONDS = 1.0
+CONFLICT_SECONDS = 0.1
+"""The longest pause after a transaction that the database has undone."""
 MOST_SECONDS = 30.0
 """The longest pause between two tries of something that fails."""
 
 Reconciler = Callable[["Run", str], None]
 GiveUp = Callable[["Run", str, Impossible], None]
-End = Callable[[Tx], None]
-"""Writes down how a run has ended: at rest, or due again."""
+End = partial[None]
+"""Writes down in a transaction how a run of `kind` and `id` has ended: at rest, or due again."""
 
 
 class Run:
@@ -69,8 +72,7 @@ class Run:
     def write(self) -> Iterator[Tx]:
         """A transaction that changes nothing and raises `Superseded` when the lease has been lost."""
         with self._engine.database.write() as tx:
-            if not work.holds(tx, self.kind, self.id, self.epoch):
-                raise Superseded(f"{self.kind} {self.id}: lease {self.epoch} is over")
+            work.hold(tx, self.kind, self.id, self.epoch)
             yield tx
 
     def driver(self, role: str, host: str) -> Remote:
@@ -150,7 +152,10 @@ class Engine:
         for thread in self._running:
             thread.join()
         self._running = []
-        self._let_go(self._take_ended())
+        try:
+            self._let_go(self._take_ended())
+        except Failure as e:
+            log.warning("how runs have ended was not written down: their leases run out", error=e)
 
     def run_due(self) -> int:
         """Run what is due now, one after the other, in this thread; gives how many were run (tests)."""
@@ -172,7 +177,13 @@ class Engine:
             try:
                 rows, waiting = self._lease(ended, self._threads * AHEAD - taken)
                 ended = []
-            except Exception:  # noqa: BLE001 - a database that is away is asked again
+            except Conflict as e:
+                log.info("undone by the database, tried again", error=e)
+                rows, waiting = [], random.uniform(0, CONFLICT_SECONDS)
+            except Failure as e:
+                log.warning("the database does not answer: asked again", error=e)
+                rows, waiting = [], POLL_SECONDS / 4
+            except Exception:  # noqa: BLE001 - whatever it is, the engine goes on
                 log.exception("leasing failed")
                 rows, waiting = [], POLL_SECONDS
             taken += len(rows)
@@ -206,20 +217,24 @@ class Engine:
                 waiting = _until_next(tx, kinds)
             if limit < 1 or waiting > 0:
                 return [], waiting
-        with self.database.write() as tx:
-            for end in ended:
-                end(tx)
-            return work.lease(tx, self.holder, LEASE_SECONDS, limit, kinds), _until_next(tx, kinds)
+        rows: list[Row] = []
+        try:
+            with self.database.write() as tx:
+                _write_down(tx, ended)
+                rows = work.lease(tx, self.holder, LEASE_SECONDS, limit, kinds)
+                return rows, _until_next(tx, kinds)
+        except Unsure:
+            ended += [_freed(row) for row in rows]  # else what we may have taken would wait for its lease to run out
+            raise
 
     def _let_go(self, ended: list[End]) -> None:
         if ended:
             with self.database.write() as tx:
-                for end in ended:
-                    end(tx)
+                _write_down(tx, ended)
 
     def _run_until_stopped(self) -> None:
         while (taken := self._taken.get()) is not None:
-            end: End = _lapse
+            end: End = partial(_lapse, kind="", id="")
             try:
                 end = self._run_if_fresh(*taken)
             finally:
@@ -228,7 +243,7 @@ class Engine:
 
     def _run_if_fresh(self, row: Row, since: float) -> End:
         if self._stopped.is_set() or self.clock.now() - since > STALE_SECONDS:
-            return partial(work.free, kind=row.kind, id=row.id, epoch=row.epoch)
+            return _freed(row)
         return self.run(row)
 
     def run(self, row: Row) -> End:
@@ -239,6 +254,9 @@ class Engine:
             self._reconcile(run)
         except Later as later:
             return run.put_off(later.seconds, later.why, run.tries)
+        except Conflict as e:
+            log.info("undone by the database, tried again", kind=run.kind, id=run.id, why=e)
+            return run.put_off(random.uniform(0.01, CONFLICT_SECONDS), str(e), run.tries)
         except Superseded as e:
             log.info("superseded", kind=run.kind, id=run.id, why=e)
             return run.put_off(POLL_SECONDS, str(e), run.tries)  # nothing, unless the lease is ours after all
@@ -266,7 +284,17 @@ def _until_next(tx: Tx, kinds: list[str]) -> float:
     return POLL_SECONDS if due is None else min(POLL_SECONDS, max(due - tx.now, 0.0))
 
 
-def _lapse(tx: Tx) -> None:
+def _write_down(tx: Tx, ended: list[End]) -> None:
+    """In the order in which other transactions want these rows as well."""
+    for end in sorted(ended, key=lambda end: (end.keywords["kind"], end.keywords["id"])):
+        end(tx)
+
+
+def _freed(row: Row) -> End:
+    return partial(work.free, kind=row.kind, id=row.id, epoch=row.epoch)
+
+
+def _lapse(tx: Tx, kind: str, id: str) -> None:
     """Nothing is written down: the lease runs out, and the row comes again."""
 
 

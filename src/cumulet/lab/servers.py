@@ -24,7 +24,9 @@ SECONDS = 120.0
 RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 ADMINISTRATOR = "guest:guest"
 """RabbitMQ's from the beginning; from the loopback only."""
-_SETTINGS = ("-c", "fsync=off", "-c", "dynamic_shared_memory_type=mmap", "-c", "max_connections=200")
+_SETTINGS = ("-c", "dynamic_shared_memory_type=mmap", "-c", "max_connections=200")
+_QUICK = ("-c", "fsync=off")
+"""What was committed outlives the server, but not a power cut."""
 
 
 class Server:
@@ -65,9 +67,9 @@ class Server:
 
 
 class Postgres(Server):
-    """PostgreSQL at an address, with a user and a database called `cumulet`."""
+    """PostgreSQL at an address; `url` is that of its administrator, `cumulet`."""
 
-    def __init__(self, directory: Path, address: str) -> None:
+    def __init__(self, directory: Path, address: str, port: int = 5432, *, durable: bool = False) -> None:
         directory.mkdir()
         programs = _newest(Path("/usr/lib/postgresql"), "bin/postgres").parent
         password = secrets.token_hex(16)
@@ -75,14 +77,23 @@ class Postgres(Server):
         account = pwd.getpwnam("postgres")
         for path in (directory, directory / "password"):
             os.chown(path, account.pw_uid, account.pw_gid)
-        how = ("-U", "cumulet", "--no-sync", "--auth=scram-sha-256", f"--pwfile={directory / 'password'}")
-        run([*_as("postgres"), programs / "initdb", "-D", directory / "data", *how], timeout=SECONDS)
+        how = (
+            "-U",
+            "cumulet",
+            "--encoding=UTF8",
+            "--no-locale",
+            "--no-sync",
+            "--auth=scram-sha-256",
+            f"--pwfile={directory / 'password'}",
+        )
+        run([*as_account("postgres"), programs / "initdb", "-D", directory / "data", *how], timeout=SECONDS)
         with (directory / "data" / "pg_hba.conf").open("a") as rules:
             rules.write(f"host all all {address}/24 scram-sha-256\n")
-        self.url = f"postgresql+psycopg://cumulet:{password}@{address}/postgres"
-        place = ["-c", f"listen_addresses={address}", "-c", f"unix_socket_directories={directory}"]
-        command = [*_as("postgres"), programs / "postgres", "-D", directory / "data", *place, *_SETTINGS]
-        ready: list[str | Path] = [programs / "pg_isready", "-q", "-h", address]
+        self.url = f"postgresql+psycopg://cumulet:{password}@{address}:{port}/postgres"
+        place = ["-p", str(port), "-c", f"listen_addresses={address}", "-c", f"unix_socket_directories={directory}"]
+        command = [*as_account("postgres"), programs / "postgres", "-D", directory / "data", *place, *_SETTINGS]
+        command += [] if durable else _QUICK
+        ready: list[str | Path] = [programs / "pg_isready", "-q", "-h", address, "-p", str(port)]
         super().__init__(directory, command, os.environ, lambda: run(ready, check=False).returncode == 0)
 
 
@@ -123,9 +134,12 @@ def _management_answers() -> bool:
         connection.close()
 
 
-def _as(account: str) -> list[str | Path]:
+def as_account(account: str) -> list[str | Path]:
+    """The words before a command of a `Server` that is to run as somebody else, and still end with it."""
     found = pwd.getpwnam(account)
-    return ["setpriv", f"--reuid={found.pw_uid}", f"--regid={found.pw_gid}", "--clear-groups", "--"]
+    # a change of user clears the signal that --kill-child has asked for
+    become = [f"--reuid={found.pw_uid}", f"--regid={found.pw_gid}", "--clear-groups", "--pdeathsig=KILL"]
+    return ["setpriv", *become, "--"]
 
 
 def _newest(directory: Path, program: str) -> Path:

@@ -51,7 +51,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     state_dir: Path = _key(Path("/var/lib/cumulet"), "directory of everything that is kept")
     listen: str = _key("127.0.0.1:8773", "address and port of the AWS endpoint")
-    database_url: str = _key("", "SQLAlchemy URL; empty: SQLite in the state directory")
+    database_url: str = _key("", "PostgreSQL or MariaDB, see docs/databases.md; empty: SQLite in the state directory")
     secret_key_file: str = _key("", "keys that secrets rest sealed with; empty: secret.key in the state directory")
     bus_url: str = _key("", "RabbitMQ, as amqps://USER:PASSWORD@HOST:PORT/VHOST; empty: all within this process")
     bus_ca_file: str = _key("", "certificates that RabbitMQ's is checked with; empty: the system's")

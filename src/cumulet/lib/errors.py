@@ -6,7 +6,10 @@ CumuletError
 ├── Impossible    it can never be done: the user is told by a state reason
 ├── Superseded    somebody with a newer lease is at work: stop, change nothing
 └── Failure       it did not work this time: said what and where, tried again
-    └── Unreachable   nobody answered: the agent is away or too slow
+    ├── Unreachable   nobody answered: the agent is away or too slow
+    ├── Conflict      the database has undone a transaction for another's sake: nothing has happened
+    ├── Away          the database was not reached, or lost before the commit: nothing has happened
+    └── Unsure        the database was lost during the commit: it may have happened
 """
 
 from __future__ import annotations
@@ -54,3 +57,15 @@ class Failure(CumuletError):
 
 class Unreachable(Failure):
     """Nobody answered in time."""
+
+
+class Conflict(Failure):
+    """The database has undone the transaction because of another one; nothing has happened."""
+
+
+class Away(Failure):
+    """The database was not reached, or lost before the commit; nothing has happened."""
+
+
+class Unsure(Failure):
+    """The database was lost during the commit; whether it has happened is not known."""

@@ -1,21 +1,33 @@
-"""Transactions: writers one after the other on SQLite, hints sent when they have committed."""
+"""Transactions: short, undone as a whole where anything fails, hints sent when they have committed.
+
+A transaction ends well, or in one of three `Failure`s: `Conflict` (the database has undone it for another's sake),
+`Away` (it was not reached, or lost before the end), `Unsure` (lost during the commit). After the first two nothing has
+happened, and `retried` does it again.
+"""
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from typing import Any
+from typing import Any, TypeVar
 
-import msgspec
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from cumulet.lib import crash
 from cumulet.lib.clock import Clock
+from cumulet.lib.errors import Away, Conflict, Unsure
 from cumulet.lib.sealed import Keyring
+from cumulet.model import servers
 
 Row = sa.Row[Any]
 Hint = Callable[[str, str], None]
+Result = TypeVar("Result")
+PATIENCE = {Conflict: 5.0, Away: 2.0, Unsure: 2.0}
+"""For how many seconds somebody who waits for an answer has a transaction done again."""
 
 
 class Tx:
@@ -25,17 +37,24 @@ class Tx:
     SQLAlchemy takes two times as long to build one as SQLite takes to run it.
     """
 
-    def __init__(self, connection: sa.Connection, now: float, keys: Keyring) -> None:
+    def __init__(self, connection: sa.Connection, now: float, keys: Keyring, *, writes: bool = False) -> None:
         self.connection = connection
         self.now = now
         self.keys = keys
+        self.writes = writes
         self.hints: dict[tuple[str, str], None] = {}
+        self.at_end: dict[tuple[str, str, int], Callable[[], None]] = {}
+        """What is done last, in the order of the keys: to rows that many want, so that no two wait for each other."""
 
     def all(self, query: sa.Select[Any], **given: Any) -> list[Row]:
         return list(self.connection.execute(query, given))
 
     def first(self, query: sa.Select[Any], **given: Any) -> Row | None:
         return self.connection.execute(query, given).first()
+
+    def held(self, query: sa.Select[Any]) -> list[Row]:
+        """The same rows; in a transaction that writes they stay as they are until its end."""
+        return self.all(query.with_for_update() if self.writes else query)
 
     def value(self, query: sa.Select[Any], **given: Any) -> Any:
         return self.connection.execute(query, given).scalar()
@@ -51,8 +70,14 @@ class Tx:
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """A savepoint: what fails inside (a unique key that is taken) undoes only what is inside."""
-        with self.connection.begin_nested():
+        savepoint = self.connection.begin_nested()
+        try:
             yield
+        except BaseException as e:
+            if not servers.is_undone(e):  # else there is no savepoint any more
+                savepoint.rollback()
+            raise
+        savepoint.commit()
 
 
 class Database:
@@ -68,15 +93,14 @@ class Database:
         self.keys = keys or Keyring()
         self.clock = clock or Clock()
         self.hint: Hint = lambda kind, id: None
-        self.engine = _engine(url, durable)
-        self._writer = threading.RLock() if self.engine.dialect.name == "sqlite" else None
+        self.engine = servers.engine(url, durable=durable)
+        self._writer = threading.RLock() if servers.kind_of(self.engine) == "sqlite" else None
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """A snapshot to read from."""
-        with self.engine.connect() as connection:
-            if self._writer is not None:
-                _begin(connection, "BEGIN")
+        with self.telling(), self.engine.connect() as connection:
+            servers.begin_snapshot(connection)
             yield Tx(connection, self.clock.now(), self.keys)
 
     @contextmanager
@@ -90,44 +114,56 @@ class Database:
 
     def note(self, statement: sa.Update) -> None:
         """Write down what may as well be lost: when something was used last."""
-        with suppress(sa.exc.OperationalError), self._writer or nullcontext(), self.engine.begin() as connection:
+        with suppress(SQLAlchemyError), self._writer or nullcontext(), self.engine.begin() as connection:
             connection.execute(statement)
 
     def _written(self) -> Iterator[Tx]:
-        with self.engine.connect() as connection:
-            if self._writer is not None:
-                _begin(connection, "BEGIN IMMEDIATE")
-            tx = Tx(connection, self.clock.now(), self.keys)
+        with self.telling(), self.engine.connect() as connection:
+            servers.begin_changes(connection)
+            tx = Tx(connection, self.clock.now(), self.keys, writes=True)
             yield tx
+            for key in sorted(tx.at_end):
+                tx.at_end[key]()
             crash.point("commit.before")
-            connection.commit()
+            with self.telling(committing=True):
+                connection.commit()
         crash.point("commit.after")
         for kind, id in tx.hints:
             self.hint(kind, id)
+
+    @contextmanager
+    def telling(self, *, committing: bool = False) -> Iterator[None]:
+        """What the database says is said in our words: raises `Conflict`, `Away` or `Unsure` for it."""
+        try:
+            yield
+        except SQLAlchemyError as e:
+            failure = servers.meaning(self.engine, e, committing=committing)
+            if failure is None:
+                raise
+            raise failure from None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Of all the processes on this database, one at a time is in here; for making tables."""
+        with self.telling(), servers.alone(self.engine):
+            yield
 
     def close(self) -> None:
         self.engine.dispose()
 
 
-def _begin(connection: sa.Connection, how: str) -> None:
-    # past SQLAlchemy's execution, which takes longer than SQLite to begin
-    connection.connection.driver_connection.execute(how)  # type: ignore[union-attr]
+def retried(call: Callable[[], Result], *, repeatable: bool = False) -> Result:
+    """What `call` gives, which changes nothing but the database: called again when that has undone it or was away.
 
-
-def _engine(url: str, durable: bool) -> sa.Engine:
-    json = {
-        "json_serializer": lambda value: msgspec.json.encode(value).decode(),
-        "json_deserializer": msgspec.json.decode,
-    }
-    if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED", **json)
-    engine = sa.create_engine(url, pool_size=32, max_overflow=32, connect_args={"check_same_thread": False}, **json)
-
-    @sa.event.listens_for(engine, "connect")
-    def prepare(connection: Any, record: Any) -> None:
-        # autocommit: SQLAlchemy must not begin a transaction of its own in front of BEGIN IMMEDIATE
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", f"synchronous={'FULL' if durable else 'OFF'}", "busy_timeout=20000"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    return engine
+    `repeatable`: doing it twice is as good as once, so it is called again after `Unsure` too.
+    """
+    begun, pause = time.monotonic(), 0.005
+    while True:
+        try:
+            return call()
+        except (Conflict, Away, Unsure) as e:
+            patience = PATIENCE[type(e)]
+            if (isinstance(e, Unsure) and not repeatable) or time.monotonic() - begun + pause > patience:
+                raise
+        time.sleep(random.uniform(pause / 2, pause))
+        pause = min(pause * 2, 0.25)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from cumulet.lib.config import AGENTS
 from cumulet.lib.errors import Failure
@@ -54,7 +56,8 @@ def heard(tx: Tx, role: str, name: str, zone: str, contract: int = 1) -> None:
     mine = sa.and_(service.c.role == role, service.c.host == name)
     values = {"heard": tx.now, "zone": zone, "contract": contract}
     if not tx.change(service.update().where(mine).values(**values)):
-        tx.insert(service, {"role": role, "host": name, **values})
+        with suppress(IntegrityError), tx.attempt():  # its roles may be several processes: another one was quicker
+            tx.insert(service, {"role": role, "host": name, **values})
 
 
 def is_silent(tx: Tx, name: str, roles: list[str]) -> bool:
@@ -73,7 +76,8 @@ def describe(tx: Tx, name: str, values: dict[str, Any]) -> None:
     """Write down what a host is: zones, vcpus, memory_mib, disk_gib, facts, address, guest_mtu."""
     row = find(tx, name)
     if row is None:
-        tx.insert(host, {"name": name, **values})
+        with suppress(IntegrityError), tx.attempt():
+            tx.insert(host, {"name": name, **values})
     elif any(row._mapping[column] != value for column, value in values.items()):
         _revise(tx, name, values)
 

@@ -81,9 +81,9 @@ def of_account(tx: Tx, account: str) -> list[Row]:
 
 
 def of_ids(tx: Tx, account: str, ids: Iterable[str]) -> list[Row]:
-    """Those of these instances that are the account's."""
+    """Those of these instances that are the account's, as `Tx.held` has them."""
     query = sa.select(instance).where(instance.c.account == account, instance.c.id.in_(list(ids)))
-    return tx.all(query.order_by(instance.c.created, instance.c.reservation, instance.c.launch_index))
+    return tx.held(query.order_by(instance.c.created, instance.c.reservation, instance.c.launch_index))
 
 
 def of_reservation(tx: Tx, account: str, reservation: str) -> list[Row]:

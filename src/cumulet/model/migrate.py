@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cumulet.lib.errors import Failure
-from cumulet.model import tables
+from cumulet.model import servers, tables
 from cumulet.model.database import Database
 
 _SCRIPTS = Path(__file__).parent / "migrations"
@@ -22,27 +22,52 @@ def upgrade(database: Database, *, quick: bool = False) -> tuple[str, str]:
     """
     before = version(database)
     if quick and not before:
-        tables.metadata.create_all(database.engine)
+        _make_quickly(database)
         return "", ""
-    if not before and sa.inspect(database.engine).has_table("account"):
-        raise Failure("the database was made for a test (`--test`) and has no version: use another state directory")
     after = newest()
     if before and before not in known():
         raise Failure(f"the database has schema {before}, this program knows up to {after}: use the newer program")
     if before != after:
-        from alembic import command
-
-        config = _config()
-        with database.engine.connect() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            connection.commit()
+        with database.alone():
+            return _step(database, "head"), after
     return before, after
+
+
+def downgrade(database: Database, to: str = "base") -> tuple[str, str]:
+    """Take the steps after `to` back (base: all of them), and what only their tables hold; gives the versions."""
+    with database.alone():
+        return _step(database, to, back=True), version(database)
+
+
+def _make_quickly(database: Database) -> None:
+    with database.telling(), database.engine.connect() as connection:
+        servers.suit(connection)
+        tables.metadata.create_all(connection)
+        connection.commit()
+
+
+def _step(database: Database, to: str, *, back: bool = False) -> str:
+    """Go there from the version that is there now, which is given."""
+    from alembic import command
+
+    before = version(database)  # somebody else may have been here while we waited
+    if not before and sa.inspect(database.engine).has_table("account"):
+        raise Failure(
+            "the database has tables and no version: they were made for a test (`--test`), or by a `db sync` that was "
+            "cut off. Use an empty database, or another state directory"
+        )
+    config = _config()
+    with database.engine.connect() as connection:
+        servers.suit(connection)
+        config.attributes["connection"] = connection
+        (command.downgrade if back else command.upgrade)(config, to)
+        connection.commit()
+    return before
 
 
 def version(database: Database) -> str:
     """The schema's version; empty where there is none."""
-    with database.engine.connect() as connection:
+    with database.telling(), database.engine.connect() as connection:
         if not sa.inspect(connection).has_table("alembic_version"):
             return ""
         return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() or "")

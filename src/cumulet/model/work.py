@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
+from cumulet.lib.errors import Superseded
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import metadata, moment, text, whole
 
@@ -24,6 +27,8 @@ work = sa.Table(
     sa.Column("error", sa.Text, nullable=False, default=""),
 )
 """`holder` is the scheduler's host that took it last, for as long as `lease` says."""
+_HOLDS_LEASE, _WAKES = 0, 1
+"""What is done to a row at the end of a transaction, in this order."""
 _FRESH = {"lease": None, "holder": "", "epoch": 0, "tries": 0, "error": ""}
 
 
@@ -35,8 +40,16 @@ _NOW: sa.BindParameter[float] = sa.bindparam("now")
 
 def wake(tx: Tx, kind: str, id: str) -> None:
     """Have (kind, id) looked at now; whoever looks at it already will look once more."""
+    tx.at_end[kind, id, _WAKES] = partial(_wake, tx, kind, id)
+
+
+def _wake(tx: Tx, kind: str, id: str) -> None:
     if not tx.change(_WAKE, of_kind=kind, of_id=id, now=tx.now):
-        tx.insert(work, {"kind": kind, "id": id, "due": tx.now, "wakes": 1, **_FRESH})
+        try:
+            with tx.attempt():
+                tx.insert(work, {"kind": kind, "id": id, "due": tx.now, "wakes": 1, **_FRESH})
+        except IntegrityError:  # somebody else was quicker
+            tx.change(_WAKE, of_kind=kind, of_id=id, now=tx.now)
     tx.hints[kind, id] = None
 
 
@@ -93,9 +106,14 @@ def find(tx: Tx, kind: str, id: str) -> Row | None:
 _FIND = sa.select(work).where(_THIS)
 
 
-def holds(tx: Tx, kind: str, id: str, epoch: int) -> bool:
-    """Whether `epoch` is still the newest; locks the row until the end of the transaction."""
-    return tx.first(_HOLDS, of_kind=kind, of_id=id, of_epoch=epoch) is not None
+def hold(tx: Tx, kind: str, id: str, epoch: int) -> None:
+    """The transaction ends well only if `epoch` is the newest then; else it raises `Superseded`."""
+    tx.at_end[kind, id, _HOLDS_LEASE] = partial(_check, tx, kind, id, epoch)
+
+
+def _check(tx: Tx, kind: str, id: str, epoch: int) -> None:
+    if tx.first(_HOLDS, of_kind=kind, of_id=id, of_epoch=epoch) is None:
+        raise Superseded(f"{kind} {id}: lease {epoch} is over")
 
 
 _HOLDS = sa.select(work.c.epoch).where(_MINE).with_for_update()
@@ -151,6 +169,8 @@ def _free(tx: Tx, whose: sa.ColumnElement[bool]) -> None:
 
 def forget(tx: Tx, kind: str, id: str) -> None:
     """The resource is gone for good: so is its work."""
+    tx.at_end.pop((kind, id, _WAKES), None)
+    tx.at_end.pop((kind, id, _HOLDS_LEASE), lambda: None)()
     tx.change(work.delete().where(work.c.kind == kind, work.c.id == id))
 
 

@@ -1,0 +1,290 @@
+"""The databases of the tests: SQLite's files, and a PostgreSQL and a MariaDB of the tests' own.
+
+`--database KIND` has every test that takes a database run on that kind. Without it all run on SQLite, those that are
+marked `all_databases` on each of the three, and those that are marked `database_servers` on the two that have one.
+The servers listen at free ports of the loopback, keep everything in directories of their own, and end with the process
+of the tests, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import sqlalchemy as sa
+
+from cumulet.lab.servers import Postgres, Server, as_account
+from cumulet.lib.command import run
+from cumulet.model import servers, tables
+
+KINDS = ("sqlite", "postgresql", "mariadb")
+ADDRESS = "127.0.0.1"
+SECONDS = 120.0
+NOTE = "database-url"
+"""A file beside a cloud's state that says which database is that cloud's; there is none for SQLite."""
+
+
+class DatabaseServer(Protocol):
+    """A server that can be killed and started again; `url` is its administrator's."""
+
+    url: str
+
+    def start(self) -> None: ...
+    def stop(self, number: int = ...) -> None: ...
+
+
+class MariaDB(Server):
+    """MariaDB at a port of the loopback, with an administrator called `cumulet`."""
+
+    def __init__(self, directory: Path, port: int, *, durable: bool) -> None:
+        directory.mkdir()
+        account = pwd.getpwnam("mysql")
+        os.chown(directory, account.pw_uid, account.pw_gid)
+        inside = as_account("mysql")
+        place = [f"--datadir={directory / 'data'}", f"--tmpdir={directory}"]
+        run([*inside, "mariadb-install-db", "--no-defaults", "--skip-test-db", *place], timeout=SECONDS)
+        password = secrets.token_hex(16)
+        (directory / "first.sql").write_text(
+            f"CREATE USER IF NOT EXISTS cumulet@'{ADDRESS}' IDENTIFIED BY '{password}';\n"
+            f"GRANT ALL ON *.* TO cumulet@'{ADDRESS}' WITH GRANT OPTION;\nCREATE DATABASE IF NOT EXISTS cumulet;\n"
+        )
+        self._port = port
+        self.url = f"mariadb+pymysql://cumulet:{password}@{ADDRESS}:{port}/cumulet"
+        settings = [f"--bind-address={ADDRESS}", f"--port={port}", f"--socket={directory / 'socket'}"]
+        settings += [f"--init-file={directory / 'first.sql'}", "--skip-name-resolve", "--max-connections=200"]
+        # 2: written to the system at each commit, so that it is there after a kill; not to the disk
+        settings += [f"--innodb-flush-log-at-trx-commit={1 if durable else 2}"]
+        settings += ["--innodb-buffer-pool-size=64M", "--skip-log-bin"]
+        command = [*inside, "mariadbd", "--no-defaults", *place, *settings]
+        super().__init__(directory, command, os.environ, lambda: listens(port))
+
+
+class Tested:
+    """A server in a directory of its own below /tmp, which its account can reach."""
+
+    __test__ = False
+
+    def __init__(self, kind: str, *, durable: bool = False) -> None:
+        self.kind = kind
+        self.port = free_port()
+        self._directory = Path(tempfile.mkdtemp(prefix=f"cumulet-{kind}-"))
+        self._directory.chmod(0o755)
+        inner = self._directory / "server"
+        self._server: DatabaseServer = (
+            Postgres(inner, ADDRESS, self.port, durable=durable)
+            if kind == "postgresql"
+            else MariaDB(inner, self.port, durable=durable)
+        )
+        self.url = sa.make_url(self._server.url)
+
+    def start(self) -> None:
+        self._server.start()
+
+    def kill(self) -> None:
+        """By force; returns when nobody listens any more."""
+        self._server.stop()
+        until = time.monotonic() + SECONDS
+        while listens(self.port):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+    def end(self) -> None:
+        self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def anew(self, name: str = "cumulet_bare") -> str:
+        """The URL of a database that has nothing in it, not even tables."""
+        with administering(self.url) as connection:
+            forced = " WITH (FORCE)" if self.kind == "postgresql" else ""
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}{forced}")
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        return _text(self.url.set(database=name))
+
+    def emptied(self, name: str = "cumulet_tested") -> str:
+        """The URL of a database with tables and no rows."""
+        return _emptied(self.url, name)
+
+
+def listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection((ADDRESS, port), timeout=5):
+        return True
+    return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((ADDRESS, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def administering(url: sa.URL) -> Iterator[sa.Connection]:
+    """A connection that is gone with the block; each statement is committed at once."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+
+
+def _text(url: sa.URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def _emptied(server: sa.URL, name: str) -> str:
+    """Rows are deleted rather than tables made anew, which takes ten times as long."""
+    url = server.set(database=name)
+    with administering(server) as connection:
+        is_new = not _exists(connection, name)
+        if is_new:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine = servers.engine(_text(url), durable=False)
+    with engine.connect() as connection:
+        _end_others(connection)
+        if is_new:
+            servers.suit(connection)
+            tables.metadata.create_all(connection)
+        for table in reversed(tables.metadata.sorted_tables):
+            connection.execute(table.delete())
+        connection.commit()
+    engine.dispose()
+    return _text(url)
+
+
+def _exists(connection: sa.Connection, name: str) -> bool:
+    catalogue = "schema_name FROM information_schema.schemata"
+    if connection.dialect.name == "postgresql":
+        catalogue = "datname FROM pg_database"
+    return name in set(connection.exec_driver_sql(f"SELECT {catalogue}").scalars())
+
+
+def _end_others(connection: sa.Connection) -> None:
+    """Whoever a failed test has left connected might hold rows."""
+    if connection.dialect.name == "postgresql":
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) {others}")
+        return
+    query = "SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()"
+    for id in connection.exec_driver_sql(query).scalars().all():
+        with suppress(sa.exc.OperationalError):  # it has ended by itself
+            connection.exec_driver_sql(f"KILL {id}")
+
+
+def note(directory: Path, url: str) -> None:
+    """From now on this database is that of the cloud in `directory`."""
+    directory.mkdir(exist_ok=True)
+    (directory / NOTE).write_text(url)
+
+
+def noted(directory: Path) -> str:
+    """The database's URL as the setting has it: empty for SQLite."""
+    file = directory / NOTE
+    return file.read_text() if file.exists() else ""
+
+
+def copy(template: Path, directory: Path) -> None:
+    """Give the cloud in `directory` the rows of the one at `template`; nothing to do for SQLite."""
+    url = noted(template)
+    if not url:
+        return
+    source, target = sa.create_engine(url, poolclass=sa.NullPool), sa.make_url(url)
+    copied = _emptied(target, f"{target.database}_copy")
+    made = servers.engine(copied, durable=False)
+    with source.connect() as old, made.connect() as new:
+        for table in tables.metadata.sorted_tables:
+            rows = [dict(row._mapping) for row in old.execute(sa.select(table))]
+            if rows:
+                new.execute(table.insert(), rows)
+        new.commit()
+    made.dispose()
+    note(directory, copied)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=KINDS, help="the kind of database that all tests use")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database_kind" not in metafunc.fixturenames:
+        return
+    chosen, marked = metafunc.config.getoption("--database"), metafunc.definition.get_closest_marker
+    kinds = KINDS[1:] if marked("database_servers") else KINDS if marked("all_databases") else ("sqlite",)
+    if chosen:
+        kinds = tuple({chosen} - {"sqlite"}) if marked("database_servers") else (chosen,)
+    if kinds != ("sqlite",):
+        metafunc.parametrize("database_kind", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """sqlite, postgresql or mariadb."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@contextmanager
+def started(kind: str, *, durable: bool = False) -> Iterator[Tested]:
+    """A server until the block ends; a `durable` one keeps through a power cut what was committed."""
+    server = Tested(kind, durable=durable)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.end()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Tested]:
+    with started("postgresql") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Tested]:
+    with started("mariadb") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def database_server(database_kind: str, request: pytest.FixtureRequest) -> Tested | None:
+    """The server of this kind; None for SQLite, which has none."""
+    return None if database_kind == "sqlite" else request.getfixturevalue(database_kind)
+
+
+@pytest.fixture
+def database_url(database_server: Tested | None) -> str:
+    """An empty database of this test's own, as the setting has it: empty for SQLite in the state directory."""
+    return database_server.emptied() if database_server else ""
+
+
+@pytest.fixture
+def empty_database(database_server: Tested | None, tmp_path: Path) -> str:
+    """The URL of an empty database of this test's own: its tables are there on a server, and made anew by SQLite."""
+    return database_server.emptied() if database_server else f"sqlite:///{tmp_path}/test.db"
+
+
+@pytest.fixture
+def bare_database(database_server: Tested | None, tmp_path: Path) -> str:
+    """The URL of a database without tables."""
+    return database_server.anew() if database_server else f"sqlite:///{tmp_path}/bare.db"
+
+
+Give = Callable[[Path], None]
+
+
+@pytest.fixture
+def give_database(database_server: Tested | None) -> Give:
+    """Call it with a directory, for the cloud in which this test wants an empty database."""
+
+    def give(directory: Path) -> None:
+        if database_server is not None:
+            note(directory, database_server.emptied())
+
+    return give
