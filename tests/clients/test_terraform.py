@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import boto3
 import pytest
 from support.terraform import Terraform, require_terraform
 
 from cumulet import testing
 
 CONFIGURATION = Path(__file__).parent / "terraform" / "main.tf"
+IDENTITY = Path(__file__).parent / "terraform_iam" / "main.tf"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB7r0J0b1Xb8yq0d0d5T2l0c1l8b7W8m4d1jv0m3QX1a terraform"
 
 
@@ -46,6 +48,31 @@ def test_terraform_has_buckets_and_objects_and_finds_nothing_to_change(tmp_path:
         assert terraform.output("keys") == ["a/one.txt", "a/two.txt"]
         terraform.destroy(endpoint=cloud.url, label="second")
         assert cloud.client("s3").list_buckets()["Buckets"] == []
+
+
+@pytest.mark.timeout(600)
+def test_terraform_makes_users_roles_and_policies_and_finds_no_drift(tmp_path: Path) -> None:
+    require_terraform()
+    with testing.cloud() as cloud:
+        terraform = Terraform(tmp_path / "work", IDENTITY, cloud.environ)
+        first = {"endpoint": cloud.url, "team": "red"}
+        terraform.apply(**first)
+        assert terraform.plans_nothing(**first)
+        ann = boto3.client(
+            "ec2",
+            endpoint_url=cloud.url,
+            region_name=cloud.region,
+            aws_access_key_id=terraform.output("key"),
+            aws_secret_access_key=terraform.output("secret"),
+        )
+        ann.describe_vpcs()
+        second = first | {"team": "blue"}
+        terraform.apply(**second)
+        assert terraform.plans_nothing(**second)
+        terraform.destroy(**second)
+        iam = cloud.client("iam")
+        assert [iam.list_users()["Users"], iam.list_groups()["Groups"], iam.list_roles()["Roles"]] == [[], [], []]
+        assert iam.list_policies(Scope="Local")["Policies"] == iam.list_instance_profiles()["InstanceProfiles"] == []
 
 
 def _what_is_left(cloud: testing.RunningCloud) -> list[str]:

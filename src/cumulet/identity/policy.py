@@ -18,7 +18,7 @@ from typing import Literal
 
 import msgspec
 
-from cumulet.identity.policy_document import Kind, Policy, Statement, compile_policy
+from cumulet.identity.policy_document import Kind, Policy, Statement, compile_policy, speaking
 from cumulet.identity.policy_patterns import Context, Unresolved
 from cumulet.identity.policy_principals import Caller, Grant
 
@@ -124,8 +124,8 @@ def _matches(request: AccessRequest, policies: Policies) -> Iterable[Match]:
     ]
     for layer, listed in layers:
         for policy in listed:
-            for statement in policy.statements:
-                if statement.actions(action) and (grant := _applies(statement, request)):
+            for statement in speaking(policy, action):
+                if grant := _applies(statement, request):
                     yield Match(layer, policy, statement, grant)
 
 

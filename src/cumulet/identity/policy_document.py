@@ -50,14 +50,20 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     position: int
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy, compiled; `name` says in answers which one it is."""
+class Policy(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A policy, compiled; `name` says in answers which one it is. Two are the same only if they are one object."""
 
     statements: tuple[Statement, ...]
     kind: Kind
     keys: frozenset[str]
     """The condition keys that it looks at."""
     name: str = ""
+
+
+@lru_cache(maxsize=16_384)
+def speaking(policy: Policy, action: str) -> tuple[Statement, ...]:
+    """Its statements that speak of an action, whose name is in lower case: most requests ask again for the same."""
+    return tuple(statement for statement in policy.statements if statement.actions(action))
 
 
 def compile_policy(
