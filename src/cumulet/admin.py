@@ -74,6 +74,10 @@ class Administration:
                 return lambda: self._read(lambda tx, config: administration.quotas_of(tx, config, name))
             case "POST", ["quotas", name]:
                 return lambda: self._grant(name, body)
+            case "GET", ["users", name]:
+                return lambda: self._read(lambda tx, config: administration.users_of(tx, name))
+            case "POST", ["users", name]:
+                return lambda: self._change_user(name, body)
         return None
 
     def _answered(self, asked: Callable[[], Any], token: str) -> Answer:
@@ -136,6 +140,14 @@ class Administration:
         with self._cloud.database.write() as tx:
             administration.grant(tx, name, wanted)
         return self._read(lambda tx, config: administration.quotas_of(tx, config, name))
+
+    def _change_user(self, name: str, body: bytes) -> dict[str, Any]:
+        try:
+            wanted = msgspec.json.decode(body, type=administration.UserChange)
+        except msgspec.DecodeError as e:
+            raise Failure(f'the change of a user is JSON such as {{"do": "create", "user": "ann"}}: {e}') from None
+        with self._cloud.database.write() as tx:
+            return administration.change_user(tx, name, wanted)
 
     def _explain(self, id: str) -> dict[str, Any]:
         with self._cloud.database.read() as tx:

@@ -67,6 +67,8 @@ HELP = {"help_option_names": ["-h", "--help"]}
         "doctor": "doctor:doctor",
         "image": "images:image",
         "account": "accounts:account",
+        "user": "users:user",
+        "role": "users:role",
         "quota": "quotas:quota",
         "placement": "placement:placement",
         "service": "services_list:service",

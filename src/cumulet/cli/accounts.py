@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cumulet.cli import secrets
+from cumulet.cli import credentials, secrets
 from cumulet.cli.options import as_json, database, prepared_database, settings
 from cumulet.cli.output import show_json, show_table
 from cumulet.lib.config import Config
@@ -19,6 +19,8 @@ def account() -> None:
 
 
 account.add_command(secrets.rotate_key)
+account.add_command(credentials.credentials)
+account.add_command(credentials.revoke)
 
 
 @account.command(epilog="Example: cumulet account create bob")
@@ -27,7 +29,7 @@ account.add_command(secrets.rotate_key)
 @as_json
 @settings
 def create(config: Config, name: str, administrator: bool, json: bool) -> None:
-    """Make an account with a default VPC; print its ids and first key."""
+    """Make an account with a default VPC; print its first key."""
     from sqlalchemy.exc import IntegrityError
 
     from cumulet.lib.config_rules import LONGEST_ACCOUNT
@@ -56,7 +58,7 @@ def create(config: Config, name: str, administrator: bool, json: bool) -> None:
 @as_json
 @settings
 def list_accounts(config: Config, json: bool) -> None:
-    """List the accounts and their access keys, without the secrets."""
+    """List the accounts and their access keys."""
     from cumulet.model import account as accounts
 
     with database(config) as opened, opened.read() as tx:

@@ -69,7 +69,7 @@ _NETWORK = [
     )
     for verb in ("Disassociate", "Modify", "Reject", "Release", "Replace", "Reset", "Revoke", "Unassign", "Update")
 ]
-_ROLE_PATH = "/cumulet/"
+ROLE_PATH = "/cumulet/"
 _KEYS = ["ec2:CreateKeyPair", "ec2:ImportKeyPair", "ec2:DeleteKeyPair"]
 _MACHINES = [
     *(f"ec2:{verb}Instances" for verb in ("Run", "Start", "Stop", "Reboot", "Terminate", "Monitor", "Unmonitor")),
@@ -138,32 +138,32 @@ ALL = {
             _allow("iam:PassRole", Condition=_TO_EC2),
             path="/job-function/",
         ),
-        _managed("cloudadmin", "The 2012 cloud's administrator: everything.", _allow("*"), path=_ROLE_PATH),
+        _managed("cloudadmin", "The 2012 cloud's administrator: everything.", _allow("*"), path=ROLE_PATH),
         _managed(
             "itsec",
             "The 2012 cloud's security officer: looks at everything, stops machines and takes permissions away.",
             _allow([*_READ_EC2, *_READ_S3, *_READ_IAM, *_READ_REST]),
             _allow(["ec2:StopInstances", "ec2:RevokeSecurityGroup*", "ec2:DisassociateAddress"]),
-            path=_ROLE_PATH,
+            path=ROLE_PATH,
         ),
         _managed(
             "sysadmin",
             "The 2012 cloud's system administrator: machines, volumes and images.",
             _allow([*_READ_EC2, *_KEYS, *_MACHINES, "s3:*"]),
             _allow("iam:PassRole", Condition=_TO_EC2),
-            path=_ROLE_PATH,
+            path=ROLE_PATH,
         ),
         _managed(
             "netadmin",
             "The 2012 cloud's network administrator: addresses, security groups and networks.",
             _allow([*_READ_EC2, *_KEYS, *_NETWORK]),
-            path=_ROLE_PATH,
+            path=ROLE_PATH,
         ),
         _managed(
             "developer",
             "The 2012 cloud's developer: looks at everything of the project, and has key pairs.",
             _allow([*_READ_EC2, *_KEYS, *_READ_S3]),
-            path=_ROLE_PATH,
+            path=ROLE_PATH,
         ),
     )
 }
