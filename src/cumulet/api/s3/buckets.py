@@ -10,6 +10,7 @@ from cumulet.api.s3 import access, acl, errors
 from cumulet.api.s3.call import Answer, Call, Given, Result
 from cumulet.api.s3.names import check_bucket_name
 from cumulet.api.s3.operations import operation
+from cumulet.identity import quotas
 from cumulet.model import Tx, account, bucket, upload
 from cumulet.model import object as objects
 from cumulet.model.database import Row
@@ -110,8 +111,7 @@ def _check_list(settings: dict[str, Any], grants: list[acl.Grant] | None) -> Non
 
 
 def _check_quota(call: Call, tx: Tx) -> None:
-    account.hold(tx, call.account)
-    most = call.config.quota_buckets
+    most = quotas.limit(tx, call.config, call.account, "buckets")
     if most and bucket.used(tx, call.account)[0] >= most:
         why = "You have attempted to create more buckets than allowed"
         raise errors.S3Refusal("TooManyBuckets", f"{why}: {most}", 400)
