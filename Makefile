@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# A guest under emulation keeps one core busy and the tests wait for it: two modules at a time take half as long.
+WORKERS ?= 2
 FAULTS ?= 300
 SEED ?=
 BENCH_ARGS ?=
@@ -29,7 +31,7 @@ demo: install ## the whole cloud on this machine, used as a user would, and take
 	$(venv)/python -m cumulet.demo $(DEMO_ARGS)
 
 test: install-with-tests check ## all the tests (PYTEST_ARGS='-k metadata' for some)
-	$(venv)/python -m pytest $(suites) $(PYTEST_ARGS)
+	$(venv)/python -m pytest -n $(WORKERS) --dist loadfile $(suites) $(PYTEST_ARGS)
 
 soak: install-with-tests ## FAULTS=300 random faults on three hosts under users who go on (SEED=n: the same again)
 	FAULTS=$(FAULTS) SEED=$(SEED) $(venv)/python -m cumulet.lib.private_host -- \
