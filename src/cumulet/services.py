@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-from functools import cached_property
-from pathlib import Path
-
 import msgspec
 
 from cumulet.agent.agent import Agent
@@ -19,7 +15,6 @@ from cumulet.control import GIVE_UP, RECONCILERS
 from cumulet.control.object_keeper import Keeper
 from cumulet.drivers.blob.directory import DirectoryBlobs
 from cumulet.engine.engine import Engine
-from cumulet.lib import files
 from cumulet.lib.clock import Clock
 from cumulet.lib.config import AGENTS, Config
 from cumulet.lib.errors import Failure
@@ -110,26 +105,11 @@ class Control:
 
 
 class ObjectStore:
-    """The role `object`: the blobs, who keeps them in order, and the key of keys."""
+    """The role `object`: the blobs, and who keeps them in order."""
 
     def __init__(self, config: Config, database: Database) -> None:
         self.blobs = DirectoryBlobs(config.object_directories(), copies=config.object_copies, durable=not config.test)
         self.keeper = Keeper(database, self.blobs, config)
-        self._key_file = Path(config.object_key_file or config.state_dir / "object.key")
-        self._may_make = not config.object_key_file
-
-    @cached_property
-    def master_key(self) -> bytes:
-        """With which the keys of encrypted objects are sealed; made when it is first needed."""
-        if not self._key_file.exists() and self._may_make:
-            files.write(self._key_file, secrets.token_bytes(32), durable=True)
-        try:
-            key = self._key_file.read_bytes()
-        except OSError as e:
-            raise Failure(f"the key of objects {self._key_file} cannot be read") from e
-        if len(key) != 32:
-            raise Failure(f"the key of objects {self._key_file} has {len(key)} bytes; it is 32")
-        return key
 
 
 class Cloud:

@@ -84,7 +84,7 @@ def ask(cloud: TestedCloud, act: Act) -> Answer:
     method, path, body = act(cloud)
     store = cloud.cloud.objects
     assert store is not None
-    house = House(cloud.database, cloud.config, store.blobs, lambda: store.master_key)
+    house = House(cloud.database, cloud.config, store.blobs)
     where, _, query = path.partition("?")
     headers = {"host": "x"} | ({"content-length": str(len(body))} if body else {})
     return Exchange(house, Request.of(method, where, query, headers.items(), None)).whole(body)

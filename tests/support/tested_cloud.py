@@ -66,7 +66,7 @@ class TestedCloud:
         self.cloud.host.heartbeat.beat()
         store = self.cloud.objects
         assert store is not None
-        house = House(self.database, self.config, store.blobs, lambda: store.master_key)
+        house = House(self.database, self.config, store.blobs)
         app = App(self.database, self.config, self.cloud.ask, lambda *request: None, S3(house))
         self.server = Server(app, ("127.0.0.1", 0))
         self.server.start()

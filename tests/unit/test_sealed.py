@@ -11,7 +11,7 @@ from cumulet.cli import cumulet
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 from cumulet.lib.sealed import Keyring
-from cumulet.model import Database, account, bootstrap, migrate
+from cumulet.model import Database, account, bootstrap, migrate, secret
 
 
 def test_the_file_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
@@ -52,13 +52,15 @@ def test_the_command_seals_every_secret_again(tmp_path: Path) -> None:
     with database.write() as tx:
         owner = bootstrap.create_account(tx, config, "admin").id
         before = account.keys(tx, owner)[0]
-        secret = account.secret(tx, before)
+        word = account.secret(tx, before)
+        master = secret.of(tx, "objects")
     key = (tmp_path / "secret.key").read_text()
     said = CliRunner().invoke(cumulet, ["account", "rotate-key", "--state-dir", str(tmp_path)])
-    assert said.output == "1 secrets are sealed with the new key\n", said
+    assert said.output == "2 secrets are sealed with the new key\n", said
     assert (tmp_path / "secret.key").read_text() != key
     with database.read() as tx:
         after = account.keys(tx, owner)[0]
         assert after.secret != before.secret
-        assert account.secret(tx, after) == secret
+        assert account.secret(tx, after) == word
+        assert secret.of(tx, "objects") == master
     database.close()

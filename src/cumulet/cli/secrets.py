@@ -14,13 +14,13 @@ LONGEST_REQUEST = 2.0
 @settings
 def rotate_key(config: Config) -> None:
     """Make a new key for secrets, and seal all again. The cloud may run meanwhile. Temporary credentials end."""
-    from cumulet.model import account
+    from cumulet.model import secret
 
     with database(config) as opened:
         opened.keys.add()
         for pause in (0.0, LONGEST_REQUEST):  # again for a request that had sealed with the older key already
             opened.clock.sleep(pause)
             with opened.write() as tx:
-                count = account.seal_again(tx)
+                count = secret.seal_again(tx)
         opened.keys.forget_older()
     click.echo(f"{count} secrets are sealed with the new key")

@@ -111,7 +111,7 @@ def _s3(cloud: Cloud) -> S3 | None:
     store = cloud.objects
     if store is None:
         return None
-    return S3(House(cloud.database, cloud.config, store.blobs, lambda: store.master_key, store.keeper.wake))
+    return S3(House(cloud.database, cloud.config, store.blobs, store.keeper.wake))
 
 
 def _announce(config: Config, url: str) -> None:

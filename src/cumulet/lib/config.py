@@ -100,7 +100,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     object_listen: str = _key("", "one more address and port, of S3 alone; empty: S3 is at the AWS endpoint only")
     object_dirs: list[str] = _key([], "directories (disks) of objects; empty: one in the state directory")
     object_copies: int = _key(1, "copies of each object, in as many of the directories")
-    object_key_file: str = _key("", "32 bytes that encrypt the keys of objects; empty: made in the state directory")
     object_ownership: Literal["ObjectWriter", "BucketOwnerPreferred", "BucketOwnerEnforced"] = _key(
         "ObjectWriter", "of new buckets; ObjectWriter: access control lists have effect; AWS's is BucketOwnerEnforced"
     )

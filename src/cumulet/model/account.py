@@ -77,15 +77,6 @@ def secret(tx: Tx, row: Row) -> str:
     return tx.keys.unseal(row.secret).decode()
 
 
-def seal_again(tx: Tx) -> int:
-    """Seal each secret with the newest key; gives how many there are."""
-    rows = tx.all(sa.select(access_key.c.id, access_key.c.secret))
-    for row in rows:
-        sealed = tx.keys.seal(tx.keys.unseal(row.secret))
-        tx.change(access_key.update().where(access_key.c.id == row.id).values(secret=sealed))
-    return len(rows)
-
-
 def named(tx: Tx, name: str) -> Row | None:
     return tx.first(sa.select(account).where(account.c.name == name))
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from cumulet.api.s3 import errors
 from cumulet.identity.principal import Principal
 from cumulet.lib.blobs import Blobs
 from cumulet.lib.config import Config
-from cumulet.model import Database, Tx
+from cumulet.model import Database, Tx, secret
 from cumulet.model.database import Row
 from cumulet.wire.claim import Claim
 from cumulet.wire.request import Request
@@ -53,15 +54,19 @@ class House:
         database: Database,
         config: Config,
         blobs: Blobs,
-        master_key: Callable[[], bytes],
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.database = database
         self.config = config
         self.blobs = blobs
-        self.master_key = master_key
         self.wake = wake
         self.hashers = ThreadPoolExecutor(HASHERS, "hash")
+
+    @cached_property
+    def master_key(self) -> bytes:
+        """With which the keys of encrypted objects are sealed."""
+        with self.database.write() as tx:
+            return secret.of(tx, "objects")
 
 
 class Call:

@@ -125,7 +125,7 @@ def seal_blob(house: House, sealing: Sealing, blob: str) -> tuple[Stream | None,
     if sealing.kind == "C":
         return Stream(object_cipher.from_customer(sealing.customer, blob)), "c"
     key = object_cipher.new_key()
-    return Stream(key), object_cipher.seal(house.master_key(), key)
+    return Stream(key), object_cipher.seal(house.master_key, key)
 
 
 def open_blob(house: House, sealed: str, blob: str, customer: bytes, offset: int) -> Stream | None:
@@ -134,7 +134,7 @@ def open_blob(house: House, sealed: str, blob: str, customer: bytes, offset: int
         return None
     if sealed == "c":
         return Stream(object_cipher.from_customer(customer, blob), offset)
-    return Stream(object_cipher.unseal(house.master_key(), sealed), offset)
+    return Stream(object_cipher.unseal(house.master_key, sealed), offset)
 
 
 def of_upload(facts: dict[str, Any], key: CustomerKey | None) -> Sealing:

@@ -115,6 +115,12 @@ def upgrade() -> None:
     op.create_index(op.f("ix_profile_association_profile"), "profile_association", ["profile"], unique=False)
     op.create_index(op.f("ix_profile_association_expires"), "profile_association", ["expires"], unique=False)
     op.create_table(
+        "secret",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("sealed", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_secret")),
+    )
+    op.create_table(
         "policy_inline",
         sa.Column("entity", sa.String(length=40), nullable=False),
         sa.Column("name", sa.String(length=128), nullable=False),
@@ -599,6 +605,7 @@ def downgrade() -> None:
     for name in (
         "profile_association",
         "policy_inline",
+        "secret",
         "policy_attachment",
         "policy_version",
         "policy",
