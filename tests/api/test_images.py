@@ -8,7 +8,7 @@ import pytest
 from support.launching import launched, one_of, shown, volume_of
 from support.refusals import code, message
 
-from cumulet.model import image
+from cumulet.model import image, instance
 
 LOCATION = "cumulet/tiny"
 
@@ -132,11 +132,31 @@ def test_a_name_is_an_accounts_own(cloud: Any, ec2: Any) -> None:
         ({"KernelId": "aki-1"}, "UnsupportedOperation"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdf"}]}, "InvalidBlockDeviceMapping"),
         ({"Description": "x" * 256}, "InvalidParameterValue"),
+        ({"BootMode": "floppy"}, "InvalidParameterValue"),
+        ({"BootMode": "uefi"}, "InvalidParameterCombination"),  # the file has a kernel
     ],
 )
 def test_a_registration_that_cannot_be_is_refused(ec2: Any, wrong: Any, expected: str) -> None:
     assert code(ec2.register_image, Name="mine", ImageLocation=LOCATION, **wrong) == expected
     assert len(ids(ec2)) == 1
+
+
+@pytest.mark.parametrize(("mode", "boot"), [("uefi", "uefi"), ("uefi-preferred", "uefi"), ("legacy-bios", "bios")])
+def test_an_image_boots_as_its_registration_says(cloud: Any, ec2: Any, mode: str, boot: str) -> None:
+    values = {"account": cloud.admin.id, "name": "disk", "location": "admin/disk", "source": "/", "declared": "raw"}
+    with cloud.database.write() as tx:
+        image.take_in(tx, values)
+    early = ec2.register_image(Name="early", ImageLocation="admin/disk", BootMode=mode)["ImageId"]
+    cloud.settle()
+    late = ec2.register_image(Name="late", ImageLocation="admin/disk", BootMode=mode)["ImageId"]
+    for id in (early, late):
+        assert ec2.describe_images(ImageIds=[id])["Images"][0]["BootMode"] == mode
+        launched = ec2.run_instances(ImageId=id, InstanceType="t2.nano", MinCount=1, MaxCount=1)["Instances"][0]
+        cloud.settle()
+        with cloud.database.read() as tx:
+            row = instance.find(tx, launched["InstanceId"])
+        assert row is not None
+        assert (row.boot, row.state) == (boot, "running")
 
 
 def test_a_deregistered_image_cannot_be_launched_and_its_instances_go_on(cloud: Any, ec2: Any) -> None:

@@ -62,6 +62,9 @@ def _say_available(tx: Tx, id: str, facts: dict[str, Any]) -> None:
     largest = sa.case((images.c.root_gib > root_gib, images.c.root_gib), else_=root_gib)
     values = {"boot": facts.get("boot", "bios"), "architecture": facts.get("architecture", "x86_64")}
     tx.change(images.update().where(images.c.image_file == id).values(root_gib=largest, **values))
+    for row in tx.all(sa.select(images).where(images.c.image_file == id)):
+        if mode := row.attributes.get("BootMode"):
+            image.change(tx, row.id, boot=image.BOOTS[mode])
 
 
 def _remove(run: Run, row: Row) -> None:

@@ -50,6 +50,9 @@ image_file = sa.Table(
 """`facts`: format, virtual_size (bytes), size (bytes), sha256, boot, architecture, as the image driver found them."""
 
 
+BOOTS = {"legacy-bios": "bios", "uefi": "uefi", "uefi-preferred": "uefi"}
+"""AWS's BootMode, which an image may have in its `attributes`, to how its guests boot."""
+
 image_permission = sa.Table(
     "image_permission",
     metadata,

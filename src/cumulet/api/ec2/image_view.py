@@ -35,7 +35,7 @@ def image_item(row: Row, tags: list[dict[str, str]]) -> Item:
         "RootDeviceType": "ebs",
         "RootDeviceName": row.root_device,
         "BlockDeviceMappings": block_devices(row),
-        "BootMode": BOOT_MODES.get(row.boot),
+        "BootMode": row.attributes.get("BootMode") or BOOT_MODES.get(row.boot),
         "ProductCodes": [],
         "Tags": tags,
     }

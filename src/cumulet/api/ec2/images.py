@@ -100,6 +100,7 @@ def register_image(
     virtualization_type: str = "hvm",
     ena_support: bool = False,
     sriov_net_support: str = "",
+    boot_mode: str = "",
     block_device_mappings: list[BlockDeviceMapping] | None = None,
     tag_specifications: list[TagSpecification] | None = None,
 ) -> Result:
@@ -110,7 +111,7 @@ def register_image(
     if virtualization_type != "hvm":
         raise Refusal("UnsupportedOperation", f"The VirtualizationType {virtualization_type} is not hvm.")
     tags = tags_for(tag_specifications, "image")
-    shown = {"EnaSupport": ena_support, "SriovNetSupport": sriov_net_support or None}
+    shown = {"EnaSupport": ena_support, "SriovNetSupport": sriov_net_support or None, "BootMode": boot_mode or None}
     values: dict[str, Any] = {"name": name, "description": described(description, "image"), "attributes": shown}
     with ctx.write() as tx:
         most = ctx.quota(tx, "images")
@@ -119,7 +120,8 @@ def register_image(
         if image.named(tx, ctx.account, name) is not None:
             raise Refusal("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by an AMI of this account.")
         file = _file(tx, ctx.account, image_location, architecture)
-        id = image.register(tx, ctx.account, file, values | {"root_device": root_device_name})
+        values |= {"root_device": root_device_name, **_boot(file, boot_mode)}
+        id = image.register(tx, ctx.account, file, values)
         _take_disk(tx, id, block_device_mappings or [], shown)
         tag.put(tx, ctx.account, id, "image", tags)
     return {"ImageId": id}
@@ -156,6 +158,20 @@ def _file(tx: Tx, account: str, location: str, architecture: str) -> Row:
     if architecture and found != architecture:
         raise Refusal("InvalidParameterValue", f"The file at '{location}' is {found}, not {architecture}.")
     return file
+
+
+def _boot(file: Row, mode: str) -> dict[str, str]:
+    """How the image boots where the request says it; raises `Refusal`."""
+    if not mode:
+        return {}
+    if mode not in image.BOOTS:
+        known = ", ".join(image.BOOTS)
+        text = f"Value ({mode}) for parameter bootMode is invalid. It is one of {known}."
+        raise Refusal("InvalidParameterValue", text)
+    if (file.facts or {}).get("boot") == "kernel":
+        text = f"The file at '{file.location}' boots by its own kernel; no BootMode can be chosen for it."
+        raise Refusal("InvalidParameterCombination", text)
+    return {"boot": image.BOOTS[mode]}
 
 
 def _take_disk(tx: Tx, id: str, mappings: list[BlockDeviceMapping], shown: dict[str, Any]) -> None:

@@ -18,7 +18,8 @@ class FakeImages:
 
     def ensure(self, spec: Spec) -> None:
         assert isinstance(spec, ImageFileSpec)
-        facts = {"format": spec.format or "qcow2", "virtual_size": 2**30, "size": 2**20, "boot": "kernel"}
+        boot = "kernel" if spec.format == "kernel" else "bios"
+        facts = {"format": spec.format or "qcow2", "virtual_size": 2**30, "size": 2**20, "boot": boot}
         self._world.put("image", spec.id, facts | {"architecture": "x86_64", "sha256": ""})
 
     def remove(self, id: str) -> None:
