@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cumulet.drivers.contract import Driver, Seen
@@ -144,6 +145,15 @@ def _cut_off(directory: Path) -> Path:
     return source
 
 
+def _cut_off_by_its_partitions(directory: Path) -> Path:
+    """A raw disk of 1 MiB with a partition up to 2 MiB."""
+    file = _with_boot_record(directory / "source", LINUX)
+    content = bytearray(file.read_bytes())
+    content[1024 + 40 : 1024 + 48] = (2 * MIB // 512 - 1).to_bytes(8, "little")
+    file.write_bytes(content)
+    return file
+
+
 def _marked_corrupt(directory: Path) -> Path:
     source = _disk(directory / "source", "qcow2")
     with source.open("r+b") as opened:
@@ -191,6 +201,7 @@ def _a_page(directory: Path) -> Path:
         (_luks, "raw", "Encrypted"),
         (_corrupt, "qcow2", "Corrupt"),
         (_cut_off, "qcow2", "Corrupt"),
+        (_cut_off_by_its_partitions, None, "Corrupt"),
         (_marked_corrupt, "qcow2", "Corrupt"),
         (_huge, "qcow2", "Size"),
         (_vmdk, None, "Format"),
@@ -252,3 +263,18 @@ def test_an_image_whose_disk_is_lost_is_taken_in_again(images: DirectoryImages, 
     assert images.look(ID) is None
     images.ensure(_spec(source))
     assert image_files(images.directory, ID)["disk"].read_bytes() == source.read_bytes()
+
+
+def test_an_image_that_was_lost_is_made_again_of_the_same_bytes_only(images: DirectoryImages, tmp_path: Path) -> None:
+    source = _disk(tmp_path / "source", "qcow2")
+    images.ensure(_spec(source))
+    spec = msgspec.structs.replace(_spec(source), sha256=images.facts(ID)["sha256"])
+    images.remove(ID)
+    away = source.rename(tmp_path / "away")
+    _disk(source, "qcow2", size="65M")
+    with pytest.raises(Impossible, match="is not what was taken in before"):
+        images.ensure(spec)
+    assert list(images.directory.iterdir()) == []
+    away.rename(source)
+    images.ensure(spec)
+    assert images.observe() == [Seen(id=ID)]

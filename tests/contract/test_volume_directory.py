@@ -75,6 +75,10 @@ def test_an_image_without_a_disk_gives_an_empty_volume(volumes: DirectoryVolumes
     files = image_files(volumes.images_directory, IMAGE)
     files["facts"].parent.mkdir(parents=True)
     files["facts"].write_text('{"format": "kernel", "virtual_size": 0}')
+    files["kernel"].touch()
+    with pytest.raises(Failure, match=r"its image file .*/initrd is missing"):
+        volumes.ensure(VolumeSpec(id=ID, size_gib=2, image_file=IMAGE))
+    files["initrd"].touch()
     volumes.ensure(VolumeSpec(id=ID, size_gib=2, image_file=IMAGE))
     described = _described(volumes)
     assert described["virtual-size"] == 2 * GIB

@@ -14,9 +14,9 @@ from cumulet.lib.private_host import SCRATCH_VARIABLE
 class RealCloud:
     """`cumulet up` beside a namespace that plays the world; the tiny image is there."""
 
-    def __init__(self, tiny_image: Path, **settings: str) -> None:
+    def __init__(self, tiny_image: Path, directory: Path | None = None, **settings: str) -> None:
         make_world()
-        self.process = CloudProcess(Path(os.environ[SCRATCH_VARIABLE]) / "cloud", **settings)
+        self.process = CloudProcess((directory or Path(os.environ[SCRATCH_VARIABLE])) / "cloud", **settings)
         self.process.start()
         self.process.take_in_tiny(tiny_image)
         self.admin = Tenant(self, self.process.environ())
@@ -46,10 +46,20 @@ class Tenant:
 
     def run(self, **parameters: Any) -> str:
         """The id of an instance that is running."""
-        image = self.ec2.describe_images(Filters=[{"Name": "name", "Values": ["cumulet-tiny"]}])["Images"][0]["ImageId"]
-        given = {"ImageId": image, "InstanceType": "m1.tiny", "KeyName": "test", "MinCount": 1, "MaxCount": 1}
-        id: str = self.ec2.run_instances(**{**given, **parameters})["Instances"][0]["InstanceId"]
+        id = self.launch(**parameters)
         self.wait(id, "running")
+        return id
+
+    def launch(self, image: str = "cumulet-tiny", **parameters: Any) -> str:
+        """The id of an instance that was asked for."""
+        given = {"ImageId": self.image(image), "InstanceType": "m1.tiny", "KeyName": "test"}
+        made = self.ec2.run_instances(**{**given, "MinCount": 1, "MaxCount": 1, **parameters})
+        id: str = made["Instances"][0]["InstanceId"]
+        return id
+
+    def image(self, name: str) -> str:
+        """The id of an image by its name."""
+        id: str = self.ec2.describe_images(Filters=[{"Name": "name", "Values": [name]}])["Images"][0]["ImageId"]
         return id
 
     def look(self, id: str) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def test_without_a_running_cloud_an_image_waits_for_the_next_start(made: Shell, 
 def test_a_file_that_is_not_there_is_not_taken_in(made: Shell) -> None:
     done = made.run("image", "import", "/nowhere/disk.qcow2")
     assert (done.exit_code, done.stderr) == (1, "cumulet: there is no file /nowhere/disk.qcow2\n")
-    assert made.run("image", "import", "/").stderr == "cumulet: / is no file\n"
+    assert made.run("image", "import", "/").stderr == "cumulet: / is no file; a disk image is one\n"
     done = made.run("image", "import", "ftp://far/disk.raw")
     assert done.stderr == "cumulet: ftp://far/disk.raw cannot be downloaded by ftp: http and https are known\n"
 

@@ -13,7 +13,7 @@ from cumulet.identity.audit import AuditLog, Trail
 from cumulet.identity.principal import authenticate
 from cumulet.lib import ids
 from cumulet.lib.config import Config
-from cumulet.lib.errors import Away, Conflict, Failure, Refusal, Unsure
+from cumulet.lib.errors import Away, Conflict, Failure, Full, Refusal, Unsure
 from cumulet.lib.log import Log
 from cumulet.model import Database
 from cumulet.model.database import retried
@@ -71,7 +71,7 @@ def _answer(database: Database, config: Config, ask: Ask, request: Request, trai
     except Refusal as e:
         trail.error = e.code, e.message
         return refused(service, e, request_id)
-    except (Conflict, Away, Unsure) as e:
+    except (Conflict, Away, Unsure, Full) as e:
         trail.error = _unavailable(service, e).code, ""
         log.error("a request met no database", request=request_id, what=type(e).__name__, error=e)
         return refused(service, _unavailable(service, e), request_id)
@@ -94,6 +94,7 @@ UNAVAILABLE: dict[type[Failure], str] = {
     Conflict: "Other requests changed the same resources again and again meanwhile; the request was not done. "
     "Send it again.",
     Away: "The database does not answer at the moment; the request was not done. Send it again in a few seconds.",
+    Full: "The disk of the database is full; the request was not done. It can be sent again when there is room.",
     Unsure: "The database went away while the request was written down, so that it may have been done or not. "
     "Describe the resources, or send it again with the same client token where the action takes one.",
 }

@@ -130,15 +130,17 @@ def forwarding(config: Config) -> Iterator[Finding]:
 
 
 def disk(config: Config) -> Iterator[Finding]:
-    """There is room in the state directory."""
-    where = next(path for path in (config.state_dir, *config.state_dir.parents) if path.exists())
-    usage = shutil.disk_usage(where)
-    full = 100 - 100 * usage.free / usage.total
-    text = f"{usage.free / 2**30:.1f} GiB free, {full:.0f} % full"
-    if usage.free < FREE_BYTES or full >= FULL_PERCENT:
-        yield Finding("disk", "warning", text, f"make room in {where}: 5 GiB free and less than 95 % full")
-    else:
-        yield Finding("disk", "ok", text)
+    """There is room in the state directory, and where volumes and images are."""
+    kept = (config.state_dir, config.state_dir / "volumes", config.image_directory())
+    there = [next(path for path in (wanted, *wanted.parents) if path.exists()) for wanted in kept]
+    for where in {path.stat().st_dev: path for path in reversed(there)}.values():
+        usage = shutil.disk_usage(where)
+        full = 100 - 100 * usage.free / usage.total
+        text = f"{usage.free / 2**30:.1f} GiB free, {full:.0f} % full"
+        if usage.free < FREE_BYTES or full >= FULL_PERCENT:
+            yield Finding("disk", "warning", text, f"make room in {where}: 5 GiB free and less than 95 % full")
+        else:
+            yield Finding("disk", "ok", text)
 
 
 def state_directory(config: Config) -> Iterator[Finding]:

@@ -44,21 +44,24 @@ def build_tiny(config: Config, json: bool) -> None:
 @click.option("--name", help="The image's name; by default the file's.")
 @click.option("--description", default="", help="What it is.")
 @click.option("--format", "declared", type=click.Choice(["qcow2", "raw"]), help="By default what the file is.")
+@click.option("--sha256", metavar="HEX", help="What its SHA-256 must be, as its publisher says.")
 @click.option("--public", is_flag=True, help="For all accounts.")
 @click.option("--account", "owner", help="Whose it is; the first account's by default.")
 @as_json
 @settings
 def import_image(
-    config: Config, source: str, name: str | None, description: str, owner: str | None, json: bool, **how: Any
+    config: Config, source: str, name: str | None, sha256: str | None, owner: str | None, json: bool, **how: Any
 ) -> None:
     """Take in a disk image (qcow2 or raw) from a file or from a URL."""
     from cumulet.cli import taking_in
 
     is_url = source.partition("://")[0] in ("http", "https")
     file = taking_in.download(source, config.state_dir / "incoming") if is_url else taking_in.readable(source)
+    if sha256:
+        taking_in.check(file, sha256, source, ours=is_url)
     named = name or Path(source.partition("?")[0]).stem
     whose = owner or config.account
-    values = {"name": named, "location": f"{whose}/{named}", "source": str(file), "description": description, **how}
+    values = {"name": named, "location": f"{whose}/{named}", "source": str(file), **how}
     with prepared_database(config) as opened:
         found = taking_in.wait(opened, config, taking_in.order(opened, config, values, whose))
     if is_url and found["state"] != "pending":

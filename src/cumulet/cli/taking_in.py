@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 import urllib.parse
 import urllib.request
@@ -31,7 +32,7 @@ def readable(source: str) -> Path:
         raise Failure(f"{source} cannot be downloaded by {scheme}: http and https are known")
     path = Path(source).expanduser().absolute()
     if not path.is_file():
-        raise Failure(f"{path} is no file" if path.exists() else f"there is no file {path}")
+        raise Failure(f"{path} is no file; a disk image is one" if path.exists() else f"there is no file {path}")
     if not os.access(path, os.R_OK):
         raise Failure(f"the file {path} cannot be read")
     return path
@@ -60,6 +61,22 @@ def download(url: str, directory: Path) -> Path:
     return target
 
 
+def check(file: Path, expected: str, source: str, *, ours: bool) -> None:
+    """Raises `Failure` unless the file has this SHA-256; one that is `ours` (downloaded) is removed then."""
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", expected):
+        raise Failure(f"{expected} is no SHA-256: that is 64 hexadecimal digits")
+    digest, done, size = hashlib.sha256(), 0, file.stat().st_size
+    with file.open("rb") as opened, progress("checking its SHA-256") as bar:
+        while chunk := opened.read(_CHUNK):
+            digest.update(chunk)
+            done += len(chunk)
+            bar.reach(done, size)
+    if digest.hexdigest() != expected.lower():
+        if ours:
+            file.unlink(missing_ok=True)
+        raise Failure(f"{source} is not the file that was meant: its SHA-256 is {digest.hexdigest()}, not {expected}")
+
+
 def _reason(e: OSError) -> BaseException:
     """What is inside of urllib's error: the name is unknown, nobody listens there, the disk is full."""
     inside = getattr(e, "reason", e)
@@ -69,7 +86,8 @@ def _reason(e: OSError) -> BaseException:
 def order(database: Database, config: Config, values: dict[str, Any], owner: str, *, instead: bool = False) -> str:
     """Write down that an image should be taken in for an account; gives the image's id.
 
-    `instead`: the owner's images of the same name are deregistered; guests that run from them go on.
+    `instead`: the owner's images of the same name are deregistered; guests that run from them go on. One that was
+    refused is in nobody's way.
     """
     with database.write() as tx:
         found = account.named(tx, owner)
@@ -77,9 +95,9 @@ def order(database: Database, config: Config, values: dict[str, Any], owner: str
             raise Failure(f"there is no account {owner}: `cumulet account list` shows all of them")
         table = image.image
         mine = table.c.account == found.id, table.c.name == values["name"], sa.not_(table.c.deregistered)
-        if instead:
-            tx.change(table.update().where(*mine).values(deregistered=True))
-        elif tx.first(sa.select(table).where(*mine)) is not None:
+        refused = table.c.image_file.in_(sa.select(image.image_file.c.id).where(image.image_file.c.state == "failed"))
+        tx.change(table.update().where(*mine, sa.true() if instead else refused).values(deregistered=True))
+        if tx.first(sa.select(table).where(*mine)) is not None:
             raise Failure(f"the account {owner} has an image {values['name']} already: choose another --name")
         return image.take_in(tx, {**values, "account": found.id})[0]
 

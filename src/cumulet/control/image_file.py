@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cumulet.drivers.specs import ImageFileSpec
 from cumulet.engine.engine import Run
-from cumulet.lib.errors import Impossible, Later
+from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.model import Tx, host, image, work
 from cumulet.model.database import Row
 
@@ -46,7 +46,8 @@ def _alive(tx: Tx, service: Row) -> bool:
 
 def _make(run: Run, row: Row) -> None:
     driver = run.driver("image", row.host)
-    driver.ensure(ImageFileSpec(id=row.id, source=row.source, format=row.declared))
+    known = (row.facts or {}).get("sha256") or None
+    driver.ensure(ImageFileSpec(id=row.id, source=row.source, format=row.declared, sha256=known))
     if row.state == "available":
         return
     facts = msgspec.json.decode(driver.ask("facts", row.id))
@@ -76,8 +77,10 @@ def _remove(run: Run, row: Row) -> None:
 
 
 def give_up(run: Run, id: str, reason: Impossible) -> None:
-    """The image is shown as failed, with the reason."""
+    """The image is shown as failed, with the reason; one that was lost stays as it is until its bytes are back."""
     table = image.image_file
     values = {"state": "failed", "reason_code": reason.code, "reason": reason.message}
     with run.write() as tx:
-        tx.change(table.update().where(table.c.id == id, table.c.state == "pending").values(**values))
+        mine = table.update().where(table.c.id == id)
+        if tx.change(mine.where(table.c.state == "pending").values(**values)) == 0:
+            raise Failure(f"image file {id} was lost and cannot be made again: {reason}")

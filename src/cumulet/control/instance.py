@@ -99,7 +99,7 @@ def _have_taps_plugged(run: Run, row: Row, nics: list[Row]) -> None:
 
 
 def _start(run: Run, row: Row, compute: Remote, spec: InstanceSpec) -> None:
-    """Where it fails, the taps may be spent: the next try is made with new ones."""
+    """Where it fails, the taps may be spent: the next try is made with new ones; and its image may be lost."""
     try:
         compute.ensure(spec)
     except Failure:
@@ -107,6 +107,7 @@ def _start(run: Run, row: Row, compute: Remote, spec: InstanceSpec) -> None:
         unused = table.update().where(table.c.instance == row.id, table.c.wanted == staged)
         with run.write() as tx:
             tx.change(unused.values(wanted=staged - 1, reached=staged - 1))
+            work.wake(tx, "image_file", row.image_file)
         raise
 
 

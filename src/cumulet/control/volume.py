@@ -5,7 +5,7 @@ from __future__ import annotations
 from cumulet.control.instance import refuse
 from cumulet.drivers.specs import VolumeSpec
 from cumulet.engine.engine import Run
-from cumulet.lib.errors import Impossible, Later
+from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.model import Tx, attachment, capacity, snapshot, tag, volume, work
 from cumulet.model.database import Row
 
@@ -24,12 +24,23 @@ def reconcile(run: Run, id: str) -> None:
 
 def _make(run: Run, row: Row) -> None:
     spec = VolumeSpec(id=row.id, size_gib=row.size_gib, image_file=row.image_file, snapshot=row.snapshot)
-    run.driver("volume", row.host).ensure(spec)
+    try:
+        run.driver("volume", row.host).ensure(spec)
+    except Failure:
+        _look_at_image(run, row)
+        raise
     if row.state == "ready":
         return
     with run.write() as tx:
         volume.say_ready(tx, row.id)
         _wake_instance(tx, row.id)
+
+
+def _look_at_image(run: Run, row: Row) -> None:
+    """Its image may be what is missing; the next sweep of images would be long to wait for."""
+    if row.image_file is not None:
+        with run.write() as tx:
+            work.wake(tx, "image_file", row.image_file)
 
 
 def _remove(run: Run, row: Row) -> None:

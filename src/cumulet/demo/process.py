@@ -82,8 +82,12 @@ class CloudProcess:
 
     def command(self, *arguments: str) -> str:
         """What `cumulet ARGUMENTS` says for this cloud; raises `Failure` when it fails."""
+        return self.attempt(*arguments, check=True).stdout
+
+    def attempt(self, *arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
+        """How `cumulet ARGUMENTS` ends for this cloud."""
         words = [sys.executable, "-m", "cumulet", *arguments, "--state-dir", str(self.state)]
-        return run(["env", *self._settings(), *words], timeout=120).stdout
+        return run(["env", *self._settings(), *words], timeout=120, check=check)
 
     def take_in_tiny(self, image: Path) -> None:
         """The tiny image, built before at `image`, is taken in."""

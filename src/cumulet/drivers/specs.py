@@ -25,6 +25,8 @@ class ImageFileSpec(_Struct, frozen=True, tag="image_file"):
     """Path of the file to take in, or of a directory with `kernel` and `initrd` for a direct kernel boot."""
     format: Literal["qcow2", "raw", "kernel"] | None = None
     """What the owner says it is; None: find out."""
+    sha256: str | None = None
+    """What its bytes were when it was first taken in: disks are on top of these and no others."""
 
 
 class VolumeSpec(_Struct, frozen=True, tag="volume"):

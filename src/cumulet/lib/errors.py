@@ -9,6 +9,7 @@ CumuletError
     ├── Unreachable   nobody answered: the agent is away or too slow
     ├── Conflict      the database has undone a transaction for another's sake: nothing has happened
     ├── Away          the database was not reached, or lost before the commit: nothing has happened
+    ├── Full          the database's disk has no room: nothing has happened
     └── Unsure        the database was lost during the commit: it may have happened
 """
 
@@ -65,6 +66,10 @@ class Conflict(Failure):
 
 class Away(Failure):
     """The database was not reached, or lost before the commit; nothing has happened."""
+
+
+class Full(Failure):
+    """The database has no room to write; nothing has happened."""
 
 
 class Unsure(Failure):

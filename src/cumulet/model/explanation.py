@@ -106,13 +106,14 @@ def _work(tx: Tx, kind: str, id: str) -> dict[str, Any] | None:
 
 
 def _parts(tx: Tx, row: Row) -> list[dict[str, Any]]:
-    """The parts of an instance that are not yet as it needs them."""
+    """The parts of an instance that are not as it needs them, or that something goes wrong with."""
     files = [file] if (file := image.file(tx, row.image_file)) is not None else []
     parts = [("image_file", file, file.state == "available") for file in files]
     parts += [("volume", disk, disk.state == "ready") for disk in attachment.disks(tx, row.id)]
     parts += [("interface", nic, nic.reached == nic.wanted) for nic in interface.of_instance(tx, row.id)]
+    found = [(kind, part, done, _work(tx, kind, part.id)) for kind, part, done in parts]
     return [
-        {"kind": kind, "id": part.id, "state": _state(kind, part), "work": _work(tx, kind, part.id)}
-        for kind, part, done in parts
-        if not done
+        {"kind": kind, "id": part.id, "state": _state(kind, part), "work": work}
+        for kind, part, done, work in found
+        if not done or (work is not None and work["tries"])
     ]

@@ -114,6 +114,13 @@ def troubles(tx: Tx, account: str) -> dict[str, Row]:
     return found
 
 
+def impaired(tx: Tx, account: str) -> set[str]:
+    """The account's running instances that are not as they should be, which is tried to mend."""
+    mine = sa.and_(instance.c.account == account, instance.c.state == "running")
+    query = sa.select(instance.c.id).join(work, work.c.id == instance.c.id)
+    return set(tx.connection.scalars(query.where(mine, work.c.kind == "instance", work.c.tries > 0)))
+
+
 def move(tx: Tx, id: str, expected: dict[str, Any], **values: Any) -> bool:
     """Change the row if it still is as `expected` says (a value, or a list of values, by column); whether it was."""
     conditions = [

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 
-from cumulet.lib.errors import Away, Conflict, Failure, Unsure
+from cumulet.lib.errors import Away, Conflict, Failure, Full, Unsure
 
 LOCK_SECONDS = 20
 """How long a statement waits for a row that somebody else is changing."""
@@ -49,6 +49,7 @@ _UNDONE = {"40001", "40P01", "55P03", 1020, 1205, 1213, 1305}
 """Serialization, deadlock, a lock waited for too long; MariaDB's 1305: the savepoint went with the transaction."""
 _GOING = {"57P01", "57P02", "57P03", "57P05", "25006", "53300", 1040, 1053, 1203, 1290, 1792, 1836, 1927}
 """It shuts down, starts up, has no connection left, or is a standby: the next connection may reach another."""
+_FULL = {"53100", 1021, 1114}
 _LOST = {2002, 2003, 2006, 2013, 2014, 2055}
 
 
@@ -183,6 +184,8 @@ def meaning(made: sa.Engine, error: sa.exc.SQLAlchemyError, *, committing: bool)
     code = _code(error.orig)
     if code in _UNDONE or (code is None and "locked" in str(error.orig)):
         return Conflict(text)
+    if code in _FULL or (code is None and "disk is full" in str(error.orig)):
+        return Full(text)
     is_sqlite = kind_of(made) == "sqlite" and isinstance(error, sa.exc.OperationalError)
     unconnected = error.statement is None and isinstance(error, sa.exc.OperationalError) and not committing
     if error.connection_invalidated or code in _GOING | _LOST or unconnected or is_sqlite:
@@ -214,6 +217,7 @@ _ADVICE = {
     ("Name or service not known", "failed to resolve", "could not translate", "name resolution"): (
         "correct the host's name in database_url"
     ),
+    ("disk is full", "No space left", "is full"): "make room on its disk",
     ("certificate", "SSL", "TLS"): "see TLS in docs/databases.md",
     ("too many clients", "Too many connections", "remaining connection slots", "QueuePool limit"): (
         "let the server have more connections (max_connections)"

@@ -36,14 +36,16 @@ def describe_instance_status(
     """
     with ctx.read() as tx:
         rows = named(tx, ctx.account, instance_ids) if instance_ids else instance.of_account(tx, ctx.account)
-    return [_item(ctx, row) for row in rows if include_all_instances or row.state == "running"]
+        impaired = instance.impaired(tx, ctx.account)
+    return [_item(ctx, row, row.id in impaired) for row in rows if include_all_instances or row.state == "running"]
 
 
 _STATUS = {"running": ("ok", "passed"), "pending": ("initializing", "initializing")}
 """A guest counts as running when its hypervisor has been seen to run it: that is the check."""
+_IMPAIRED = {"Status": "impaired", "Details": [{"Name": "reachability", "Status": "failed"}]}
 
 
-def _item(ctx: Context, row: Row) -> Item:
+def _item(ctx: Context, row: Row, impaired: bool) -> Item:
     status, reached = _STATUS.get(row.state, ("not-applicable", ""))
     summary = {"Status": status, "Details": [{"Name": "reachability", "Status": reached}] if reached else []}
     return {
@@ -53,6 +55,6 @@ def _item(ctx: Context, row: Row) -> Item:
         "Events": [],
         "InstanceState": state(row.state),
         "InstanceStatus": summary,
-        "SystemStatus": summary,
+        "SystemStatus": _IMPAIRED if impaired else summary,
         "AttachedEbsStatus": summary,
     }

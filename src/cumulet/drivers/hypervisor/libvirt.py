@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import threading
 import time
@@ -25,6 +26,7 @@ from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
 
 log = Log("hypervisor")
+EMULATOR, _PACKAGE = "qemu-system-x86_64", "qemu-system-x86"
 _EMULATED = Emulation()
 _PRESS_AGAIN = 5.0
 """Seconds until the power button is pressed once more: a guest that was booting has not felt the first time."""
@@ -168,7 +170,12 @@ class LibvirtHypervisor:
         known = Facts(spec.id, generation, self._boot())
         emulation = self._emulation if isinstance(self._emulation, Emulation) else self._emulation()
         xml = domain_xml(spec, known, self.directories, emulation)
-        return self._connection.get().defineXML(xml), known
+        try:
+            return self._connection.get().defineXML(xml), known
+        except libvirt.libvirtError as e:
+            if shutil.which(EMULATOR) is None:
+                raise Failure(f"making guest {spec.id}: {EMULATOR} is not installed (the package {_PACKAGE})") from e
+            raise
 
     def _start(self, spec: InstanceSpec) -> None:
         """Start it, paused until its interfaces' taps have been moved to where they belong."""
@@ -184,8 +191,12 @@ class LibvirtHypervisor:
         self._plug(spec, domain)
 
     def _plug(self, spec: InstanceSpec, domain: Any) -> None:
-        if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED and not any(map(_is_here, _taps(spec))):
+        state, reason = domain.state()
+        if state == libvirt.VIR_DOMAIN_PAUSED and not any(map(_is_here, _taps(spec))):
             domain.resume()
+            if reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR:
+                # it goes on at once where there is room again, and is paused again where there is none
+                raise Failure(f"guest {spec.id} waits until a disk of it can be written: make room at its volumes")
 
     def _seen(self, domain: Any, known: Facts) -> Seen:
         state = domain.state()[0]

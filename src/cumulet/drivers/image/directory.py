@@ -57,6 +57,7 @@ class DirectoryImages:
                 aside.mkdir(parents=True)
                 take_in = self._take_kernel if spec.format == "kernel" or source.is_dir() else self._take_disk
                 facts = take_in(spec, source, image_files(self.directory, aside.name))
+                _check_same(spec, facts)
                 (aside / "facts").write_bytes(msgspec.json.encode(facts))
                 _sync(aside / "facts")
                 shutil.rmtree(self.directory / spec.id, ignore_errors=True)  # one that has lost its files
@@ -126,6 +127,12 @@ class DirectoryImages:
             free, needed = shutil.disk_usage(self.directory).free, _size(Path(spec.source))
             text = f"the disk is full: it needs up to {needed} bytes, {free} are free"
             raise Failure(f"taking in image {spec.id} to {self.directory}: {text}") from e
+
+
+def _check_same(spec: ImageFileSpec, facts: Facts) -> None:
+    if spec.sha256 not in (None, facts.sha256):
+        text = f"{spec.source} is not what was taken in before: its sha256 is {facts.sha256}, it was {spec.sha256}"
+        raise Impossible("Client.InvalidImage.Changed", text)
 
 
 def _copy(source: Path, target: Path, digest: Any) -> int:

@@ -44,8 +44,11 @@ _MARKS = (
     ("zip", 0, b"PK\3\4"),
 )
 """Formats by the bytes at an offset. QEMU is not asked to guess: guessing opens what some formats name."""
+_PACKED = ("gzip", "xz", "zstd", "bzip2", "zip")
 _EFI_SYSTEM = bytes.fromhex("28732ac11ff8d211ba4b00a0c93ec93b")
 _BIOS_BOOT = bytes.fromhex("4861682149646f6e744e656564454649")
+_PROTECTIVE = 0xEE
+"""The kind of the one entry that an MBR has before a GUID partition table; it may go past the disk's end."""
 _FIRST_SECTORS = 68
 _INITRDS = (
     b"0707",
@@ -91,7 +94,13 @@ def inspect_disk(file: Path, declared: str | None, limits: Limits) -> Found:
         raise _refused("Size", text)
     if format == "qcow2":
         _check_consistency(file, limits)
-    return Found(format, size, _boot(_first_sectors(file, format, limits)))
+    sectors = _first_sectors(file, format, limits)
+    end = _end_of_partitions(sectors)
+    if end > size:
+        raise _refused(
+            "Corrupt", f"the image is cut off: it has {size} bytes, its partitions need {end}; fetch all of it again"
+        )
+    return Found(format, size, _boot(sectors))
 
 
 def inspect_kernel(kernel: Path, initrd: Path) -> None:
@@ -121,7 +130,8 @@ def _format(file: Path, declared: str | None) -> str:
     if format == "luks":
         raise _refused("Encrypted", "the image is encrypted (LUKS)")
     if format not in ("qcow2", "raw"):
-        raise _refused("Format", f"the image has the format {format}; qcow2 and raw are accepted")
+        advice = "unpack it first" if format in _PACKED else "convert it with: qemu-img convert -O qcow2"
+        raise _refused("Format", f"the image has the format {format}; qcow2 and raw are accepted: {advice}")
     if declared and declared != format:
         raise _refused("Format", f"the image has the format {format}, not {declared} as was said")
     if format == "raw" and declared is None and start[510:] != b"\x55\xaa":
@@ -156,7 +166,11 @@ def _described(file: Path, format: str, limits: Limits) -> dict[str, Any]:
 def _check_consistency(file: Path, limits: Limits) -> None:
     done = _sandboxed(["qemu-img", "check", "-q", "-f", "qcow2", str(file)], limits)
     if done.returncode not in (0, 3):  # 3: clusters are lost, which harms nobody
-        raise _refused("Corrupt", f"the image is corrupt: {(done.stderr or done.stdout).strip()[:500]}")
+        said = (done.stderr or done.stdout).strip()
+        if "end of the file" in said:
+            length = file.stat().st_size
+            raise _refused("Corrupt", f"the image is cut off: it has {length} bytes; fetch all of it again")
+        raise _refused("Corrupt", f"the image is corrupt: {said[:500]}")
 
 
 def _first_sectors(file: Path, format: str, limits: Limits) -> bytes:
@@ -167,6 +181,26 @@ def _first_sectors(file: Path, format: str, limits: Limits) -> bytes:
         if done.returncode != 0:
             raise _refused("Corrupt", f"the image's first sectors cannot be read: {done.stderr.strip()}")
         return copy.read_bytes()
+
+
+def _end_of_partitions(sectors: bytes) -> int:
+    """Where the last partition ends, in bytes; 0 where there is no partition table.
+
+    UEFI 2.10, section 5: the entries of an MBR are 16 bytes at 446, those of a GUID partition table 128 bytes.
+    """
+    if sectors[510:512] != b"\x55\xaa":
+        return 0
+    ends = [0]
+    for start in range(446, 510, 16):
+        status, kind = sectors[start], sectors[start + 4]
+        first, count = struct.unpack("<II", sectors[start + 8 : start + 16])
+        if kind not in (0, _PROTECTIVE) and status in (0, 0x80):
+            ends.append(first + count)
+    if sectors[512:520] == b"EFI PART":
+        table = sectors[1024:]
+        entries = [table[start : start + 48] for start in range(0, len(table), 128)]
+        ends += [struct.unpack("<Q", entry[40:48])[0] + 1 for entry in entries if any(entry[:16])]
+    return max(ends) * 512
 
 
 def _boot(sectors: bytes) -> str:

@@ -87,10 +87,11 @@ class DirectoryVolumes:
             known = msgspec.json.decode(files["facts"].read_bytes(), type=_Facts)
         except FileNotFoundError as e:
             raise Failure(f"making volume {spec.id}: its image file {files['facts'].parent} is missing") from e
+        for name in ("kernel", "initrd") if known.format == "kernel" else ("disk",):
+            if not files[name].exists():
+                raise Failure(f"making volume {spec.id}: its image file {files[name]} is missing")
         if known.format == "kernel":
             return None, 0
-        if not files["disk"].exists():
-            raise Failure(f"making volume {spec.id}: its image file {files['disk']} is missing")
         return (str(files["disk"].absolute()), known.format), -(-known.virtual_size // 512) * 512
 
     def _make(self, file: Path, size: int, backing: tuple[str, str] | None) -> None:
@@ -114,8 +115,8 @@ class DirectoryVolumes:
         except OSError as e:
             if e.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise Failure(f"making {file}: {e.strerror}") from e
-            free = shutil.disk_usage(self.directory).free
             _aside(file).unlink(missing_ok=True)
+            free = shutil.disk_usage(self.directory).free
             raise Failure(f"making {file}: the disk is full: it needs {needed} bytes, {free} are free") from e
 
 
