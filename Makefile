@@ -22,7 +22,7 @@ suites := $(ordered) $(filter-out $(ordered),$(with_tests))
 typed := $(suites) $(if $(wildcard bench/*.py),bench) $(wildcard tools/*.py) tools/install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak test-databases check install install-with-tests bench docs lock clean
+.PHONY: help demo test test-slow soak test-databases check install install-with-tests bench docs lock clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -32,6 +32,10 @@ demo: install ## the whole cloud on this machine, used as a user would, and take
 
 test: install-with-tests check ## all the tests (PYTEST_ARGS='-k metadata' for some)
 	$(venv)/python -m pytest -n $(WORKERS) --dist loadfile $(suites) $(PYTEST_ARGS)
+
+test-slow: install-with-tests ## what takes minutes: a stock Debian is built and boots by BIOS and by UEFI
+	@command -v mmdebstrap >/dev/null || apt-get install --yes --no-install-recommends mmdebstrap
+	$(venv)/python -m pytest --slow -m slow $(suites) $(PYTEST_ARGS)
 
 soak: install-with-tests ## FAULTS=300 random faults on three hosts under users who go on (SEED=n: the same again)
 	FAULTS=$(FAULTS) SEED=$(SEED) $(venv)/python -m cumulet.lib.private_host -- \

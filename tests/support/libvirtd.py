@@ -10,7 +10,8 @@ rules, processes) goes with the private host; the machine's own things are out o
     def test_a_guest_starts(tiny_image: Path) -> None: ...
 
 `cumulet.lib.private_host.start_libvirtd` and `stop_libvirtd` play a restart of libvirtd. The fixture `tiny_image` is
-the directory of the tiny image, built once and kept between runs. Tests of one module share one private host.
+the directory of the tiny image, and `stock_image` the file of a Debian, each built once and kept between runs. Tests of
+one module share one private host.
 """
 
 from __future__ import annotations
@@ -21,32 +22,49 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import stock_image as stock_image_builder
 
 from cumulet.drivers.image import tiny
 from cumulet.lib.private_host import SCRATCH_VARIABLE
 
 _REPORTS_VARIABLE = "CUMULET_TEST_REPORTS"
-_TINY_VARIABLE = "CUMULET_TEST_TINY_IMAGE"
 _LONGEST = 1800.0
 """Seconds for a module; each test in it has pytest-timeout's bound besides."""
 _Reports = dict[str, list[pytest.TestReport]]
 _REPORTS: pytest.StashKey[_Reports] = pytest.StashKey()
 
 
+_IMAGES: dict[str, Callable[[Path], Path]] = {
+    "tiny_image": lambda cache: tiny.build(cache / "tiny"),
+    "stock_image": lambda cache: stock_image_builder.build(cache / "stock"),
+}
+"""Fixtures that are built outside, as there is no way to a package from inside."""
+
+
 @pytest.fixture(scope="session")
 def tiny_image() -> Path:
     """The directory of the tiny image."""
-    return Path(os.environ.get(_TINY_VARIABLE) or _build_tiny_image())
+    return _built("tiny_image")
 
 
-def _build_tiny_image() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return tiny.build(cache / "cumulet" / "tiny")
+@pytest.fixture(scope="session")
+def stock_image() -> Path:
+    """The file of a stock Debian for BIOS and UEFI."""
+    return _built("stock_image")
+
+
+def _built(name: str) -> Path:
+    """The image of that name; whoever is inside finds it by a variable."""
+    variable = f"CUMULET_TEST_{name.upper()}"
+    if variable not in os.environ:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        os.environ[variable] = str(_IMAGES[name](cache / "cumulet"))
+    return Path(os.environ[variable])
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -118,8 +136,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def _run_inside(items: list[pytest.Item]) -> _Reports:
     config = items[0].config
-    if any("tiny_image" in getattr(item, "fixturenames", ()) for item in items):
-        os.environ[_TINY_VARIABLE] = str(_build_tiny_image())  # here, as there is no way to a package from inside
+    for name in _IMAGES:
+        if any(name in getattr(item, "fixturenames", ()) for item in items):
+            _built(name)
     with tempfile.TemporaryDirectory(prefix="cumulet-reports-") as scratch:
         file = Path(scratch) / "reports"
         said = _run_pytest([item.nodeid for item in items], config.rootpath, file)
