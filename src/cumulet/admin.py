@@ -176,6 +176,8 @@ def reset(cloud: Cloud) -> None:
                 bootstrap.create_default_vpc(tx, cloud.config, owner.id)
         AuditLog(cloud.config.audit_directory(), cloud.config.audit_days).empty()
         FakeWorld(cloud.config.state_dir / "world").clear(keep=("image",))
+        if cloud.objects is not None:
+            cloud.objects.keeper.sweep(older_than=-1.0)
         for role, agent in cloud.host.agents.items():
             if role != "image":
                 agent.documents.clear()

@@ -314,18 +314,26 @@ def test_a_lifecycle_is_carried_out(cloud: Any, s3: Any) -> None:
     rules = [
         {"ID": "r", "Status": "Enabled", "Filter": {"Prefix": "old/"}, "Expiration": {"Days": 1}},
         {"ID": "s", "Status": "Enabled", "Filter": {"Tag": {"Key": "t", "Value": "1"}}, "Expiration": {"Days": 1}},
+        {
+            "ID": "c",
+            "Status": "Enabled",
+            "Filter": {"Prefix": "cold/"},
+            "Transitions": [{"Days": 1, "StorageClass": "STANDARD_IA"}, {"Days": 99, "StorageClass": "GLACIER"}],
+        },
         {"ID": "u", "Status": "Enabled", "Filter": {}, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}},
     ]
     s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": rules})
     assert 'rule-id="r"' in put(s3, "old/1")["Expiration"]
     put(s3, "old/2", "new/1")
     put(s3, "tagged", Tagging="t=1")
+    put(s3, "cold/1")
     upload = s3.create_multipart_upload(Bucket=BUCKET, Key="u")["UploadId"]
     s3.upload_part(Bucket=BUCKET, Key="u", UploadId=upload, PartNumber=1, Body=b"x")
     later(cloud, days=1.5)
-    assert support.keys(s3.list_objects_v2(Bucket=BUCKET)) == ["new/1", "old/1", "old/2", "tagged"]
+    assert support.keys(s3.list_objects_v2(Bucket=BUCKET)) == ["cold/1", "new/1", "old/1", "old/2", "tagged"]
     later(cloud, days=3)
-    assert support.keys(s3.list_objects_v2(Bucket=BUCKET)) == ["new/1"]
+    assert support.keys(s3.list_objects_v2(Bucket=BUCKET)) == ["cold/1", "new/1"]
+    assert s3.head_object(Bucket=BUCKET, Key="cold/1")["StorageClass"] == "STANDARD_IA"
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
     assert support.is_tidy(cloud)
 

@@ -90,6 +90,26 @@ def test_boto3s_transfer_manager(cloud: testing.RunningCloud, work: Path, tmp_pa
     assert s3.head_object(Bucket="of-boto3", Key="big", PartNumber=1)["PartsCount"] == 4
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_boto_2_signs_with_version_2(cloud: testing.RunningCloud) -> None:
+    if sys.version_info >= (3, 12):
+        pytest.skip("boto 2 does not run on this Python")
+    from boto.s3.connection import OrdinaryCallingFormat, S3Connection
+
+    host, _, port = cloud.url.removeprefix("http://").partition(":")
+    keys = {"aws_access_key_id": cloud.access_key, "aws_secret_access_key": cloud.secret_key}
+    s3 = S3Connection(**keys, is_secure=False, host=host, port=int(port), calling_format=OrdinaryCallingFormat())
+    bucket = s3.create_bucket("of-boto2")
+    key = bucket.new_key("a b/ü")
+    key.set_metadata("x", "1")
+    key.set_contents_from_string("hello", policy="public-read")
+    found = bucket.get_key("a b/ü")
+    assert (found.get_contents_as_string(), found.get_metadata("x")) == (b"hello", "1")
+    assert [grant.permission for grant in key.get_acl().acl.grants] == ["FULL_CONTROL", "READ"]
+    assert [deleted.key for deleted in bucket.delete_keys(["a b/ü"]).deleted] == ["a b/ü"]
+    bucket.delete()
+
+
 @pytest.mark.parametrize("signature", ["--signature-v2", "--no-ssl"])
 def test_s3cmd(cloud: testing.RunningCloud, work: Path, tmp_path: Path, signature: str) -> None:
     command = need("s3cmd")

@@ -64,12 +64,15 @@ def _apply(tx: Tx, row: Row, key: bytes, rules: list[Rule], day: float) -> None:
         if act == "mark":
             id = ids.token(32) if row.versioning == "Enabled" else objects.NULL
             objects.add(tx, {"bucket": row.name, "key": key, "version": id, "owner": row.owner, "marker": True})
+        elif act != "delete":
+            objects.relabel(tx, one, act)
         else:
             objects.delete(tx, one)
 
 
 def _judged(row: Row, versions: list[Row], rules: list[Rule], day: float, now: float) -> list[tuple[Row, str]]:
-    """What is to be done with the versions of a key (newest first): `mark` the key as deleted, or `delete` one."""
+    """What is to be done with the versions of a key (newest first): `mark` the key as deleted, `delete` a version, or
+    give it the storage class that is named."""
     if not versions:
         return []
     acts = [(one, "delete") for one in _noncurrent(versions, rules, day, now) if not _is_locked(one, now)]
@@ -84,7 +87,9 @@ def _judged(row: Row, versions: list[Row], rules: list[Rule], day: float, now: f
             acts.append((newest, "mark"))
         elif not _is_locked(newest, now):
             acts.append((newest, "delete"))
-    return acts
+        return acts
+    label = lifecycle.storage_class_at(rules, key, tags, newest.size, newest.modified, now, day)
+    return acts if label in (None, newest.storage_class) else [*acts, (newest, str(label))]
 
 
 def _noncurrent(versions: list[Row], rules: list[Rule], day: float, now: float) -> list[Row]:

@@ -64,6 +64,19 @@ def expires_at(
     return min(found) if found else None
 
 
+def storage_class_at(
+    rules: Iterable[Rule], key: str, tags: Tags, size: int, modified: float, now: float, day: float = DAY
+) -> str | None:
+    """The storage class that the newest version has come to by now; None: its own. The last transition counts."""
+    found: list[tuple[float, str]] = []
+    for rule in active(rules):
+        for one in rule.get("Transitions", []) if applies(rule, key, tags, size) else []:
+            when = moment(one["Date"]) if "Date" in one else after_days(modified, one["Days"], day)
+            found.append((when, one["StorageClass"]))
+    due = [one for one in found if one[0] <= now]
+    return max(due)[1] if due else None
+
+
 def moment(date: Any) -> float:
     """A date of a rule in seconds since 1970."""
     if isinstance(date, int | float):

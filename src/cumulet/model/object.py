@@ -127,6 +127,11 @@ def change(tx: Tx, row: Row, **facts: Any) -> None:
     tx.change(_one(row).values(facts=kept))
 
 
+def relabel(tx: Tx, row: Row, storage_class: str) -> None:
+    """Give a version another storage class, which is a label here."""
+    tx.change(_one(row).values(storage_class=storage_class))
+
+
 def _is(row: Row) -> sa.ColumnElement[bool]:
     return sa.and_(version.c.bucket == row.bucket, version.c.key == row.key, version.c.rank == row.rank)
 

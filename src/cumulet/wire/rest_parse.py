@@ -96,9 +96,9 @@ def unicode_of(text: str) -> str:
 
 
 def _plain(model: Model, name: str, ref: Ref, text: str | None) -> Any:
-    if text is None:
-        return None
     shape = model.shape(ref.shape)
+    if text is None or (text == "" and shape.type in ("integer", "long")):
+        return None
     text = unicode_of(text)
     if shape.type == "list":
         assert shape.member

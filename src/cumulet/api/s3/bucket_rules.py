@@ -62,10 +62,16 @@ def get_bucket_lifecycle_configuration(call: Call, given: Given) -> Result:
 
 
 def _shown_rule(rule: dict[str, Any]) -> dict[str, Any]:
-    dated = rule.get("Expiration") or {}
-    if "Date" not in dated:
-        return rule
-    return {**rule, "Expiration": {**dated, "Date": datetime.fromtimestamp(dated["Date"], UTC)}}
+    shown = dict(rule)
+    if "Expiration" in rule:
+        shown["Expiration"] = _shown_moment(rule["Expiration"])
+    if "Transitions" in rule:
+        shown["Transitions"] = [_shown_moment(one) for one in rule["Transitions"]]
+    return shown
+
+
+def _shown_moment(one: dict[str, Any]) -> dict[str, Any]:
+    return {**one, "Date": datetime.fromtimestamp(one["Date"], UTC)} if "Date" in one else one
 
 
 @operation(
@@ -89,17 +95,16 @@ def _checked_rule(rule: dict[str, Any]) -> dict[str, Any]:
     acts = [name for name in rule if name in _ACTIONS]
     if not acts:
         raise errors.invalid_request("At least one action needs to be specified in a rule")
-    for name in ("Transitions", "NoncurrentVersionTransitions"):
-        if name in rule:
-            raise errors.unsupported(
-                f"The element {name.removesuffix('s')} of a lifecycle rule", "there is one kind of storage."
-            )
+    for one in rule.get("NoncurrentVersionTransitions", []):
+        _positive(one.get("NoncurrentDays"), "NoncurrentDays")
     if ("Filter" in rule) == ("Prefix" in rule):
         raise malformed("Rule has either a Filter or a Prefix")
     if len(rule.get("ID", "")) > 255:
         raise errors.invalid_argument("ID length should not exceed allowed limit of 255")
     _check_filter(rule.get("Filter") or {}, rule)
     rule = {"ID": rule.get("ID") or ids.token(32), **{name: value for name, value in rule.items() if name != "ID"}}
+    if "Transitions" in rule:
+        rule["Transitions"] = [_checked_transition(one) for one in rule["Transitions"]]
     if "Expiration" in rule:
         rule["Expiration"] = _checked_expiration(rule["Expiration"])
     noncurrent = rule.get("NoncurrentVersionExpiration") or {}
@@ -141,12 +146,25 @@ def _checked_expiration(expiration: dict[str, Any]) -> dict[str, Any]:
         raise malformed("Expiration has one of Days, Date and ExpiredObjectDeleteMarker")
     if "Days" in expiration:
         _positive(expiration["Days"], "Days", "'Days' for Expiration action must be a positive integer")
-    if "Date" not in expiration:
-        return expiration
-    date = expiration["Date"]
+    return _with_moment(expiration)
+
+
+def _checked_transition(one: dict[str, Any]) -> dict[str, Any]:
+    if ("Days" in one) == ("Date" in one) or "StorageClass" not in one:
+        raise malformed("Transition has a StorageClass, and either Days or a Date")
+    if one.get("Days", 0) < 0:
+        raise errors.invalid_argument("'Days' for Transition action must be nonnegative")
+    return _with_moment(one)
+
+
+def _with_moment(one: dict[str, Any]) -> dict[str, Any]:
+    """The same with its date as it is kept."""
+    if "Date" not in one:
+        return one
+    date = one["Date"]
     if (date.hour, date.minute, date.second) != (0, 0, 0):
         raise errors.invalid_argument("'Date' must be at midnight GMT")
-    return {"Date": date.timestamp()}
+    return {**one, "Date": date.timestamp()}
 
 
 def _positive(number: int | None, name: str, message: str = "") -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from cumulet.api.s3 import access, acl, describing, errors
 from cumulet.api.s3.call import Answer, Call, Given, Result
 from cumulet.api.s3.operations import operation
-from cumulet.model import Tx, bucket
+from cumulet.model import Tx, account, bucket
 from cumulet.wire.rest_parse import malformed
 
 MAX_BUCKET_TAGS = 50
@@ -128,25 +128,36 @@ def put_bucket_policy(call: Call, given: Given) -> Answer:
     text = given.get("Policy", "")
     if len(text.encode()) > MAX_POLICY:
         raise errors.S3Refusal("PolicyTooLarge", f"Policies must not be larger than {MAX_POLICY} bytes", 400)
-    _check_policy(call.bucket_name, text)
+    _check_policy(call, text)
     if access.block(call.bucket).get("BlockPublicPolicy") and access.is_public(text):
         raise errors.denied("Public policies are blocked by the BlockPublicPolicy setting of the bucket.")
     change(call, policy=text)
     return Answer(204)
 
 
-def _check_policy(name: str, text: str) -> None:
-    """A bucket's policy speaks of that bucket only, and each statement of somebody."""
+def _check_policy(call: Call, text: str) -> None:
+    """A bucket's policy speaks of that bucket only, and each statement of somebody who is there."""
     access.compiled(text)
     statements = json.loads(text)["Statement"]
-    arn = f"arn:aws:s3:::{name}"
+    arn = f"arn:aws:s3:::{call.bucket_name}"
     for one in statements if isinstance(statements, list) else [statements]:
         if "Principal" not in one and "NotPrincipal" not in one:
             raise errors.S3Refusal("MalformedPolicy", "Missing required field Principal", 400)
+        _check_principal(call, one.get("Principal", one.get("NotPrincipal")))
         listed = one.get("Resource", one.get("NotResource", []))
         for resource in listed if isinstance(listed, list) else [listed]:
             if resource not in ("*", arn) and not resource.startswith((f"{arn}/", f"{arn}*")):
                 raise errors.S3Refusal("MalformedPolicy", "Policy has invalid resource", 400)
+
+
+def _check_principal(call: Call, principal: Any) -> None:
+    """The accounts that a principal names are there."""
+    named = principal.get("AWS", []) if isinstance(principal, dict) else []
+    for one in named if isinstance(named, list) else [named]:
+        id = one.split(":")[4] if one.startswith("arn:") and one.count(":") >= 5 else one
+        with call.read() as tx:
+            if id != "*" and account.find(tx, id) is None:
+                raise errors.S3Refusal("MalformedPolicy", "Invalid principal in policy", 400, Detail=one)
 
 
 @operation("DeleteBucketPolicy", needs=("s3:DeleteBucketPolicy", ""))

@@ -167,7 +167,7 @@ def _check_changes(call: Call, given: Given, source: Source, facts: dict[str, An
     row = source.row
     same = (source.bucket.name, row.key) == (call.bucket_name, call.key) and row.latest
     replaced = given.get("MetadataDirective") == "REPLACE" or "redirect" in facts or "sse" in facts
-    if same and not replaced and storage == row.storage_class and "sse" not in row.facts and not call.bucket.versioning:
+    if same and not replaced and storage == row.storage_class and "sse" not in row.facts:
         why = "This copy request is illegal because it is trying to copy an object to itself without changing the"
         what = "object's metadata, storage class, website redirect location or encryption attributes."
         raise errors.invalid_request(f"{why} {what}")

@@ -45,7 +45,8 @@ def is_for_s3(scope: dict[str, Any], config: Config) -> bool:
         return True
     path = scope["raw_path"]
     if path == b"/":
-        return scope["method"] in ("HEAD", "OPTIONS") or ("AWSAccessKeyId=" in query and "Expires=" in query)
+        by_url = "AWSAccessKeyId=" in query and "Expires=" in query
+        return by_url or scope["method"] in ("HEAD", "OPTIONS") or (scope["method"] == "GET" and "Action=" not in query)
     is_query = headers.get(b"content-type", "").startswith("application/x-www-form-urlencoded")
     return not is_query and "Action=" not in query and "SignatureVersion=" not in query
 
