@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import support.s3
 from support.identity import ALLOW, code, document, message, session, user
 from support.tested_cloud import TestedCloud
 
@@ -115,3 +116,19 @@ def test_older_days_are_forgotten(cloud: TestedCloud) -> None:
     cloud.client().describe_vpcs()
     assert [file.name for file in directory.iterdir()] != ["2001-01-01.jsonl"]
     assert not (directory / "2001-01-01.jsonl").exists()
+
+
+def test_what_is_done_with_buckets_is_written_down(cloud: TestedCloud) -> None:
+    s3 = support.s3.client(cloud)
+    s3.create_bucket(Bucket="a-bucket")
+    s3.put_object(Bucket="a-bucket", Key="key", Body=b"text")
+    other = support.s3.client(cloud.account("other"))
+    assert code(lambda: other.delete_bucket(Bucket="a-bucket")) == "AccessDenied"
+    mine = [one for one in records(cloud, cloud.admin.id) if one["eventSource"] == "s3.amazonaws.com"]
+    assert [(one["eventName"], one["requestParameters"]) for one in mine] == [
+        ("CreateBucket", {"bucketName": "a-bucket"})
+    ]
+    found = cloud.client("cloudtrail").lookup_events(
+        LookupAttributes=[{"AttributeKey": "EventSource", "AttributeValue": "s3.amazonaws.com"}]
+    )
+    assert [one["EventName"] for one in found["Events"]] == ["CreateBucket"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 from support.real_cloud import RealCloud
 
 from cumulet.demo.inventory import inventory
-from cumulet.demo.process import until
+from cumulet.demo.process import client, until
 from cumulet.lib.command import run
 from cumulet.lib.private_host import start_libvirtd, stop_libvirtd
 
@@ -24,12 +26,33 @@ def cloud(tiny_image: Path) -> Iterator[RealCloud]:
     made.process.stop()
 
 
+def give_a_role(cloud: RealCloud, name: str) -> None:
+    """An instance profile with a role of the same name."""
+    iam = client(cloud.admin.environ, "iam")
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
+    iam.create_instance_profile(InstanceProfileName=name)
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+
+
 def test_a_guest_boots_with_key_and_user_data_and_reaches_the_world(cloud: RealCloud) -> None:
-    id = cloud.admin.run(UserData="#!/bin/sh\necho made by user data > /tmp/made")
+    give_a_role(cloud, "app")
+    id = cloud.admin.run(UserData="#!/bin/sh\necho made by user data > /tmp/made", IamInstanceProfile={"Name": "app"})
     cloud.admin.wait_for_ssh(id)
     assert cloud.admin.ssh(id, "imds /latest/meta-data/instance-id").strip() == id
     assert cloud.admin.ssh(id, "whoami", user="cumulet").strip() == "cumulet"
     until(lambda: "made by user data" in cloud.admin.ssh(id, "cat /tmp/made || true"), 10, "user data to be run")
+    held = json.loads(cloud.admin.ssh(id, "imds /latest/meta-data/iam/security-credentials/app"))
+    keys = {"aws_access_key_id": held["AccessKeyId"], "aws_secret_access_key": held["SecretAccessKey"]}
+    inside = boto3.client(
+        "sts",
+        endpoint_url=cloud.admin.environ["AWS_ENDPOINT_URL"],
+        region_name=cloud.admin.environ["AWS_DEFAULT_REGION"],
+        aws_session_token=held["Token"],
+        **keys,
+    )
+    assert inside.get_caller_identity()["Arn"].endswith(f":assumed-role/app/{id}")
     cloud.admin.ssh(id, "ping -c 1 -W 5 192.0.2.2")
     until(lambda: "ready" in cloud.admin.ec2.get_console_output(InstanceId=id).get("Output", ""), 10, "the console")
     cloud.admin.terminate(id)

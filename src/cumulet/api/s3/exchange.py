@@ -19,6 +19,7 @@ from cumulet.api.s3.call import HOST_ID, Answer, Call, House
 from cumulet.api.s3.location import Place, locate
 from cumulet.api.s3.operations import EVERYWHERE, OPERATIONS, Operation
 from cumulet.api.s3.receiving import Plain
+from cumulet.identity.audit import AuditLog, Trail
 from cumulet.identity.s3 import believe
 from cumulet.lib import ids
 from cumulet.lib.errors import Failure, Refusal
@@ -43,20 +44,32 @@ class Exchange:
         self._call: Call | None = None
         self._body: Any = None
         self._finish: Callable[[Any], Answer] | None = None
+        self._trail = Trail(self.request_id, request.address, request.header("user-agent") or "")
 
     def whole(self, body: bytes) -> Answer:
         """The answer to a request whose body is here already."""
         return self.begin() or (self.feed([body]) if body else None) or self.end()
 
     def begin(self) -> Answer | None:
-        return self._guarded(self._begin)
+        return self._noted(self._guarded(self._begin))
 
     def feed(self, pieces: list[bytes]) -> Answer | None:
-        return self._guarded(lambda: self._body.feed(pieces[0] if len(pieces) == 1 else b"".join(pieces)))
+        return self._noted(self._guarded(lambda: self._body.feed(pieces[0] if len(pieces) == 1 else b"".join(pieces))))
 
     def end(self) -> Answer:
-        answer = self._guarded(self._end)
+        answer = self._noted(self._guarded(self._end))
         assert answer is not None
+        return answer
+
+    def _noted(self, answer: Answer | None) -> Answer | None:
+        """What is of a bucket or the account goes into the audit log; what is of an object is not, as with AWS."""
+        call = self._call
+        if answer is not None and call is not None and call.operation and not call.key_text:
+            trail, config = self._trail, self.house.config
+            trail.service, trail.action, trail.principal = "s3", call.operation, call.principal
+            trail.parameters = {"bucketName": call.bucket_name} if call.bucket_name else None
+            log_of = AuditLog(config.audit_directory(), config.audit_days)
+            log_of.write(trail, call.database.clock.now(), config.region)
         return answer
 
     def abort(self) -> None:
@@ -157,6 +170,7 @@ class Exchange:
             return self._refused(Refusal("InternalError", why, 500))
 
     def _refused(self, refusal: Refusal) -> Answer:
+        self._trail.error = refusal.code, refusal.message
         self.abort()
         headers = list(refusal.headers.items()) if isinstance(refusal, errors.S3Refusal) else []
         if self._call is not None and self._call.bucket_name and refusal.status in (301, 400, 403):
