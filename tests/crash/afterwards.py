@@ -184,6 +184,9 @@ def _files(tx: Tx, site: Whole) -> None:
     for host, world in site.worlds.items():
         kept = [row.id for row in tx.all(sa.select(snapshot.snapshot)) if row.host == host]
         assert world.names("snapshot") == sorted(kept)
+        sizes = {disk.id: disk.size_gib for disk in disks if disk.host == host}
+        assert {disk.id: disk.made_gib for disk in disks if disk.host == host} == sizes
+        assert {id: (world.get("volume", id) or {})["size_gib"] for id in world.names("volume")} == sizes
         assert world.names("volume") == sorted(disk.id for disk in disks if disk.host == host)
     files = tx.all(sa.select(image.image_file))
     assert {one.state for one in tx.all(sa.select(snapshot.snapshot))} <= {"completed"}

@@ -56,6 +56,17 @@ def delete_snapshot(site: Place, id: str) -> None:
         work.wake(tx, "snapshot", id)
 
 
+def grow(site: Place, id: str) -> None:
+    with site.database.write() as tx:
+        row = attachment.find_volume(tx, id)
+        if row is None or not capacity.claim_disk(tx, row.host, 1, site.config):
+            return
+        volume.change(tx, id, size_gib=row.size_gib + 1, modified=tx.now)
+        work.wake(tx, "volume", id)
+        if row.instance is not None:
+            work.wake(tx, "instance", row.instance)
+
+
 def detach(site: Place, id: str) -> None:
     with site.database.write() as tx:
         held = attachment.of_volume(tx, id)
@@ -125,6 +136,11 @@ def _settled_volume(site: Site) -> list[str]:
     return found
 
 
+def _grow_and_detach(site: Site, found: list[str]) -> None:
+    grow(site, found[1])
+    detach(site, found[1])
+
+
 def _snapshot_and_stop(site: Site, found: list[str]) -> None:
     take_snapshot(site, found[1])
     stop(site, found[0])
@@ -157,6 +173,9 @@ LIVES = [
     Life("delete snapshot", _with_snapshot, lambda site, found: delete_snapshot(site, found.pop()), []),
     Life("take snapshot in a guest", _attached, lambda site, found: take_snapshot(site, found[1]), ["running"]),
     Life("take snapshot and stop", _attached, _snapshot_and_stop, ["stopped"]),
+    Life("grow", _settled_volume, lambda site, found: grow(site, found.pop()), []),
+    Life("grow in a guest", _attached, lambda site, found: grow(site, found[1]), ["running"]),
+    Life("grow and detach", _attached, _grow_and_detach, ["running"]),
     Life("attach and the host reboots", _with_volume, _attach_and_reboot, ["running"], alone=True),
 ]
 """One line for each kind of life, as in `crash.lives`."""

@@ -73,6 +73,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
         "placement": "placement:placement",
         "service": "services_list:service",
         "host": "hosts:host",
+        "volume": "volumes_list:volume",
         "join": "joining:join",
         "lab": "laboratory:lab",
         "explain": "explain:explain",

@@ -22,7 +22,7 @@ LOOK_SECONDS = 1.0
 
 def specs(disks: list[Row]) -> list[DiskSpec]:
     """The disks that the guest should have."""
-    return [_spec(disk) for disk in disks if disk.attach_desired == "attached"]
+    return [_spec(disk) for disk in disks if _wanted(disk)]
 
 
 def _spec(disk: Row) -> DiskSpec:
@@ -32,6 +32,7 @@ def _spec(disk: Row) -> DiskSpec:
         slot=disk.slot,
         iops=disk.iops,
         throughput_mib=disk.throughput,
+        size_gib=disk.size_gib if disk.state == "ready" and disk.made_gib < disk.size_gib else 0,
     )
 
 
@@ -42,7 +43,7 @@ def forced(disks: list[Row]) -> list[str]:
 
 def unmade(disks: list[Row]) -> list[str]:
     """The volumes that the guest waits for."""
-    return [disk.id for disk in disks if disk.state != "ready" and disk.attach_desired == "attached"]
+    return [disk.id for disk in disks if disk.state != "ready" and _wanted(disk)]
 
 
 def settle(run: Run, row: Row, disks: list[Row]) -> None:
@@ -58,6 +59,20 @@ def settle(run: Run, row: Row, disks: list[Row]) -> None:
         held = [disk.id for disk in moving if not _settled(tx, disk, disk.attachment in there)]
     if held:
         raise Later(LOOK_SECONDS, f"waiting for the guest to take or to let go of {', '.join(held)}")
+
+
+def say_grown(run: Run, disks: list[Row]) -> None:
+    """The guest, as it was just ordered to be, has the sizes that were asked for."""
+    grown = [disk for disk in disks if _wanted(disk) and _spec(disk).size_gib]
+    if grown:
+        with run.write() as tx:
+            for disk in grown:
+                if volume.say_grown(tx, disk.id, disk.size_gib):
+                    work.wake(tx, "volume", disk.id)
+
+
+def _wanted(disk: Row) -> bool:
+    return bool(disk.attach_desired == "attached")
 
 
 def _asked(compute: Remote, question: str, id: str) -> list[str]:

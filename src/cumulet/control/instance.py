@@ -32,6 +32,7 @@ def reconcile(run: Run, id: str) -> None:
     elif row.desired == "running":
         launch(run, row, disks, nics, mtu)
         say_switched(run, waiting)
+        attachment.say_grown(run, disks)
         attachment.settle(run, row, disks)
     elif row.desired == "stopped":
         halt(run, row, disks, nics)

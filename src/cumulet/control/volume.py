@@ -6,8 +6,11 @@ from cumulet.control.instance import refuse
 from cumulet.drivers.specs import VolumeSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Failure, Impossible, Later
-from cumulet.model import Tx, attachment, capacity, snapshot, tag, volume, work
+from cumulet.model import Tx, attachment, capacity, instance, snapshot, tag, volume, work
 from cumulet.model.database import Row
+
+GROW_SECONDS = 2.0
+"""The guest's reconciler wakes the volume; this is for a wake that was lost."""
 
 
 def reconcile(run: Run, id: str) -> None:
@@ -23,13 +26,21 @@ def reconcile(run: Run, id: str) -> None:
 
 
 def _make(run: Run, row: Row) -> None:
-    spec = VolumeSpec(id=row.id, size_gib=row.size_gib, image_file=row.image_file, snapshot=row.snapshot)
+    grows = row.state == "ready" and row.made_gib < row.size_gib
+    left = grows and _left_to_its_guest(run, row.id)
+    size = row.made_gib if left else row.size_gib
+    spec = VolumeSpec(id=row.id, size_gib=size, image_file=row.image_file, snapshot=row.snapshot)
     try:
         run.driver("volume", row.host).ensure(spec)
     except Failure:
         _look_at_image(run, row)
         raise
+    if left:
+        raise Later(GROW_SECONDS, "waiting for the guest's host to make it larger")
     if row.state == "ready":
+        if grows:
+            with run.write() as tx:
+                volume.say_grown(tx, row.id, row.size_gib)
         return
     with run.write() as tx:
         volume.say_ready(tx, row.id)
@@ -59,6 +70,17 @@ def _remove(run: Run, row: Row) -> None:
         if held is not None:
             attachment.remove(tx, held.id)
             work.wake(tx, "instance", held.instance)
+
+
+def _left_to_its_guest(run: Run, id: str) -> bool:
+    """Whether a guest may have it open, whose host makes it larger then: its reconciler is woken."""
+    with run.write() as tx:
+        held = attachment.of_volume(tx, id)
+        guest = instance.find(tx, held.instance) if held is not None else None
+        if guest is None or guest.state in ("stopped", "terminated"):
+            return False
+        work.wake(tx, "instance", guest.id)
+        return True
 
 
 def _wake_instance(tx: Tx, id: str) -> None:

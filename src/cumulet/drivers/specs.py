@@ -58,6 +58,8 @@ class DiskSpec(_Struct, frozen=True):
     """The most operations a second; 0: no limit."""
     throughput_mib: int = 0
     """The most MiB a second; 0: no limit."""
+    size_gib: int = 0
+    """What it is to grow to in the guest; 0: it is as large as it should be."""
 
     @property
     def name(self) -> str:

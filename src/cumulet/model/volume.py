@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cumulet.model.database import Row, Tx
-from cumulet.model.schema import id_column, metadata, moment, text, whole
+from cumulet.model.schema import id_column, json, metadata, moment, text, whole
 
 volume = sa.Table(
     "volume",
@@ -19,15 +19,19 @@ volume = sa.Table(
     text("desired", 10, default="present"),
     text("state", 12, default="creating"),
     whole("size_gib"),
+    whole("made_gib"),
     text("type", 12, default="gp3"),
     whole("iops"),
     whole("throughput"),
     id_column("image_file", null=True, index=True),
     id_column("snapshot", null=True),
     moment("created"),
+    moment("modified"),
+    json("before"),
 )
 """`state` is creating, ready (the host has made it) or error. `iops` and `throughput` (MiB/s) are the limits that were
-asked for, 0 where none was. One that is launched with an instance has no `host` before that has one."""
+asked for, 0 where none was. One that is launched with an instance has no `host` before that has one. `made_gib` is how
+large its disk is, less than `size_gib` while it grows; `before` is what it was when it was `modified`."""
 
 
 def find(tx: Tx, id: str) -> Row | None:
@@ -43,7 +47,9 @@ def say_ready(tx: Tx, id: str) -> bool:
 
 
 _SAY_READY = (
-    volume.update().where(volume.c.id == sa.bindparam("of"), volume.c.state == "creating").values(state="ready")
+    volume.update()
+    .where(volume.c.id == sa.bindparam("of"), volume.c.state == "creating")
+    .values(state="ready", made_gib=volume.c.size_gib)
 )
 
 
@@ -56,3 +62,9 @@ def totals(tx: Tx, account: str) -> tuple[int, int]:
     query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(volume.c.size_gib), 0))
     found = tx.connection.execute(query.where(volume.c.account == account)).one()
     return int(found[0]), int(found[1])
+
+
+def say_grown(tx: Tx, id: str, gib: int) -> bool:
+    """Its disk has become so large; False if it was already."""
+    mine = sa.and_(volume.c.id == id, volume.c.made_gib < gib)
+    return tx.change(volume.update().where(mine).values(made_gib=gib)) == 1

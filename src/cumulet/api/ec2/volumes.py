@@ -71,18 +71,6 @@ def describe_volumes(ctx: Context) -> list[Item]:
         return [volume_item(ctx, row, tags.get(row.id, [])) for row in attachment.volumes(tx, ctx.account)]
 
 
-@describes(
-    "VolumesModifications",
-    id="VolumeId",
-    ids="volume_ids",
-    missing="InvalidVolumeModification.NotFound",
-    filters={"modification-state": "ModificationState", "volume-id": "VolumeId"},
-)
-def describe_volumes_modifications(ctx: Context) -> list[Item]:
-    """No volume has been modified: that is not possible yet."""
-    return []
-
-
 @action()
 def create_volume(ctx: Context, **request: Unpack[VolumeRequest]) -> Result:
     """Write down a new volume; its host makes it."""

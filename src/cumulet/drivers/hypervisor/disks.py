@@ -46,6 +46,15 @@ def ensure(domain: Any, spec: InstanceSpec, directories: Directories) -> None:
             domain.attachDeviceFlags(disk_xml(disk, directories), _LIVE)
         elif _limits(there[disk.name]) != _wanted_limits(disk):
             domain.setBlockIoTune(f"vd{disk.slot}", _wanted_limits(disk), _LIVE)
+    grow(domain, spec.disks)
+
+
+def grow(domain: Any, wanted: list[DiskSpec]) -> None:
+    """Have the disks be as large as they are to become; the guest is told."""
+    for disk in wanted:
+        target, size = f"vd{disk.slot}", disk.size_gib << 30
+        if size and domain.blockInfo(target)[0] < size:
+            domain.blockResize(target, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
 
 def _change_layers(

@@ -7,7 +7,7 @@ from typing import Any
 
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.fake_world import FakeWorld
-from cumulet.drivers.specs import InstanceSpec, Spec, tap_name
+from cumulet.drivers.specs import DiskSpec, InstanceSpec, Spec, tap_name
 from cumulet.lib.clock import Clock
 from cumulet.lib.errors import Failure
 
@@ -119,12 +119,18 @@ class FakeHypervisor:
         for disk in spec.disks:
             if disk.name not in domain["disks"] and self._world.get("volume", disk.volume) is None:
                 raise Failure(f"plugging {disk.volume} into {spec.id}: there is no such disk")
+            self._grow(disk)
         wanted = [disk.name for disk in spec.disks]
         kept = [name for name in domain["disks"] if name not in [*wanted, *spec.cut] and not self.lets_go]
         if domain["disks"] != wanted + kept:
             domain = domain | {"disks": wanted + kept}
             self._world.put("domain", spec.id, domain)
         return domain
+
+    def _grow(self, disk: DiskSpec) -> None:
+        volume = self._world.get("volume", disk.volume)
+        if volume is not None and volume["size_gib"] < disk.size_gib:
+            self._world.put("volume", disk.volume, volume | {"size_gib": disk.size_gib})
 
     def _unplugged(self, domain: dict[str, Any]) -> bool:
         return any((self._world.get("tap", tap) or {}).get("place") == "host" for tap in domain["taps"])

@@ -188,6 +188,7 @@ class LibvirtHypervisor:
         log.info("starting", instance=spec.id, generation=spec.generation)
         domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if spec.nics else 0)
         self._record(domain, known.marked("up"))
+        disks.grow(domain, spec.disks)
         self._plug(spec, domain)
 
     def _plug(self, spec: InstanceSpec, domain: Any) -> None:

@@ -24,7 +24,8 @@ class FakeVolumes:
             self._must_be("snapshot", spec.snapshot, f"making volume {spec.id}")
         if spec.image_file and self._images.get("image", spec.image_file) is None:
             raise Failure(f"making volume {spec.id}: its image file {spec.image_file} is not there")
-        self._world.put("volume", spec.id, {"size_gib": spec.size_gib})
+        there = self._world.get("volume", spec.id) or {"size_gib": 0}
+        self._world.put("volume", spec.id, {"size_gib": max(spec.size_gib, there["size_gib"])})
 
     def remove(self, id: str) -> None:
         self._world.remove(_kind(id), id)

@@ -1,0 +1,56 @@
+"""`cumulet volume`: the volumes of all accounts, and where they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cumulet.cli.options import as_json, database, settings
+from cumulet.cli.output import show_json, show_table
+from cumulet.lib.config import Config
+
+
+@click.group()
+def volume() -> None:
+    """The volumes of all accounts."""
+
+
+@volume.command("list", epilog="Example: cumulet volume list")
+@as_json
+@settings
+def list_volumes(config: Config, json: bool) -> None:
+    """List the volumes: how large they are, on which host, and in which instance. Root disks are among them."""
+    with database(config) as opened, opened.read() as tx:
+        values = volumes(tx)
+    if json:
+        show_json(values)
+        return
+    show_table(["volume", "account", "GiB", "state", "host", "attached to", "snapshots"], [_row(one) for one in values])
+
+
+def volumes(tx: Any) -> list[dict[str, Any]]:
+    """Each volume: id, account (its name), size_gib, state, host, instance, device, and the ids of its snapshots."""
+    from cumulet.model import account, attachment, snapshot
+
+    return [
+        {
+            "id": row.id,
+            "account": owner.name,
+            "size_gib": row.size_gib,
+            "state": "deleting" if row.desired == "absent" else row.state,
+            "host": row.host,
+            "instance": row.instance,
+            "device": row.device,
+            "attachment": row.attach_state,
+            "snapshots": [one.id for one in snapshot.of_account(tx, owner.id) if one.volume == row.id],
+        }
+        for owner in account.all(tx)
+        for row in attachment.volumes(tx, owner.id)
+    ]
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    where = f"{one['instance']} {one['device']} ({one['attachment']})" if one["instance"] else ""
+    snapshots = " ".join(one["snapshots"])
+    return one["id"], one["account"], str(one["size_gib"]), one["state"], one["host"] or "", where, snapshots
