@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 from urllib.parse import urlencode
@@ -20,6 +21,7 @@ from support.wire_shapes import Values, botocore_model, without_nothing
 
 from cumulet.api.actions import ACTIONS
 from cumulet.api.dispatch import Response, answer
+from cumulet.wire.denials import JSON
 from cumulet.wire.models import load
 
 ACTION_NAMES = sorted(name for service, name in ACTIONS if service == "ec2")
@@ -80,6 +82,31 @@ def test_random_parameters_of_the_query_services_are_answered(
     form = dict(serializer.serialize_to_request(parameters, operation)["body"])
     response = ask(fuzzed, {name: str(value) for name, value in form.items()}, service)
     assert is_well_formed(response), response
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=8), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@pytest.mark.parametrize(("service", "name"), sorted(found for found in ACTIONS if found[0] in JSON))
+@settings(RELAXED, max_examples=40)
+@given(data=st.data())
+def test_the_services_of_json_answer_whatever_comes(
+    fuzzed: TestedCloud, service: str, name: str, data: st.DataObject
+) -> None:
+    members = st.sampled_from(sorted(load(service).input(name).members))
+    body = json.dumps(data.draw(JUNK | st.dictionaries(members, JUNK, max_size=4)))
+    model = load(service)
+    target = {"X-Amz-Target": f"{model.metadata.target_prefix}.{name}", "Content-Type": "application/x-amz-json-1.1"}
+    keys = Credentials(fuzzed.admin.key, fuzzed.admin.secret)
+    request = sign(SigV4Auth(keys, model.signing_name, fuzzed.config.region), body=body, **target)
+    response = answer(fuzzed.database, fuzzed.config, fuzzed.cloud.ask, request)
+    said = json.loads(response.body)
+    assert response.status < 500, (body, said)
+    assert response.status == 200 or (said["__type"] and said["message"])
 
 
 @settings(RELAXED, max_examples=200)
