@@ -155,6 +155,8 @@ def test_a_list_reads_what_it_shows_and_not_what_is_below_a_prefix(cloud: Any, s
     one = page(bucket.fetch, BY_KEY, b"", b"/", (b"", False), 1000)
     assert one.prefixes == [f"{d:02}/".encode() for d in range(20)]
     assert bucket.rows <= 20 * 1001
+    if cloud.config.database_url:
+        return  # how a plan is asked for and said is each database's own
     with cloud.database.read() as tx:
         asked = "SELECT * FROM object_version WHERE bucket = 'b' AND listed = 1 AND key > 'k' ORDER BY key LIMIT 9"
         plan = " ".join(str(row) for row in tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}"))
