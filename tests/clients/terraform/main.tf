@@ -127,12 +127,6 @@ resource "aws_instance" "guest" {
   root_block_device {
     volume_size = 2
   }
-  ebs_block_device {
-    device_name           = "/dev/sdg"
-    volume_size           = 3
-    volume_type           = "gp3"
-    delete_on_termination = true
-  }
   metadata_options {
     http_tokens                 = "required"
     http_put_response_hop_limit = 2
