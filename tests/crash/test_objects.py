@@ -13,7 +13,9 @@ from support.tested_cloud import TestedCloud
 
 from cumulet.api.s3.call import Answer, House
 from cumulet.api.s3.exchange import Exchange
+from cumulet.drivers.blob.fake import FakeBlobs
 from cumulet.lib import crash
+from cumulet.model import object as objects
 from cumulet.wire.request import Request
 
 PART = b"p" * (5 << 20)
@@ -160,3 +162,22 @@ def test_the_auditor_finds_what_is_lost(cloud: TestedCloud) -> None:
     with cloud.database.read() as tx:
         assert blob.count_lost(tx) == 1
     assert len(list(directory.glob("quarantine/*"))) == 1
+
+
+def test_a_full_store_says_so_and_keeps_nothing(cloud: TestedCloud) -> None:
+    blobs = FakeBlobs(room=5000)
+    house = House(cloud.database, cloud.config, blobs)
+
+    def put_raw(key: str, size: int) -> Answer:
+        headers = {"host": "x", "content-length": str(size)}
+        request = Request.of("PUT", f"/{BUCKET}/{key}", "", headers.items(), None)
+        return Exchange(house, request).whole(bytes(size))
+
+    assert put_raw("small", 4000).status == 200
+    refused = put_raw("small", 2000)
+    assert (refused.status, b"<Code>ServiceUnavailable</Code>" in refused.body) == (503, True)
+    assert [len(content) for content in blobs.blobs.values()] == [4000]
+    with cloud.database.read() as tx:
+        row = objects.newest(tx, BUCKET, b"small")
+    assert row is not None
+    assert row.size == 4000

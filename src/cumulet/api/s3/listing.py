@@ -19,7 +19,8 @@ from cumulet.model import object as objects
 from cumulet.model.database import Row
 
 MOST = 1000
-FIRST_LOOK = 100
+FEW = 16
+"""Rows to look at where those behind them may be skipped."""
 Place = tuple[bytes, Any]
 """A key, and what orders things of one key; whatever is behind it comes next."""
 Fetch = Callable[[bytes, Any, bytes | None, int], list[Row]]
@@ -56,11 +57,12 @@ def page(fetch: Fetch, order: Order, prefix: bytes, delimiter: bytes, start: Pla
         return found
     end = successor(prefix) if prefix else None
     at: Place | None = max(start, (prefix, order.before)) if start[0] < prefix else start
-    limit = FIRST_LOOK if delimiter else most + 1
+    limit = FEW if delimiter else most + 1
     while at is not None:
         rows = fetch(*at, end, limit)
         at = _take(found, rows, order, prefix, delimiter, most, limit)
-        limit = min(2 * limit, MOST + 1)
+        skips = at is not None and at[0] != rows[-1].key
+        limit = FEW if skips else min(2 * limit, MOST + 1)
     return found
 
 
