@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench.endpoints import fake_cumulet
 from bench.figures import Figure, median
-from cumulet import testing
 
 SMALL, LARGE = 4 << 10, 8 << 20
 CLIENTS = (1, 8, 32)
@@ -31,8 +31,8 @@ SMALL_TIMES, LARGE_TIMES = 400, 24
 def measure(rounds: int) -> list[Figure]:
     """Each in turns with nginx."""
     figures: list[Figure] = []
-    with testing.cloud(test="false") as cloud:
-        s3 = cloud.client("s3")
+    with fake_cumulet() as endpoint:  # not for a test: that would keep its files in memory, and flush none
+        s3 = endpoint.client("s3")
         s3.create_bucket(Bucket="bench")
         for clients in CLIENTS:
             figures += _small(s3, clients, rounds)
