@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from support.identity import ALLOW, code, document, message, user
 from support.tested_cloud import Account, TestedCloud
 
 from cumulet.agent.metadata_tree import find, tree
 from cumulet.drivers.specs import InterfaceSpec, decode
 from cumulet.lib.clock import Clock
-from cumulet.model import work
+from cumulet.model import secret, work
 
 TRUST = document(Principal={"Service": "ec2.amazonaws.com"}, Action="sts:AssumeRole", Resource=None)
 
@@ -99,6 +100,22 @@ def test_credentials_are_made_anew_before_they_end(cloud: TestedCloud) -> None:
             work.wake(tx, "sweep", "cloud")
         cloud.settle()
         assert (guest(cloud, made, "app").key == first.key) is same
+
+
+def test_a_guest_gets_other_credentials_when_the_cloud_has_another_key(cloud: TestedCloud) -> None:
+    arn = with_role(cloud, "turned")
+    instance = launch(cloud, IamInstanceProfile={"Arn": arn})
+    before = guest(cloud, instance, "turned")
+    keys = cloud.database.keys
+    keys.add()
+    with cloud.database.write() as tx:
+        secret.seal_again(tx)
+    keys.forget_older()
+    cloud.settle()
+    after = guest(cloud, instance, "turned")
+    assert after.client("ec2").describe_instances()["Reservations"]
+    with pytest.raises(ClientError):
+        before.client("ec2").describe_instances()
 
 
 def test_a_profile_is_given_changed_and_taken_away(cloud: TestedCloud, ec2: Any) -> None:

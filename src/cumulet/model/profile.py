@@ -107,6 +107,11 @@ def changed(tx: Tx, profiles: list[str]) -> None:
     tx.change(association.update().where(mine).values(credentials="", expires=None))
 
 
+def renew_all(tx: Tx) -> None:
+    """The sessions that guests act by are over: all get other credentials."""
+    changed(tx, [*tx.connection.scalars(sa.select(association.c.profile).distinct())])
+
+
 def wake_expiring(tx: Tx) -> None:
     """Have credentials made anew that end soon."""
     for row in tx.all(sa.select(association.c.instance).where(association.c.expires < tx.now + MARGIN)):

@@ -12,8 +12,8 @@ from cumulet.model.database import Row, Tx
 from cumulet.model.schema import body, metadata, text
 
 secret = sa.Table("secret", metadata, text("name", 64, key=True), body("sealed"))
-SEALED = ((account.access_key, "secret"), (profile.association, "credentials"), (secret, "sealed"))
-"""Each column that holds what is sealed, or nothing."""
+SEALED = ((account.access_key, "secret"), (secret, "sealed"))
+"""Each column that holds what is sealed and lasts."""
 
 
 def of(tx: Tx, name: str, length: int = 32) -> bytes:
@@ -32,7 +32,8 @@ def of(tx: Tx, name: str, length: int = 32) -> bytes:
 
 
 def seal_again(tx: Tx) -> int:
-    """Seal everything with the newest key; gives how much there is."""
+    """Seal everything with the newest key; gives how much there is. What guests were given is made anew."""
+    profile.renew_all(tx)
     return sum(_seal_again(tx, table, column) for table, column in SEALED)
 
 
@@ -42,7 +43,7 @@ def _find(tx: Tx, name: str) -> Row | None:
 
 def _seal_again(tx: Tx, table: sa.Table, name: str) -> int:
     column, key = table.c[name], [*table.primary_key]
-    rows = tx.all(sa.select(*key, column).where(column != ""))
+    rows = tx.all(sa.select(*key, column))
     for row in rows:
         mine = sa.and_(*(one == row._mapping[one.name] for one in key), column == row._mapping[name])
         tx.change(table.update().where(mine).values({name: tx.keys.seal(tx.keys.unseal(row._mapping[name]))}))
