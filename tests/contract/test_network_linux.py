@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from support.guest import FakeGuest
+from support.libvirtd import bounded
 from support.netns import SETTINGS, Host, Network, Vpc, allow
 
 from cumulet.drivers.contract import Seen
@@ -170,7 +172,11 @@ def test_a_driver_that_was_killed_leaves_the_guests_alone_and_knows_everything_a
 def test_a_dhcp_server_that_died_is_started_again(host: Host, network: Network) -> None:
     interface = VPC.interface(1)
     guest = FakeGuest.started(host, network, interface, addressed=False)
-    host.run("kill", "-9", *host.run("ps", "-C", "dnsmasq", "-o", "pid=").split())
+    (pid,) = host.run("ps", "-C", "dnsmasq", "-o", "pid=").split()
+    host.run("kill", "-9", pid)
+    for _ in bounded(10):
+        if not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes():
+            break
     network.ensure(interface)
     assert guest.dhcp()["ip"] == interface.ip
     guest.close()

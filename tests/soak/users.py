@@ -115,10 +115,10 @@ class User:
     def _ask(self, action: str, **parameters: Any) -> Any:
         """The answer; a request that got none, or was to come later, is repeated as it was.
 
-        None: refused, since the instance was not in a state for it, as AWS's users know it too.
+        None: refused, since the instance was not in a state for it, as AWS's users know it too. What was done by a
+        request whose answer was lost is not refused when it is repeated.
         """
         end = time.monotonic() + PATIENCE
-        unsure = False
         while True:
             try:
                 answer = getattr(self._ec2, action)(**parameters)
@@ -126,15 +126,19 @@ class User:
                 return answer
             except BotoCoreError:
                 self.done["no answer"] += 1
-                unsure = True
                 assert time.monotonic() < end, f"{action} is not answered"
             except ClientError as e:
                 status = e.response["ResponseMetadata"]["HTTPStatusCode"]
                 self.done[f"{status} {e.response['Error']['Code']}"] += 1
-                changed = unsure and action in ("stop_instances", "start_instances")
-                if e.response["Error"]["Code"] == "IncorrectInstanceState" and not changed:
+                if e.response["Error"]["Code"] == "IncorrectInstanceState":
                     return None
                 if status < 500:
-                    raise
+                    raise AssertionError(f"{e}; {self._reason_of(parameters.get('ClientToken', ''))}") from e
                 assert time.monotonic() < end, f"{action} is always answered with {e}"
             time.sleep(self._chance.uniform(0.1, 0.5))
+
+    def _reason_of(self, token: str) -> str:
+        """Why what was launched with this token is as it is."""
+        wanted = [{"Name": "client-token", "Values": [token]}]
+        found = self._ec2.describe_instances(Filters=wanted)["Reservations"] if token else []
+        return "; ".join(str(one.get("StateReason")) for each in found for one in each["Instances"])

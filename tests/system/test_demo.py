@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 DEMO = [sys.executable, "-m", "cumulet.demo"]
 
 
+@pytest.fixture
+def environ() -> Iterator[dict[str, str]]:
+    """With a directory of temporary files that no test beside this one uses; sockets in it want a short name."""
+    with tempfile.TemporaryDirectory(prefix="d-", dir="/tmp") as directory:
+        Path(directory).chmod(0o755)
+        yield {**os.environ, "TMPDIR": directory}
+
+
 @pytest.mark.timeout(300)
-def test_the_demonstration_does_all_its_steps_and_leaves_nothing() -> None:
-    done = subprocess.run(DEMO, capture_output=True, text=True, timeout=280)
+def test_the_demonstration_does_all_its_steps_and_leaves_nothing(environ: dict[str, str]) -> None:
+    done = subprocess.run(DEMO, env=environ, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "log in and read the metadata" in done.stdout
     assert "nothing is left on this machine" in done.stdout
 
 
 @pytest.mark.timeout(200)
-def test_interrupted_half_way_it_leaves_nothing_either() -> None:
-    demo = subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def test_interrupted_half_way_it_leaves_nothing_either(environ: dict[str, str]) -> None:
+    demo = subprocess.Popen(DEMO, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = []
     assert demo.stdout is not None
     for line in demo.stdout:

@@ -9,6 +9,7 @@ for any of that.
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 from xml.etree import ElementTree
@@ -19,6 +20,7 @@ from cumulet.drivers.hypervisor.domain_xml import disk_alias
 from cumulet.lib.errors import Failure
 
 _PREFIX = "cut-"
+_LIBVIRTS = re.compile(r"libvirt-\d+-(format|storage)")
 _PATIENCE = 2.0
 
 
@@ -37,6 +39,17 @@ def cut(domain: Any, name: str, disk: ElementTree.Element) -> None:
     for element in (*disk.iterfind("source"), *disk.iter("backingStore")):
         for kind in ("format", "storage"):
             _try(domain, "blockdev-del", {"node-name": f"libvirt-{element.get('index')}-{kind}"})
+
+
+def close_all_but(domain: Any, indexes: list[str]) -> None:
+    """Close the files that libvirt opened for disks that are gone: where it fails to, it forgets that they are open.
+
+    `indexes` are its numbers of those that are there. QEMU refuses to close what is used.
+    """
+    known = {f"libvirt-{index}-{kind}" for index in indexes for kind in ("format", "storage")}
+    nodes = [node["node-name"] for node in _ask(domain, "query-named-block-nodes", {"flat": True})]
+    for node in sorted(node for node in nodes if _LIBVIRTS.fullmatch(node) and node not in known):  # format first
+        _try(domain, "blockdev-del", {"node-name": node})
 
 
 def _switch(domain: Any, node: str, nothing: str, size: int) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 import libvirt
 
-from cumulet.drivers.hypervisor.cut import cut
+from cumulet.drivers.hypervisor.cut import close_all_but, cut
 from cumulet.drivers.hypervisor.domain_xml import ALIAS, Directories, disk_alias, disk_xml, volume_path
 from cumulet.drivers.specs import DiskSpec, InstanceSpec
 
@@ -19,6 +20,8 @@ _ON_TOP = (
     | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
     | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
 )
+_AGAIN_SECONDS = 10.0
+"""For so long a guest that was asked to let go is not asked again."""
 _NO_LIMITS = {"total_iops_sec": 0, "total_bytes_sec": 0}
 
 
@@ -33,11 +36,33 @@ def plugged(domain: Any) -> dict[str, ElementTree.Element]:
     return found
 
 
-def ensure(domain: Any, spec: InstanceSpec, directories: Directories) -> None:
-    """Take one step: what is to go is asked to go, what is to come is there afterwards."""
+def left(domain: Any) -> dict[str, ElementTree.Element]:
+    """As `plugged`; what has been unplugged is closed by then."""
     there = plugged(domain)
+    close_all_but(domain, [element.get("index", "") for disk in there.values() for element in disk.iter()])
+    return there
+
+
+class Asked:
+    """When guests were asked to let go of which disks. A guest that is asked again while it lets go is what libvirt 9
+    does not stand: it ends, or leaves the file open in QEMU."""
+
+    def __init__(self) -> None:
+        self._times: dict[tuple[str, str], float] = {}
+
+    def is_due(self, domain: Any, name: str) -> bool:
+        """Whether to ask now; whoever is told so does."""
+        now, key = time.monotonic(), (domain.UUIDString(), name)
+        self._times = {one: when for one, when in self._times.items() if when > now - _AGAIN_SECONDS}
+        return self._times.setdefault(key, now) == now
+
+
+def ensure(domain: Any, spec: InstanceSpec, directories: Directories, asked: Asked) -> None:
+    """Take one step: what is to go is asked to go, what is to come is there afterwards."""
+    there = left(domain)
     for name in there.keys() - {disk.name for disk in spec.disks}:
-        _ask_to_go(domain, name)
+        if asked.is_due(domain, name):
+            _ask_to_go(domain, name)
         if name in spec.cut:
             cut(domain, name, there[name])
     _change_layers(domain, [disk for disk in spec.disks if disk.name in there], there, directories)

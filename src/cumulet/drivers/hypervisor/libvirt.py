@@ -60,6 +60,7 @@ class LibvirtHypervisor:
         self._clock = clock or Clock()
         self._boot_id_file = boot_id_file
         self._pressed: dict[str, float] = {}
+        self._asked = disks.Asked()
         self._guard = threading.Lock()
         self._locks: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
         self._connection = Connection(uri, self._changed, lambda: [seen.id for seen in self.observe()])
@@ -111,7 +112,7 @@ class LibvirtHypervisor:
         """The names of the disks that the guest has; none where it does not run."""
         with self._only_one(id), self._saying(f"looking at the disks of guest {id}"):
             found = self._find(id)
-            return sorted(disks.plugged(found[0])) if found is not None and not _is_off(found[0]) else []
+            return sorted(disks.left(found[0])) if found is not None and not _is_off(found[0]) else []
 
     def cut(self, id: str) -> list[str]:
         """Those of the guest's disks that have been taken away from behind their devices."""
@@ -146,7 +147,7 @@ class LibvirtHypervisor:
         console.rotate(console_file(self.directories, spec.id))
         if known.mark == "new":
             self._record(domain, known.marked("up"))
-        disks.ensure(domain, spec, self.directories)
+        disks.ensure(domain, spec, self.directories, self._asked)
         self._plug(spec, domain)
 
     def _shut_down(self, spec: InstanceSpec, domain: Any, known: Facts) -> None:
