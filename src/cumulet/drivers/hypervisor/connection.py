@@ -61,8 +61,17 @@ class Connection:
                 connection.domainEventRegisterAny(None, event, self._heard_of_device, None)
             connection.setKeepAlive(5, 3)
         except libvirt.libvirtError as e:
-            raise Failure(f"libvirtd at {self.uri} does not answer: start it (systemctl start libvirtd): {e}") from e
+            raise self._no_answer(e) from e
         return connection
+
+    def failure(self, act: str, error: libvirt.libvirtError) -> Failure:
+        """What to raise for an error of libvirt's, which may be that its daemon has gone meanwhile."""
+        if error.get_error_domain() == libvirt.VIR_FROM_RPC:
+            return self._no_answer(error)
+        return Failure(f"{act} on {self.uri}: {error}")
+
+    def _no_answer(self, error: libvirt.libvirtError) -> Failure:
+        return Failure(f"libvirtd at {self.uri} does not answer: start it (systemctl start libvirtd): {error}")
 
     def _heard(self, _connection: Any, domain: Any, _event: int, _detail: int, _opaque: Any) -> None:
         name = domain.name()

@@ -257,7 +257,7 @@ class LibvirtHypervisor:
         try:
             yield
         except libvirt.libvirtError as e:
-            raise Failure(f"{act} on {self._connection.uri}: {e}") from e
+            raise self._connection.failure(act, e) from e
 
 
 def _facts(domain: Any) -> Facts | None:
