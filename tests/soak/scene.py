@@ -13,6 +13,7 @@ from cumulet.drivers.fake_world import FakeWorld
 from cumulet.lab import underlay
 from cumulet.lab.lab import Laboratory
 from cumulet.lib.config import AGENTS
+from cumulet.lib.errors import Away
 from cumulet.model import Database, image, work
 
 HOSTS = 3
@@ -40,10 +41,16 @@ class Scene:
         return FakeWorld(self.laboratory.directory / "images").names("image")
 
     def waiting(self) -> list[str]:
-        """The work that is due some time, the sweeps aside, with what it waits for."""
+        """The work that is due some time, the sweeps aside, with what it waits for.
+
+        The first look after the database's death is by a connection that died with it.
+        """
         due = sa.select(work.work).where(work.work.c.due.is_not(None), work.work.c.kind != "sweep")
-        with self.database.read() as tx:
-            return [f"{row.kind} {row.id}: {row.error}" for row in tx.all(due)]
+        try:
+            with self.database.read() as tx:
+                return [f"{row.kind} {row.id}: {row.error}" for row in tx.all(due)]
+        except Away as e:
+            return [str(e)]
 
     def all_heard(self) -> bool:
         wanted = {f"{role}.{name}" for name in self.laboratory.hosts for role in AGENTS}
