@@ -42,13 +42,13 @@ def quotas_of(tx: Tx, config: Config, name: str) -> list[dict[str, Any]]:
             "default": quotas.of_row(None, config, quota.name),
             "asked": asked.get(quota.name),
         }
-        for quota in quotas.known()
+        for quota in quotas.KNOWN
     ]
 
 
 def grant(tx: Tx, name: str, wanted: Grant) -> None:
     """Give an account a quota; raises `Failure`."""
-    known = [quota.name for quota in quotas.known()]
+    known = [quota.name for quota in quotas.KNOWN]
     if wanted.name not in known:
         raise Failure(f"there is no quota {wanted.name}; there are: {', '.join(known)}")
     if wanted.value is not None and wanted.value < 0:
@@ -70,7 +70,7 @@ def users_of(tx: Tx, name: str) -> list[dict[str, Any]]:
     return [
         {
             "name": row.name,
-            "arn": f"arn:aws:iam::{owner}:user{row.path}{row.name}",
+            "arn": entity.arn_of(row),
             "access_keys": [key.id for key in account.keys(tx, owner, row.id) if key.active],
             "policies": [arn.rpartition("/")[2] for arn in policy.attached(tx, [row.id])],
         }

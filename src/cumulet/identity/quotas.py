@@ -22,19 +22,17 @@ class Quota(NamedTuple):
     title: str
 
 
-_ALL = (
+KNOWN = (
     Quota("instances", "ec2", "C-INSTANCES", "Instances"),
     Quota("vcpus", "ec2", "L-1216C47A", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances"),
     Quota("memory_gib", "ec2", "C-MEMORY", "Memory of instances, GiB"),
     Quota("addresses", "ec2", "L-0263D0A3", "EC2-VPC Elastic IPs"),
     Quota("key_pairs", "ec2", "C-KEYPAIRS", "Key pairs"),
     Quota("images", "ec2", "L-0E3CBAB9", "AMIs"),
-    Quota("vpcs", "vpc", "L-F678F1CE", "VPCs per Region"),
     Quota("groups", "vpc", "C-GROUPS", "Security groups per VPC"),
     Quota("rules", "vpc", "L-0EA8095F", "Inbound or outbound rules per security group"),
     Quota("volumes", "ebs", "C-VOLUMES", "Volumes"),
     Quota("volume_gib", "ebs", "C-VOLUMEGIB", "Storage of volumes, GiB"),
-    Quota("snapshots", "ebs", "L-309BACF6", "Snapshots per Region"),
     Quota("buckets", "s3", "L-DC2B2D3D", "General purpose buckets"),
 )
 SERVICES = {
@@ -43,11 +41,6 @@ SERVICES = {
     "ebs": "Amazon Elastic Block Store (Amazon EBS)",
     "s3": "Amazon Simple Storage Service (Amazon S3)",
 }
-
-
-def known() -> list[Quota]:
-    """The quotas that there are a setting for."""
-    return [quota for quota in _ALL if f"quota_{quota.name}" in Config.__struct_fields__]
 
 
 def limit(tx: Tx, config: Config, account_id: str, name: str) -> int:

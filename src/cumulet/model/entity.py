@@ -39,6 +39,15 @@ member = sa.Table(
 """A user in a group, or a role in an instance profile."""
 
 
+def arn(account: str, kind: str, path: str, name: str) -> str:
+    """Of an entity, or of a managed policy (its kind is `policy`), whether it is there or not."""
+    return f"arn:aws:iam::{account}:{kind}{path}{name}"
+
+
+def arn_of(row: Row) -> str:
+    return arn(row.account, row.kind, row.path, row.name)
+
+
 def create(tx: Tx, account: str, kind: str, name: str, path: str, **values: Any) -> Row:
     """A new entity; raises sqlalchemy.exc.IntegrityError if the name is taken."""
     id = ids.entity(kind)

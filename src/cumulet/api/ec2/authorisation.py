@@ -159,7 +159,7 @@ def _passed(tx: Tx, ctx: Context, named: dict[str, str]) -> list[Need]:
     row = entity.named(tx, ctx.account, "instance-profile", name) if name else None
     roles = entity.members(tx, row.id) if row is not None else []
     to_ec2 = {"iam:PassedToService": "ec2.amazonaws.com"}
-    return [Need("iam:PassRole", f"arn:aws:iam::{ctx.account}:role{role.path}{role.name}", to_ec2) for role in roles]
+    return [Need("iam:PassRole", entity.arn_of(role), to_ec2) for role in roles]
 
 
 def _made(ctx: Context, name: str, parameters: dict[str, Any], region: Keys) -> Iterator[Need]:

@@ -25,7 +25,7 @@ def found_profile(tx: Tx, account: str, named: ProfileName) -> Row:
     arn, name = named.get("Arn", ""), named.get("Name", "")
     exactly_one(**{"iamInstanceProfile.arn": arn, "iamInstanceProfile.name": name})
     row = entity.named(tx, account, "instance-profile", name or arn.rpartition("/")[2])
-    if row is None or arn and arn != f"arn:aws:iam::{account}:instance-profile{row.path}{row.name}":
+    if row is None or arn and arn != entity.arn_of(row):
         what, value = ("ARN", arn) if arn else ("name", name)
         text = (
             f"Value ({value}) for parameter iamInstanceProfile.{what.lower()} is invalid. Invalid IAM Instance Profile "

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from sqlalchemy.exc import IntegrityError
 
-from cumulet.api.actions import Item
+from cumulet.api.actions import Item, Result
 from cumulet.api.context import Context
 from cumulet.identity import managed
 from cumulet.lib.errors import Refusal
@@ -96,6 +96,33 @@ def create(tx: Tx, ctx: Context, kind: str, name: str, path: str, tags: dict[str
     return row
 
 
+def relocate(ctx: Context, kind: str, name: str, path: str, new_name: str) -> Result:
+    """Another path or name, where there is one; raises `Refusal` EntityAlreadyExists."""
+    given = {"path": path, "name": new_name}
+    values = {key: value for key, value in given.items() if value}
+    with change(ctx) as tx, uniquely(kind, new_name), tx.attempt():
+        row = found(tx, ctx, kind, name)
+        if values:
+            entity.change(tx, row.id, **values)
+    return {}
+
+
+def page_of(ctx: Context, kind: str, prefix: str, marker: str, most: int) -> tuple[list[Item], Item]:
+    """A page of the account's entities of a kind, and what is said of the page."""
+    with ctx.read() as tx:
+        rows, page = paged(entity.of_account(tx, ctx.account, kind, prefix), marker, most, by_name)
+    return [view(row) for row in rows], page
+
+
+def remove_without_policies(tx: Tx, row: Row) -> None:
+    """The entity goes; raises `Refusal` DeleteConflict while it has policies."""
+    if policy.inlines(tx, [row.id]):
+        raise conflict("must delete policies first.")
+    if policy.attached(tx, [row.id]):
+        raise conflict("must detach all policies first.")
+    entity.remove(tx, row.id)
+
+
 def check_limit(quota: str, have: int, more: int = 1) -> None:
     """Raises `Refusal` LimitExceeded where there would be more than `LIMITS` has."""
     if have + more > LIMITS[quota]:
@@ -105,10 +132,6 @@ def check_limit(quota: str, have: int, more: int = 1) -> None:
 def check_size(quota: str, *documents: str) -> None:
     """White space is not counted, as AWS does not."""
     check_limit(quota, sum(len(re.sub(r"\s", "", document)) for document in documents), 0)
-
-
-def arn(row: Row) -> str:
-    return f"arn:aws:iam::{row.account}:{row.kind}{row.path}{row.name}"
 
 
 def boundary_of(tx: Tx, ctx: Context, arn: str) -> str:
@@ -149,7 +172,7 @@ def view(row: Row, tags: dict[str, str] | None = None) -> Item:
         "Path": row.path,
         f"{noun}Name": row.name,
         f"{noun}Id": row.id,
-        "Arn": arn(row),
+        "Arn": entity.arn_of(row),
         "CreateDate": int(row.created),
     }
     if row.kind == "role":

@@ -12,11 +12,13 @@ from cumulet.api.iam.entities import (
     create,
     found,
     no_such,
+    page_of,
     paged,
-    uniquely,
+    relocate,
+    remove_without_policies,
     view,
 )
-from cumulet.model import entity, policy
+from cumulet.model import entity
 
 
 @action("iam")
@@ -38,9 +40,8 @@ def get_group(ctx: Context, group_name: str, marker: str = "", max_items: int = 
 @action("iam")
 def list_groups(ctx: Context, path_prefix: str = "/", marker: str = "", max_items: int = 0) -> Result:
     """The account's groups."""
-    with ctx.read() as tx:
-        rows, page = paged(entity.of_account(tx, ctx.account, "group", path_prefix), marker, max_items, by_name)
-    return {"Groups": [view(row) for row in rows], **page}
+    shown, page = page_of(ctx, "group", path_prefix, marker, max_items)
+    return {"Groups": shown, **page}
 
 
 @action("iam")
@@ -55,13 +56,7 @@ def list_groups_for_user(ctx: Context, user_name: str, marker: str = "", max_ite
 @action("iam")
 def update_group(ctx: Context, group_name: str, new_path: str = "", new_group_name: str = "") -> Result:
     """Another name or path."""
-    values = {"path": new_path} if new_path else {}
-    values |= {"name": new_group_name} if new_group_name else {}
-    with change(ctx) as tx, uniquely("group", new_group_name), tx.attempt():
-        row = found(tx, ctx, "group", group_name)
-        if values:
-            entity.change(tx, row.id, **values)
-    return {}
+    return relocate(ctx, "group", group_name, new_path, new_group_name)
 
 
 @action("iam")
@@ -71,11 +66,7 @@ def delete_group(ctx: Context, group_name: str) -> Result:
         row = found(tx, ctx, "group", group_name)
         if entity.members(tx, row.id):
             raise conflict("must remove users from group first.")
-        if policy.inlines(tx, [row.id]):
-            raise conflict("must delete policies first.")
-        if policy.attached(tx, [row.id]):
-            raise conflict("must detach all policies first.")
-        entity.remove(tx, row.id)
+        remove_without_policies(tx, row)
     return {}
 
 

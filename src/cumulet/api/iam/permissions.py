@@ -6,7 +6,6 @@ from typing import Any
 
 from cumulet.api.authorise import Need, needs
 from cumulet.api.context import Context
-from cumulet.api.iam import entities
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, entity, policy, tag
 
@@ -65,8 +64,8 @@ def _arn(tx: Tx, ctx: Context, kind: str, name: str, path: str) -> tuple[str, di
     """Of what is there, or of what would be made."""
     row = entity.named(tx, ctx.account, kind, name)
     if row is None:
-        return f"arn:aws:iam::{ctx.account}:{kind}{path}{name}", {}
-    return entities.arn(row), _tags(tag.of(tx, row.id))
+        return entity.arn(ctx.account, kind, path, name), {}
+    return entity.arn_of(row), _tags(tag.of(tx, row.id))
 
 
 def _tags(tags: dict[str, str]) -> dict[str, Any]:

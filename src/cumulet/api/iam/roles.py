@@ -9,18 +9,18 @@ from cumulet.api.context import Context
 from cumulet.api.ec2.tagging import Tag
 from cumulet.api.iam.entities import (
     boundary_of,
-    by_name,
     change,
     check_size,
     checked_tags,
     conflict,
     create,
     found,
-    paged,
+    page_of,
+    remove_without_policies,
     view,
 )
 from cumulet.identity.policy import AccessRequest, Caller, Policies, compile_policy, evaluate
-from cumulet.model import Tx, entity, policy, profile, tag
+from cumulet.model import Tx, entity, profile, tag
 
 
 def checked_trust(document: str) -> str:
@@ -72,9 +72,8 @@ def get_role(ctx: Context, role_name: str) -> Result:
 @action("iam")
 def list_roles(ctx: Context, path_prefix: str = "/", marker: str = "", max_items: int = 0) -> Result:
     """The account's roles."""
-    with ctx.read() as tx:
-        rows, page = paged(entity.of_account(tx, ctx.account, "role", path_prefix), marker, max_items, by_name)
-    return {"Roles": [view(row) for row in rows], **page}
+    shown, page = page_of(ctx, "role", path_prefix, marker, max_items)
+    return {"Roles": shown, **page}
 
 
 @action("iam")
@@ -119,9 +118,5 @@ def delete_role(ctx: Context, role_name: str) -> Result:
         row = found(tx, ctx, "role", role_name)
         if entity.containers(tx, row.id):
             raise conflict("must remove roles from instance profile first.")
-        if policy.inlines(tx, [row.id]):
-            raise conflict("must delete policies first.")
-        if policy.attached(tx, [row.id]):
-            raise conflict("must detach all policies first.")
-        entity.remove(tx, row.id)
+        remove_without_policies(tx, row)
     return {}

@@ -7,18 +7,18 @@ from cumulet.api.context import Context
 from cumulet.api.ec2.tagging import Tag
 from cumulet.api.iam.entities import (
     boundary_of,
-    by_name,
     change,
     checked_tags,
     conflict,
     create,
     found,
     own_or,
-    paged,
-    uniquely,
+    page_of,
+    relocate,
+    remove_without_policies,
     view,
 )
-from cumulet.model import account, entity, policy, tag
+from cumulet.model import account, entity, tag
 
 
 @action("iam")
@@ -50,21 +50,14 @@ def get_user(ctx: Context, user_name: str = "") -> Result:
 @action("iam")
 def list_users(ctx: Context, path_prefix: str = "/", marker: str = "", max_items: int = 0) -> Result:
     """The account's users."""
-    with ctx.read() as tx:
-        rows, page = paged(entity.of_account(tx, ctx.account, "user", path_prefix), marker, max_items, by_name)
-    return {"Users": [view(row) for row in rows], **page}
+    shown, page = page_of(ctx, "user", path_prefix, marker, max_items)
+    return {"Users": shown, **page}
 
 
 @action("iam")
 def update_user(ctx: Context, user_name: str, new_path: str = "", new_user_name: str = "") -> Result:
     """Another name or path; keys, groups and policies stay."""
-    values = {"path": new_path} if new_path else {}
-    values |= {"name": new_user_name} if new_user_name else {}
-    with change(ctx) as tx, uniquely("user", new_user_name), tx.attempt():
-        row = found(tx, ctx, "user", user_name)
-        if values:
-            entity.change(tx, row.id, **values)
-    return {}
+    return relocate(ctx, "user", user_name, new_path, new_user_name)
 
 
 @action("iam")
@@ -78,9 +71,5 @@ def delete_user(ctx: Context, user_name: str) -> Result:
             raise conflict("must delete login profile first.")
         if entity.containers(tx, row.id):
             raise conflict("must remove users from group first.")
-        if policy.inlines(tx, [row.id]):
-            raise conflict("must delete policies first.")
-        if policy.attached(tx, [row.id]):
-            raise conflict("must detach all policies first.")
-        entity.remove(tx, row.id)
+        remove_without_policies(tx, row)
     return {}

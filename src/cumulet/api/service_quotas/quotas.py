@@ -18,7 +18,7 @@ SERVICE = "service-quotas"
 
 
 def _known(service: str, code: str) -> Quota:
-    found = next((one for one in quotas.known() if (one.service, one.code) == (service, code)), None)
+    found = next((one for one in quotas.KNOWN if (one.service, one.code) == (service, code)), None)
     if found is None:
         raise Refusal("NoSuchResourceException", f"There is no quota {code} of the service {service}.")
     return found
@@ -27,7 +27,7 @@ def _known(service: str, code: str) -> Quota:
 def _of_service(service: str) -> list[Quota]:
     if service not in SERVICES:
         raise Refusal("NoSuchResourceException", f"There is no service {service}; there are {', '.join(SERVICES)}.")
-    return [one for one in quotas.known() if one.service == service]
+    return [one for one in quotas.KNOWN if one.service == service]
 
 
 def _arn(ctx: Context, quota: Quota, account_id: str) -> str:
@@ -128,7 +128,7 @@ def list_requested_service_quota_change_history(
 
 
 def _asked(ctx: Context, asked: dict[str, Any]) -> Item:
-    quota = next(one for one in quotas.known() if one.name == asked["name"])
+    quota = next(one for one in quotas.KNOWN if one.name == asked["name"])
     return {
         "Id": asked["id"],
         "ServiceCode": quota.service,

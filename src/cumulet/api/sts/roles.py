@@ -9,7 +9,7 @@ from cumulet.api.actions import Result, action
 from cumulet.api.authorise import Need, request_of
 from cumulet.api.context import Context
 from cumulet.api.ec2.tagging import Tag
-from cumulet.api.iam.entities import arn, checked_tags
+from cumulet.api.iam.entities import checked_tags
 from cumulet.api.sts.credentials import PolicyArn, begin, limits, size
 from cumulet.identity import permissions
 from cumulet.identity.policy import compile_policy
@@ -112,7 +112,7 @@ def _allowed(tx: Tx, ctx: Context, role_arn: str, wish: _Wish) -> Row:
             f"User: {ctx.principal.arn} is not authorized to perform: {name} on resource: {role_arn}",
             403,
         )
-        if role is None or arn(role) != role_arn:
+        if role is None or entity.arn_of(role) != role_arn:
             raise refusal
         asked = request_of(ctx, Need(name, role_arn, wish.keys), role.account)
         if not permissions.decide(ctx.database, ctx.principal, asked, compile_policy(role.trust, "trust")).allowed:
