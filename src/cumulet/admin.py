@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -29,6 +29,7 @@ TOKEN_HEADER = "x-cumulet-token"
 KEPT = {"account", "access_key", "secret", "host", "service", "image", "image_file", "work", "alembic_version"}
 KEPT_WORK = ("sweep", "image_file")
 Answer = tuple[int, bytes]
+Wanted = TypeVar("Wanted")
 
 
 def make_token(state: Path) -> str:
@@ -124,28 +125,20 @@ class Administration:
             return look(tx, self._cloud.config)
 
     def _change_host(self, name: str, body: bytes) -> dict[str, Any]:
-        try:
-            wanted = msgspec.json.decode(body, type=hosts.Change)
-        except msgspec.DecodeError as e:
-            raise Failure(f'the change of a host is JSON such as {{"enabled": false}}: {e}') from None
+        wanted = _decoded(body, hosts.Change, 'the change of a host is JSON such as {"enabled": false}')
         with self._cloud.database.write() as tx:
             hosts.change(tx, name, wanted)
         return self._read(lambda tx, config: hosts.one(tx, config, name))  # type: ignore[no-any-return]
 
     def _grant(self, name: str, body: bytes) -> Any:
-        try:
-            wanted = msgspec.json.decode(body, type=administration.Grant)
-        except msgspec.DecodeError as e:
-            raise Failure(f'a quota is JSON such as {{"name": "vcpus", "value": 32}}: {e}') from None
+        wanted = _decoded(body, administration.Grant, 'a quota is JSON such as {"name": "vcpus", "value": 32}')
         with self._cloud.database.write() as tx:
             administration.grant(tx, name, wanted)
         return self._read(lambda tx, config: administration.quotas_of(tx, config, name))
 
     def _change_user(self, name: str, body: bytes) -> dict[str, Any]:
-        try:
-            wanted = msgspec.json.decode(body, type=administration.UserChange)
-        except msgspec.DecodeError as e:
-            raise Failure(f'the change of a user is JSON such as {{"do": "create", "user": "ann"}}: {e}') from None
+        right = 'the change of a user is JSON such as {"do": "create", "user": "ann"}'
+        wanted = _decoded(body, administration.UserChange, right)
         with self._cloud.database.write() as tx:
             return administration.change_user(tx, name, wanted)
 
@@ -164,6 +157,13 @@ class Administration:
         except CumuletError as e:
             return f"no answer: {e}"
         return msgspec.to_builtins(seen) if seen is not None else "it is not there"
+
+
+def _decoded(body: bytes, type: type[Wanted], right: str) -> Wanted:
+    try:
+        return msgspec.json.decode(body, type=type)
+    except msgspec.DecodeError as e:
+        raise Failure(f"{right}: {e}") from None
 
 
 def reset(cloud: Cloud) -> None:

@@ -5,14 +5,37 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from cumulet.cli import running
+from cumulet.cli.options import database
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 
+if TYPE_CHECKING:
+    from cumulet.model import Tx
+
 SECONDS = 30.0
+
+
+def look(config: Config, here: Callable[[Tx], Any], *path: str) -> Any:
+    """What the cloud answers at a path; where no cloud runs, what `here` finds in the database."""
+    found = ask(config, *path)
+    if found is None:
+        with database(config) as opened, opened.read() as tx:
+            found = here(tx)
+    return found
+
+
+def change(config: Config, here: Callable[[Tx], Any], *path: str, body: dict[str, Any]) -> Any:
+    """What the cloud makes of a change; where no cloud runs, `here` writes it into the database."""
+    found = ask(config, *path, body=body)
+    if found is None:
+        with database(config) as opened, opened.write() as tx:
+            found = here(tx)
+    return found
 
 
 def ask(config: Config, *path: str, body: dict[str, Any] | None = None) -> Any:

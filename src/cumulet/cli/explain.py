@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cumulet.cli.asking import ask
-from cumulet.cli.options import as_json, database, settings
+from cumulet.cli import asking
+from cumulet.cli.options import as_json, settings
 from cumulet.cli.output import show_json, show_table
 from cumulet.lib.config import Config
+
+if TYPE_CHECKING:
+    from cumulet.model import Tx
 
 
 @click.command(epilog="Example: cumulet explain i-0123456789abcdef0")
@@ -18,18 +21,17 @@ from cumulet.lib.config import Config
 @settings
 def explain(config: Config, id: str, json: bool) -> None:
     """Say why a thing is not as it should be. ID: of an instance, volume, interface, security group, VPC or image."""
-    found = ask(config, "explain", id) or _read(config, id)
+
+    def here(tx: Tx) -> dict[str, Any]:
+        from cumulet.model.explanation import explain as explain_rows
+
+        return explain_rows(tx, id) | {"host_says": "unknown: no cloud runs, only the database was read"}
+
+    found = asking.look(config, here, "explain", id)
     if json:
         show_json(found)
     else:
         show_table(["what", "value"], [(key.replace("_", " "), _shown(value)) for key, value in found.items()])
-
-
-def _read(config: Config, id: str) -> dict[str, Any]:
-    from cumulet.model.explanation import explain as explain_rows
-
-    with database(config) as opened, opened.read() as tx:
-        return explain_rows(tx, id) | {"host_says": "unknown: no cloud runs, only the database was read"}
 
 
 def _shown(value: Any) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cumulet.cli import joining
-from cumulet.cli.asking import ask
-from cumulet.cli.options import as_json, database, settings
+from cumulet.cli import asking, joining
+from cumulet.cli.options import as_json, settings
 from cumulet.cli.output import show_json, show_table
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
+
+if TYPE_CHECKING:
+    from cumulet.model import Tx
 
 
 @click.group()
@@ -28,13 +30,13 @@ host.add_command(joining.remove)
 @settings
 def list_hosts(config: Config, json: bool) -> None:
     """List the hosts, what they have promised, and their attributes."""
-    found = ask(config, "hosts")
-    if found is None:
+
+    def here(tx: Tx) -> list[dict[str, Any]]:
         from cumulet.control import hosts
 
-        with database(config) as opened, opened.read() as tx:
-            found = hosts.listed(tx, config)
-    _show(found, json)
+        return hosts.listed(tx, config)
+
+    _show(asking.look(config, here, "hosts"), json)
 
 
 @host.command(epilog="Example: cumulet host enable h2")
@@ -70,19 +72,18 @@ def set_attributes(config: Config, name: str, attributes: tuple[str, ...], json:
 
 
 def _change(config: Config, name: str, change: dict[str, Any]) -> dict[str, Any]:
-    """The host as it is afterwards; written into the database where no cloud runs."""
-    found: dict[str, Any] | None = ask(config, "hosts", name, body=change)
-    if found is not None:
-        return found
-    import msgspec
+    """The host as it is afterwards."""
 
-    from cumulet.control import hosts
+    def here(tx: Tx) -> dict[str, Any]:
+        import msgspec
 
-    with database(config) as opened:
-        with opened.write() as tx:
-            hosts.change(tx, name, msgspec.convert(change, hosts.Change))
-        with opened.read() as tx:
-            return hosts.one(tx, config, name)
+        from cumulet.control import hosts
+
+        hosts.change(tx, name, msgspec.convert(change, hosts.Change))
+        return hosts.one(tx, config, name)
+
+    found: dict[str, Any] = asking.change(config, here, "hosts", name, body=change)
+    return found
 
 
 def _show(found: list[dict[str, Any]], json: bool) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cumulet.cli.asking import ask
-from cumulet.cli.options import as_json, database, settings
+from cumulet.cli import asking
+from cumulet.cli.options import as_json, settings
 from cumulet.cli.output import show_json, show_table
 from cumulet.lib.config import Config
+
+if TYPE_CHECKING:
+    from cumulet.model import Tx
 
 
 @click.group()
@@ -23,12 +26,13 @@ def placement() -> None:
 @settings
 def why(config: Config, id: str, json: bool) -> None:
     """Say why an instance is where it is. Or nowhere; and for each host what bars it from there."""
-    found = ask(config, "placement", id)
-    if found is None:
+
+    def here(tx: Tx) -> dict[str, Any]:
         from cumulet.control import placing
 
-        with database(config) as opened, opened.read() as tx:
-            found = placing.why(tx, config, id)
+        return placing.why(tx, config, id)
+
+    found = asking.look(config, here, "placement", id)
     if json:
         show_json(found)
     else:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cumulet.cli.asking import ask
-from cumulet.cli.options import as_json, database, settings
+from cumulet.cli import asking
+from cumulet.cli.options import as_json, settings
 from cumulet.cli.output import show_json, show_table
 from cumulet.lib.config import Config
+
+if TYPE_CHECKING:
+    from cumulet.model import Tx
 
 
 @click.group()
@@ -23,13 +26,13 @@ def quota() -> None:
 @settings
 def list_quotas(config: Config, account: str, json: bool) -> None:
     """List an account's quotas, and what it has asked for."""
-    found = ask(config, "quotas", account)
-    if found is None:
+
+    def here(tx: Tx) -> list[dict[str, Any]]:
         from cumulet import administration
 
-        with database(config) as opened, opened.read() as tx:
-            found = administration.quotas_of(tx, config, account)
-    _show(found, json)
+        return administration.quotas_of(tx, config, account)
+
+    _show(asking.look(config, here, "quotas", account), json)
 
 
 @quota.command("set", epilog="Example: cumulet quota set bob vcpus 32")
@@ -54,19 +57,18 @@ def unset_quota(config: Config, account: str, name: str, json: bool) -> None:
 
 
 def _change(config: Config, account: str, change: dict[str, Any]) -> list[dict[str, Any]]:
-    """The quotas as they are afterwards; written into the database where no cloud runs."""
-    found: list[dict[str, Any]] | None = ask(config, "quotas", account, body=change)
-    if found is not None:
-        return found
-    import msgspec
+    """The quotas as they are afterwards."""
 
-    from cumulet import administration
+    def here(tx: Tx) -> list[dict[str, Any]]:
+        import msgspec
 
-    with database(config) as opened:
-        with opened.write() as tx:
-            administration.grant(tx, account, msgspec.convert(change, administration.Grant))
-        with opened.read() as tx:
-            return administration.quotas_of(tx, config, account)
+        from cumulet import administration
+
+        administration.grant(tx, account, msgspec.convert(change, administration.Grant))
+        return administration.quotas_of(tx, config, account)
+
+    found: list[dict[str, Any]] = asking.change(config, here, "quotas", account, body=change)
+    return found
 
 
 def _show(found: list[dict[str, Any]], json: bool) -> None:

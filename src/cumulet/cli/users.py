@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cumulet.cli.asking import ask
-from cumulet.cli.options import as_json, database, settings
+from cumulet.cli import asking
+from cumulet.cli.options import as_json, settings
 from cumulet.cli.output import show_json, show_table
 from cumulet.lib.config import Config
+
+if TYPE_CHECKING:
+    from cumulet.model import Tx
 
 
 @click.group()
@@ -28,12 +31,13 @@ def role() -> None:
 @settings
 def list_users(config: Config, account: str, json: bool) -> None:
     """List an account's users with their keys and policies."""
-    found = ask(config, "users", account)
-    if found is None:
+
+    def here(tx: Tx) -> list[dict[str, Any]]:
         from cumulet import administration
 
-        with database(config) as opened, opened.read() as tx:
-            found = administration.users_of(tx, account)
+        return administration.users_of(tx, account)
+
+    found = asking.look(config, here, "users", account)
     if json:
         show_json(found)
         return
@@ -86,13 +90,14 @@ def remove_role(config: Config, account: str, name: str, role: str) -> None:
 
 
 def _change(config: Config, account: str, change: dict[str, Any]) -> dict[str, Any]:
-    """What the change has made; written into the database where no cloud runs."""
-    found: dict[str, Any] | None = ask(config, "users", account, body=change)
-    if found is not None:
-        return found
-    import msgspec
+    """What the change has made."""
 
-    from cumulet import administration
+    def here(tx: Tx) -> dict[str, Any]:
+        import msgspec
 
-    with database(config) as opened, opened.write() as tx:
+        from cumulet import administration
+
         return administration.change_user(tx, account, msgspec.convert(change, administration.UserChange))
+
+    found: dict[str, Any] = asking.change(config, here, "users", account, body=change)
+    return found
