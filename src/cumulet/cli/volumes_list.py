@@ -33,6 +33,10 @@ def volumes(tx: Any) -> list[dict[str, Any]]:
     """Each volume: id, account (its name), size_gib, state, host, instance, device, and the ids of its snapshots."""
     from cumulet.model import account, attachment, snapshot
 
+    owners = account.all(tx)
+    kept: dict[str, list[str]] = {}
+    for one in (one for owner in owners for one in snapshot.of_account(tx, owner.id)):
+        kept.setdefault(one.volume, []).append(one.id)
     return [
         {
             "id": row.id,
@@ -43,9 +47,9 @@ def volumes(tx: Any) -> list[dict[str, Any]]:
             "instance": row.instance,
             "device": row.device,
             "attachment": row.attach_state,
-            "snapshots": [one.id for one in snapshot.of_account(tx, owner.id) if one.volume == row.id],
+            "snapshots": kept.get(row.id, []),
         }
-        for owner in account.all(tx)
+        for owner in owners
         for row in attachment.volumes(tx, owner.id)
     ]
 

@@ -22,10 +22,10 @@ def reconcile(run: Run, id: str) -> None:
     """`id` is ROLE.HOST, or `cloud`."""
     role, _, host = id.partition(".")
     if role == "cloud":
-        _free_leases_of_the_dead(run)
-        _forget_terminated(run)
         with run.write() as tx:
+            _free_leases_of_the_dead(run, tx)
             profile.wake_expiring(tx)
+        _forget_terminated(run)
     else:
         try:
             seen = run.driver(role, host).observe()
@@ -77,45 +77,37 @@ def _holds(expected: str, seen: Seen | None) -> bool:
     return seen is not None and seen.state == expected
 
 
-_TABLES: dict[str, sa.Table] = {
-    "i": instance.instance,
-    "eni": interface.interface,
-    "sg": group.group,
-    "vpc": vpc.vpc,
-    "vol": volume.volume,
-    "snap": snapshot.snapshot,
-    "imf": image.image_file,
+_KINDS: dict[str, tuple[str, sa.Table]] = {
+    "i": ("instance", instance.instance),
+    "eni": ("interface", interface.interface),
+    "sg": ("group", group.group),
+    "vpc": ("vpc", vpc.vpc),
+    "vol": ("volume", volume.volume),
+    "snap": ("snapshot", snapshot.snapshot),
+    "imf": ("image_file", image.image_file),
 }
-_KINDS = {
-    "i": "instance",
-    "eni": "interface",
-    "sg": "group",
-    "vpc": "vpc",
-    "vol": "volume",
-    "snap": "snapshot",
-    "imf": "image_file",
-}
+"""By the prefix of an id: the kind of its work, and the table of its rows."""
 
 
 def _kind(id: str) -> str:
-    return _KINDS[id.rpartition("-")[0]]
+    return _KINDS[id.rpartition("-")[0]][0]
 
 
 def _exists(tx: Tx, id: str) -> bool:
     """Whether a row stands for it, so that its own reconciler sees to it."""
-    table = _TABLES.get(id.rpartition("-")[0])
-    if table is None:
+    known = _KINDS.get(id.rpartition("-")[0])
+    if known is None:
         return False
+    table = known[1]
     query = sa.select(table.c.id).where(table.c.id == id)
     if table is instance.instance:
         query = query.where(table.c.state != "terminated")
     return tx.first(query) is not None
 
 
-def _free_leases_of_the_dead(run: Run) -> None:
+def _free_leases_of_the_dead(run: Run, tx: Tx) -> None:
     """What a scheduler held that is heard no more goes on with another one; the lease's number is all that protects."""
-    with run.write() as tx:
-        work.free_not_held_by(tx, {run.holder, *hosts.living(tx, "scheduler")})
+    work.free_not_held_by(tx, {run.holder, *hosts.living(tx, "scheduler")})
 
 
 def _forget_terminated(run: Run) -> None:

@@ -43,14 +43,17 @@ class Credentials(msgspec.Struct, frozen=True):
 def associate(tx: Tx, account: str, instance: str, profile: Row) -> str:
     """Give an instance a profile; gives the association's id. Raises sqlalchemy.exc.IntegrityError if it has one."""
     id = ids.new("profile_association")
-    arn = f"arn:aws:iam::{account}:instance-profile{profile.path}{profile.name}"
-    row = {"id": id, "account": account, "instance": instance, "profile": profile.id, "arn": arn}
+    row = {"id": id, "account": account, "instance": instance, "profile": profile.id, "arn": entity.arn_of(profile)}
     tx.insert(association, {**row, "created": tx.now})
     return id
 
 
 def of_account(tx: Tx, account: str) -> list[Row]:
     return tx.all(sa.select(association).where(association.c.account == account).order_by(association.c.created))
+
+
+def of_instances(tx: Tx, instances: list[str]) -> list[Row]:
+    return tx.all(sa.select(association).where(association.c.instance.in_(instances)))
 
 
 def find(tx: Tx, account: str, id: str) -> Row | None:

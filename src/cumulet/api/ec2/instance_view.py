@@ -65,6 +65,7 @@ def _around(tx: Tx, ctx: Context, rows: list[Row], whole: bool) -> Around:
     nic_ids = [nic.id for nic in nics]
     held = address.of_account(tx, account) if whole else address.of_interfaces(tx, nic_ids)
     groups = interface.groups_of_account(tx, account) if whole else interface.groups_of(tx, nic_ids)
+    profiles = profile.of_account(tx, account) if whole else profile.of_instances(tx, ids)
     together = placement_group.of_account(tx, account) if any(row.placement_group for row in rows) else []
     return Around(
         nics=_by(nics, lambda nic: nic.instance),
@@ -74,7 +75,7 @@ def _around(tx: Tx, ctx: Context, rows: list[Row], whole: bool) -> Around:
         addresses=_reaching(held),
         groups=_named(tx, account, groups),
         placement_groups={row.id: row.name for row in together},
-        profiles={row.instance: shown(row) for row in profile.of_account(tx, account)},
+        profiles={row.instance: shown(row) for row in profiles},
         shows_hosts=ctx.principal.administrator,
     )
 

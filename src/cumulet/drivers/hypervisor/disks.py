@@ -54,13 +54,19 @@ class Asked:
         """Whether to ask now; whoever is told so does."""
         now, key = time.monotonic(), (domain.UUIDString(), name)
         self._times = {one: when for one, when in self._times.items() if when > now - _AGAIN_SECONDS}
-        return self._times.setdefault(key, now) == now
+        if key in self._times:
+            return False
+        self._times[key] = now
+        return True
 
 
 def ensure(domain: Any, spec: InstanceSpec, directories: Directories, asked: Asked) -> None:
     """Take one step: what is to go is asked to go, what is to come is there afterwards."""
-    there = left(domain)
-    for name in there.keys() - {disk.name for disk in spec.disks}:
+    there = plugged(domain)
+    wanted = {disk.name for disk in spec.disks}
+    if wanted - there.keys():
+        there = left(domain)  # what is to come may be what libvirt forgot to close
+    for name in there.keys() - wanted:
         if asked.is_due(domain, name):
             _ask_to_go(domain, name)
         if name in spec.cut:
