@@ -30,18 +30,14 @@ def reconcile(run: Run, id: str) -> None:
 
 def _place(run: Run, row: Row) -> Row:
     with run.write() as tx:
-        hosts = [service.host for service in host.services(tx) if service.role == "image" and _alive(tx, service)]
+        hosts = host.living(tx, "image")
         if not hosts:
             raise Later(1.0, "no image service is heard")
         table = image.image_file
-        tx.change(table.update().where(table.c.id == row.id).values(host=hosts[0]))
+        tx.change(table.update().where(table.c.id == row.id).values(host=min(hosts)))
         placed = image.file(tx, row.id)
     assert placed is not None
     return placed
-
-
-def _alive(tx: Tx, service: Row) -> bool:
-    return bool(service.enabled and service.heard > tx.now - host.LIVE_SECONDS)
 
 
 def _make(run: Run, row: Row) -> None:

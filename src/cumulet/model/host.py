@@ -119,9 +119,9 @@ def services(tx: Tx) -> list[Row]:
 
 
 def living(tx: Tx, role: str) -> set[str]:
-    """The hosts whose service of this role has been heard lately."""
-    query = sa.select(service.c.host).where(service.c.role == role, service.c.heard > tx.now - LIVE_SECONDS)
-    return set(tx.connection.scalars(query))
+    """The hosts whose service of this role is enabled and has been heard lately."""
+    mine = sa.and_(service.c.role == role, service.c.enabled, service.c.heard > tx.now - LIVE_SECONDS)
+    return set(tx.connection.scalars(sa.select(service.c.host).where(mine)))
 
 
 def find(tx: Tx, name: str) -> Row | None:

@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 from cumulet.model import blob, bucket
 from cumulet.model.database import Row, Tx
-from cumulet.model.schema import flag, json, metadata, moment, text, whole
+from cumulet.model.schema import flag, json, metadata, moment, object_key, text, whole
 from cumulet.model.upload import part
 
 NULL = "null"
@@ -22,17 +21,11 @@ NULL = "null"
 LAST = 2**63 - 1
 
 
-def key_column(*, key: bool = False) -> sa.Column[Any]:
-    """A key: up to 1,024 bytes."""
-    kind = sa.LargeBinary().with_variant(mysql.VARBINARY(1024), "mysql", "mariadb")
-    return sa.Column("key", kind, primary_key=key, nullable=False)
-
-
 version = sa.Table(
     "object_version",
     metadata,
     text("bucket", 63, key=True),
-    key_column(key=True),
+    object_key(key=True),
     sa.Column("rank", sa.BigInteger, primary_key=True, autoincrement=False),
     text("version", 32),
     flag("latest"),

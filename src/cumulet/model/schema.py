@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 metadata = sa.MetaData(
     naming_convention={
@@ -42,6 +43,12 @@ def moment(name: str, *, null: bool = True, index: bool = False) -> sa.Column[An
 
 def json(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.JSON, nullable=False, default=dict)
+
+
+def object_key(*, key: bool = False) -> sa.Column[Any]:
+    """The key of an object: up to 1,024 bytes."""
+    kind = sa.LargeBinary().with_variant(mysql.VARBINARY(1024), "mysql", "mariadb")
+    return sa.Column("key", kind, primary_key=key, nullable=False)
 
 
 def body(name: str) -> sa.Column[Any]:

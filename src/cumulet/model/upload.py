@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 from cumulet.lib import ids
 from cumulet.model import blob
 from cumulet.model.database import Row, Tx
-from cumulet.model.schema import id_column, json, metadata, moment, text, whole
+from cumulet.model.schema import id_column, json, metadata, moment, object_key, text, whole
 
 upload = sa.Table(
     "upload",
     metadata,
     text("id", 64, key=True),
     text("bucket", 63),
-    sa.Column("key", sa.LargeBinary().with_variant(mysql.VARBINARY(1024), "mysql", "mariadb"), nullable=False),
+    object_key(),
     id_column("account"),
     text("initiator", 64),
     text("owner", 64),
