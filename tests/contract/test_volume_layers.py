@@ -78,6 +78,24 @@ def test_a_snapshot_outlives_its_volume(volumes: DirectoryVolumes) -> None:
     assert holds(volumes, 1, CLONE)
 
 
+def test_a_copy_stands_on_the_same_layer_and_outlives_the_other(volumes: DirectoryVolumes) -> None:
+    write(volumes, 1)
+    volumes.ensure(SnapshotSpec(id=ONE, volume=ID))
+    write(volumes, 2)
+    volumes.ensure(SnapshotSpec(id=TWO, source=ONE))
+    volumes.ensure(SnapshotSpec(id=TWO))
+    volumes.remove(ONE)
+    volumes.ensure(SnapshotSpec(id=TWO, source=ONE))
+    volumes.ensure(VolumeSpec(id=CLONE, size_gib=1, snapshot=TWO))
+    assert holds(volumes, 1, CLONE)
+    assert holds(volumes, 2)
+    for id in (ID, CLONE, TWO):
+        volumes.remove(id)
+    assert layers(volumes) == []
+    with pytest.raises(Impossible, match=f"{ONE} has been lost"):
+        volumes.ensure(SnapshotSpec(id=TWO, source=ONE))
+
+
 def test_a_crash_between_the_steps_loses_nothing(volumes: DirectoryVolumes) -> None:
     write(volumes, 1)
     frozen = layer_file(volumes.directory, ONE)

@@ -50,6 +50,29 @@ def take_snapshot(site: Place, id: str) -> str:
     return made
 
 
+def copy_snapshot(site: Place, id: str) -> str:
+    made = ids.new("snapshot")
+    with site.database.write() as tx:
+        row = snapshot.find(tx, id)
+        assert row is not None
+        values = {"id": made, "account": site.account, "volume": snapshot.NO_VOLUME, "source": id, "host": row.host}
+        tx.insert(snapshot.snapshot, {**values, "size_gib": 1, "created": tx.now})
+        work.wake(tx, "snapshot", made)
+    return made
+
+
+def create_volume_from(site: Place, id: str) -> str:
+    """A volume made from a snapshot."""
+    made = ids.new("volume")
+    with site.database.write() as tx:
+        row = snapshot.find(tx, id)
+        assert row is not None and capacity.claim_disk(tx, row.host, 1, site.config)
+        values = {"id": made, "account": site.account, "zone": ZONES[0], "host": row.host, "size_gib": 1}
+        tx.insert(volume.volume, {**values, "snapshot": id, "created": tx.now})
+        work.wake(tx, "volume", made)
+    return made
+
+
 def delete_snapshot(site: Place, id: str) -> None:
     with site.database.write() as tx:
         snapshot.change(tx, id, desired="absent")
@@ -136,6 +159,14 @@ def _settled_volume(site: Site) -> list[str]:
     return found
 
 
+def _copy_and_delete(site: Site, found: list[str]) -> None:
+    """The copy and a volume are still to be made when the snapshot is to go."""
+    origin = found.pop()
+    copy_snapshot(site, origin)
+    create_volume_from(site, origin)
+    delete_snapshot(site, origin)
+
+
 def _grow_and_detach(site: Site, found: list[str]) -> None:
     grow(site, found[1])
     detach(site, found[1])
@@ -171,6 +202,7 @@ LIVES = [
     Life("move a volume", _attached_beside, _move_volume, ["running", "running"]),
     Life("take snapshot", _settled_volume, lambda site, found: take_snapshot(site, found.pop()), []),
     Life("delete snapshot", _with_snapshot, lambda site, found: delete_snapshot(site, found.pop()), []),
+    Life("copy snapshot and delete it", _with_snapshot, _copy_and_delete, []),
     Life("take snapshot in a guest", _attached, lambda site, found: take_snapshot(site, found[1]), ["running"]),
     Life("take snapshot and stop", _attached, _snapshot_and_stop, ["stopped"]),
     Life("grow", _settled_volume, lambda site, found: grow(site, found.pop()), []),

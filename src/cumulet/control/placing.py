@@ -13,7 +13,18 @@ from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.lib.instance_types import catalogue
 from cumulet.lib.log import Log
-from cumulet.model import Tx, address, attachment, capacity, instance, interface, placement_group, volume, work
+from cumulet.model import (
+    Tx,
+    address,
+    attachment,
+    capacity,
+    instance,
+    interface,
+    placement_group,
+    snapshot,
+    volume,
+    work,
+)
 from cumulet.model.capacity import Amount
 from cumulet.model.database import Row
 
@@ -96,9 +107,15 @@ def wish_of(tx: Tx, config: Config, fleet: Fleet, row: Row, disks: list[Row], to
         requires=kind.requires if kind is not None else {},
         tenancy=row.tenancy,
         named=row.wanted_host,
-        home=row.host or next((disk.host for disk in disks if disk.host is not None), ""),
+        home=row.host or _home(tx, disks),
         neighbours=_neighbours(tx, fleet, row, together) if together is not None else Neighbours(),
     )
+
+
+def _home(tx: Tx, disks: list[Row]) -> str:
+    """The host that has its disks, or the snapshots from which they are to be made; empty: none has."""
+    there = next((disk.host for disk in disks if disk.host is not None), "")
+    return str(there) or min(snapshot.homes(tx, [disk.snapshot for disk in disks]), default="")
 
 
 def _neighbours(tx: Tx, fleet: Fleet, row: Row, together: Row) -> Neighbours:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from cumulet.drivers.specs import SnapshotSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later
-from cumulet.model import Tx, attachment, instance, snapshot, tag, work
+from cumulet.model import Tx, attachment, instance, snapshot, tag, volume, work
 from cumulet.model.database import Row
 
 SWITCH_SECONDS = 2.0
 """The guest's reconciler wakes the snapshot; this is for a wake that was lost."""
+WAIT_SECONDS = 0.5
+"""What is made from a snapshot takes no longer, unless its host is away."""
 
 
 def reconcile(run: Run, id: str) -> None:
@@ -31,7 +33,8 @@ def reconcile(run: Run, id: str) -> None:
 def _make(run: Run, row: Row) -> None:
     driver = run.driver("volume", row.host)
     if row.state == "pending":
-        driver.ensure(SnapshotSpec(id=row.id, volume=row.volume))
+        of_volume = row.volume if row.source is None else None
+        driver.ensure(SnapshotSpec(id=row.id, volume=of_volume, source=row.source))
         with run.write() as tx:
             snapshot.move(tx, row.id, "pending", "prepared")
     with run.write() as tx:
@@ -68,6 +71,10 @@ def say_switched(run: Run, ids: list[str]) -> None:
 
 
 def _remove(run: Run, row: Row) -> None:
+    with run.read() as tx:
+        waiting = volume.to_be_made_from(tx, row.id) + snapshot.copies_to_be_made(tx, row.id)
+    if waiting:
+        raise Later(WAIT_SECONDS, f"{', '.join(waiting)} is being made from it")
     run.driver("volume", row.host).remove(row.id)
     with run.write() as tx:
         snapshot.remove(tx, row.id)

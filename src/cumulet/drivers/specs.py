@@ -40,10 +40,11 @@ class VolumeSpec(_Struct, frozen=True, tag="volume"):
 
 
 class SnapshotSpec(_Struct, frozen=True, tag="snapshot"):
-    """What `volume` holds now, kept; without one, it has been made and is only kept."""
+    """What `volume` holds now, kept, or the same as the snapshot `source`; without one, it has been made already."""
 
     id: str
     volume: str | None = None
+    source: str | None = None
 
 
 class DiskSpec(_Struct, frozen=True):

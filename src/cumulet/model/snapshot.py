@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
 
 from cumulet.model.database import Row, Tx
-from cumulet.model.schema import id_column, metadata, moment, text, whole
+from cumulet.model.schema import flag, id_column, metadata, moment, text, whole
 
 snapshot = sa.Table(
     "snapshot",
@@ -15,17 +16,30 @@ snapshot = sa.Table(
     id_column(key=True),
     id_column("account", index=True),
     id_column("volume", index=True),
+    id_column("source", null=True, index=True),
     text("host", 64, default=None),
     text("desired", 10, default="present"),
     text("state", 12, default="pending"),
     whole("size_gib"),
     text("description"),
     text("reason"),
+    flag("public"),
     moment("created"),
 )
-"""`state` is pending; prepared, when its host has made a new top layer, which the guest that writes must change to;
+"""`source` is the snapshot of which this is a copy, whose `volume` is `NO_VOLUME` then.
+`state` is pending; prepared, when its host has made a new top layer, which the guest that writes must change to;
 switched, when no guest writes below that any more; completed, or error."""
 UNFINISHED = ("pending", "prepared", "switched")
+NO_VOLUME = "vol-ffffffff"
+"""AWS's id of the volume of a snapshot that was copied."""
+
+snapshot_permission = sa.Table(
+    "snapshot_permission",
+    metadata,
+    id_column("snapshot", key=True),
+    sa.Column("account", sa.String(40), primary_key=True, index=True),
+)
+"""An account that may make volumes from a snapshot of another's."""
 
 
 def find(tx: Tx, id: str) -> Row | None:
@@ -38,6 +52,60 @@ _FIND = sa.select(snapshot).where(snapshot.c.id == sa.bindparam("of"))
 def of_account(tx: Tx, account: str) -> list[Row]:
     query = sa.select(snapshot).where(snapshot.c.account == account)
     return tx.all(query.order_by(snapshot.c.created, snapshot.c.id))
+
+
+def visible(tx: Tx, account: str) -> list[Row]:
+    """The snapshots from which an account may make volumes, with `shared`: whether it was named to by name."""
+    mine = snapshot_permission.c.snapshot == snapshot.c.id
+    shared = sa.exists().where(mine, snapshot_permission.c.account == account)
+    usable = sa.or_(snapshot.c.account == account, snapshot.c.public, shared)
+    query = sa.select(snapshot, shared.label("shared")).where(usable)
+    return tx.all(query.order_by(snapshot.c.created, snapshot.c.id))
+
+
+def is_open_to(tx: Tx, row: Row, account: str) -> bool:
+    """Whether the account may make volumes from the snapshot."""
+    return row.account == account or row.public or account in permissions(tx, row.id)
+
+
+def permissions(tx: Tx, id: str) -> list[str]:
+    """The accounts that the snapshot was opened to."""
+    held = snapshot_permission.c
+    query = sa.select(held.account).where(held.snapshot == id).order_by(held.account)
+    return list(tx.connection.scalars(query))
+
+
+def open_to(tx: Tx, id: str, accounts: Iterable[str]) -> None:
+    """These accounts may make volumes from the snapshot."""
+    wanted = list(dict.fromkeys(accounts))
+    close_to(tx, id, wanted)
+    tx.insert(snapshot_permission, *({"snapshot": id, "account": account} for account in wanted))
+
+
+def close_to(tx: Tx, id: str, accounts: Iterable[str]) -> None:
+    """These accounts may not make volumes from the snapshot any more."""
+    mine = snapshot_permission.c.snapshot == id
+    tx.change(snapshot_permission.delete().where(mine, snapshot_permission.c.account.in_(list(accounts))))
+
+
+def close(tx: Tx, id: str) -> None:
+    """Nobody but its account may make volumes from the snapshot any more."""
+    tx.change(snapshot_permission.delete().where(snapshot_permission.c.snapshot == id))
+    change(tx, id, public=False)
+
+
+def homes(tx: Tx, ids: Iterable[str | None]) -> set[str]:
+    """The hosts that these snapshots are kept on."""
+    wanted = [id for id in ids if id]
+    if not wanted:
+        return set()
+    return set(tx.connection.scalars(sa.select(snapshot.c.host).where(snapshot.c.id.in_(wanted))))
+
+
+def copies_to_be_made(tx: Tx, source: str) -> list[str]:
+    """The copies of a snapshot that do not stand by themselves yet."""
+    query = sa.select(snapshot.c.id).where(snapshot.c.source == source, snapshot.c.state == "pending")
+    return list(tx.connection.scalars(query.where(snapshot.c.desired == "present")))
 
 
 def unfinished(tx: Tx, volume: str) -> list[str]:
@@ -67,4 +135,5 @@ def change(tx: Tx, id: str, **values: Any) -> None:
 
 
 def remove(tx: Tx, id: str) -> None:
+    tx.change(snapshot_permission.delete().where(snapshot_permission.c.snapshot == id))
     tx.change(snapshot.delete().where(snapshot.c.id == id))

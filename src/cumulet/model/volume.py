@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cumulet.model.database import Row, Tx
-from cumulet.model.schema import id_column, json, metadata, moment, text, whole
+from cumulet.model.schema import flag, id_column, json, metadata, moment, text, whole
 
 volume = sa.Table(
     "volume",
@@ -24,7 +24,8 @@ volume = sa.Table(
     whole("iops"),
     whole("throughput"),
     id_column("image_file", null=True, index=True),
-    id_column("snapshot", null=True),
+    id_column("snapshot", null=True, index=True),
+    flag("auto_enable_io"),
     moment("created"),
     moment("modified"),
     json("before"),
@@ -32,6 +33,7 @@ volume = sa.Table(
 """`state` is creating, ready (the host has made it) or error. `iops` and `throughput` (MiB/s) are the limits that were
 asked for, 0 where none was. One that is launched with an instance has no `host` before that has one. `made_gib` is how
 large its disk is, less than `size_gib` while it grows; `before` is what it was when it was `modified`."""
+_UNMADE = sa.and_(volume.c.state == "creating", volume.c.desired == "present")
 
 
 def find(tx: Tx, id: str) -> Row | None:
@@ -39,6 +41,11 @@ def find(tx: Tx, id: str) -> Row | None:
 
 
 _FIND = sa.select(volume).where(volume.c.id == sa.bindparam("of"))
+
+
+def to_be_made_from(tx: Tx, snapshot: str) -> list[str]:
+    """The volumes that stand on this snapshot and are not made yet."""
+    return list(tx.connection.scalars(sa.select(volume.c.id).where(volume.c.snapshot == snapshot, _UNMADE)))
 
 
 def say_ready(tx: Tx, id: str) -> bool:

@@ -32,6 +32,8 @@ PARAMETERS = {
     "RouteTableId": "route-table",
     "SecurityGroupId": "security-group",
     "SnapshotId": "snapshot",
+    "SourceImageId": "image",
+    "SourceSnapshotId": "snapshot",
     "SubnetId": "subnet",
     "VolumeId": "volume",
     "VpcId": "vpc",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 from cumulet.api.actions import Item, Result, action, describes
@@ -11,6 +12,7 @@ from cumulet.api.ec2.image_rows import owned
 from cumulet.api.ec2.image_view import ALIAS, image_item
 from cumulet.api.ec2.launch_disks import disks
 from cumulet.api.ec2.launch_request import BlockDeviceMapping
+from cumulet.api.ec2.snapshot_rows import completed
 from cumulet.api.ec2.tagging import TagSpecification, tags_for
 from cumulet.api.ec2.validation import described, missing
 from cumulet.lib.errors import Refusal
@@ -178,7 +180,7 @@ def _take_disk(tx: Tx, id: str, mappings: list[BlockDeviceMapping], shown: dict[
     """The root disk is as large and as lasting as the request has it."""
     row = image.find(tx, id)
     if mappings and row is not None:
-        disk, *others = disks(row, mappings)
+        disk, *others = disks(row, mappings, partial(completed, tx, row.account))
         if others:
             raise Refusal(
                 "UnsupportedOperation",

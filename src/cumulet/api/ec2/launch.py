@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Unpack
 
 from cumulet.api.actions import Item, Result, action
@@ -11,10 +12,11 @@ from cumulet.api.ec2.image_rows import launchable
 from cumulet.api.ec2.instance_profiles import found_profile
 from cumulet.api.ec2.instance_view import items, reservations
 from cumulet.api.ec2.launch_checks import Launch, checked, within_quotas
-from cumulet.api.ec2.launch_disks import Disk, disks
+from cumulet.api.ec2.launch_disks import Disk, disks, keeper_of
 from cumulet.api.ec2.launch_network import Network, find_network, wish_of
 from cumulet.api.ec2.launch_placement import Places, find_places
 from cumulet.api.ec2.launch_request import LaunchRequest
+from cumulet.api.ec2.snapshot_rows import completed
 from cumulet.api.ec2.validation import missing
 from cumulet.api.ec2.volume_rows import check_quota
 from cumulet.lib import ids
@@ -36,8 +38,9 @@ def run_instances(ctx: Context, **request: Unpack[LaunchRequest]) -> Result:
             return _launched(ctx, tx, earlier)
         instance.lock_account(tx, ctx.account)
         image = launchable(tx, ctx.account, request["image_id"])
-        network = find_network(tx, ctx.account, ctx.config.zone_names(), request, wish, launch.most)
-        wanted = disks(image, request.get("block_device_mappings") or [])
+        wanted = disks(image, request.get("block_device_mappings") or [], partial(completed, tx, ctx.account))
+        keeper = keeper_of(tx, wanted)
+        network = find_network(tx, ctx.account, ctx.config.zone_names(), request, wish, launch.most, keeper)
         named = request.get("iam_instance_profile")
         held = found_profile(tx, ctx.account, named) if named else None
         columns = launch.columns | _of_key(tx, ctx.account, request.get("key_name", ""))
@@ -136,6 +139,7 @@ def _write_disks(tx: Tx, made: list[str], network: Network, disk: Disk) -> list[
     account = network.subnet.account
     volumes = [ids.new("volume") for _ in made]
     shared = {"account": account, "zone": network.subnet.zone, "image_file": disk.image_file, "created": tx.now}
+    shared["snapshot"] = disk.snapshot
     tx.insert(volume.volume, *({**shared, **disk.shape._asdict(), "id": id} for id in volumes))
     held = {"account": account, "device": disk.device, "slot": disk.slot}
     held |= {"delete_on_termination": disk.delete_on_termination}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cumulet.api.ec2.launch_request import BlockDeviceMapping, Ebs
 from cumulet.api.ec2.volume_types import DEFAULT, ROOT_TYPES, Shape, shaped
 from cumulet.lib import devices
 from cumulet.lib.errors import Refusal
+from cumulet.model import Tx, host, snapshot
 from cumulet.model.database import Row
+
+Origin = Callable[[str], Row]
 
 
 class Disk(NamedTuple):
@@ -19,10 +23,11 @@ class Disk(NamedTuple):
     shape: Shape
     delete_on_termination: bool
     image_file: str | None = None
+    snapshot: str | None = None
 
 
-def disks(image: Row, mappings: list[BlockDeviceMapping]) -> list[Disk]:
-    """The disks of an instance of this image, the root disk first.
+def disks(image: Row, mappings: list[BlockDeviceMapping], origin: Origin) -> list[Disk]:
+    """The disks of an instance of this image, the root disk first; `origin` finds a snapshot that one is made from.
 
     Raises `Refusal` InvalidBlockDeviceMapping for what cannot be.
     """
@@ -33,7 +38,7 @@ def disks(image: Row, mappings: list[BlockDeviceMapping]) -> list[Disk]:
             raise _wrong(f"Each BlockDeviceMapping has a DeviceName of its own; {device or 'none'} is not.")
         named[device] = one
     root = root_disk(image, named.pop(image.root_device, {}))
-    more = [_data_disk(one) for one in named.values() if "NoDevice" not in one]
+    more = [_data_disk(one, origin) for one in named.values() if "NoDevice" not in one]
     found = [root, *more]
     for number, disk in enumerate(found):
         if any(disk.slot == other.slot for other in found[:number]):
@@ -41,11 +46,28 @@ def disks(image: Row, mappings: list[BlockDeviceMapping]) -> list[Disk]:
     return found
 
 
+def keeper_of(tx: Tx, wanted: list[Disk]) -> Row | None:
+    """The host on which the disks must be, since their snapshots are there; None where it can be any.
+
+    Raises `Refusal` UnsupportedOperation for snapshots of several hosts.
+    """
+    homes = sorted(snapshot.homes(tx, [disk.snapshot for disk in wanted]))
+    if len(homes) > 1:
+        raise Refusal(
+            "UnsupportedOperation",
+            f"The snapshots of the block device mappings are kept on {', '.join(homes)}; an instance's volumes are on "
+            "one host, and snapshots cannot be moved between hosts yet.",
+        )
+    return host.find(tx, homes[0]) if homes else None
+
+
 def root_disk(image: Row, mapping: BlockDeviceMapping) -> Disk:
     """The root disk, as the image has it and the request wants it."""
     if "NoDevice" in mapping:
         raise _wrong(f"The root device {image.root_device} of the image '{image.id}' cannot be left out.")
     _refuse_ephemeral(mapping)
+    if (mapping.get("Ebs") or {}).get("SnapshotId"):
+        raise _wrong(f"snapshotId cannot be modified on root device: the image '{image.id}' has none.")
     kept, ebs = image.attributes, mapping.get("Ebs") or {}
     kind = ebs.get("VolumeType") or kept.get("VolumeType", DEFAULT)
     if kind not in ROOT_TYPES:
@@ -59,17 +81,25 @@ def root_disk(image: Row, mapping: BlockDeviceMapping) -> Disk:
     return Disk(image.root_device, devices.ROOT, _shape(ebs, kind, size), goes, image.image_file)
 
 
-def _data_disk(mapping: BlockDeviceMapping) -> Disk:
+def _data_disk(mapping: BlockDeviceMapping, origin: Origin) -> Disk:
     device = mapping["DeviceName"]
     slot = devices.slot(device)
     if slot is None:
         raise _wrong(f"The device name {device} is invalid: it is /dev/sd, /dev/xvd or /dev/vd and b to z or ba to cz.")
     _refuse_ephemeral(mapping)
     ebs = mapping.get("Ebs") or {}
-    if "VolumeSize" not in ebs:
+    row = origin(ebs["SnapshotId"]) if ebs.get("SnapshotId") else None
+    least = int(row.size_gib) if row is not None else 0
+    size = ebs.get("VolumeSize", least)
+    if not size:
         raise _wrong(f"The mapping of {device} needs a VolumeSize or a SnapshotId.")
-    shape = _shape(ebs, ebs.get("VolumeType") or DEFAULT, ebs["VolumeSize"])
-    return Disk(device, slot, shape, ebs.get("DeleteOnTermination", False))
+    if size < least:
+        raise _wrong(
+            f"Volume of size {size}GB is smaller than snapshot '{ebs['SnapshotId']}', expect size >= {least}GB"
+        )
+    shape = _shape(ebs, ebs.get("VolumeType") or DEFAULT, size)
+    goes = ebs.get("DeleteOnTermination", False)
+    return Disk(device, slot, shape, goes, snapshot=row.id if row is not None else None)
 
 
 def _refuse_ephemeral(mapping: BlockDeviceMapping) -> None:

@@ -12,6 +12,7 @@ class Ebs(TypedDict, total=False):
     DeleteOnTermination: bool
     Encrypted: bool
     Iops: int
+    SnapshotId: str
     Throughput: int
     VolumeSize: int
     VolumeType: str

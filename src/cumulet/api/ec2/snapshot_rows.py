@@ -3,33 +3,63 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from cumulet.api.actions import Item
+from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, snapshot
+from cumulet.model import Tx, snapshot, tag, work
 from cumulet.model.database import Row
 
 _WELL_FORMED = re.compile(r"snap-[0-9a-f]{8}([0-9a-f]{9})?")
 
 
-def owned(tx: Tx, account: str, id: str) -> Row:
-    """The account's snapshot; raises `Refusal` InvalidParameterValue or InvalidSnapshot.NotFound."""
+def usable(tx: Tx, account: str, id: str) -> Row:
+    """A snapshot from which the account may make volumes.
+
+    Raises `Refusal` InvalidParameterValue or InvalidSnapshot.NotFound.
+    """
     if not _WELL_FORMED.fullmatch(id):
         raise Refusal(
             "InvalidParameterValue", f"Value ({id}) for parameter snapshotId is invalid. Expecting 'snap-...' in hex."
         )
     row = snapshot.find(tx, id)
-    if row is None or row.account != account or row.desired == "absent":
+    if row is None or row.desired == "absent" or not snapshot.is_open_to(tx, row, account):
         raise Refusal("InvalidSnapshot.NotFound", f"The snapshot '{id}' does not exist.")
     return row
 
 
+def owned(tx: Tx, account: str, id: str) -> Row:
+    """The account's own snapshot; raises `Refusal` AuthFailure besides, for another's that was shared."""
+    row = usable(tx, account, id)
+    if row.account != account:
+        raise Refusal("AuthFailure", f"Not authorized for snapshot:{id}: it is another account's.", 403)
+    return row
+
+
 def completed(tx: Tx, account: str, id: str) -> Row:
-    """The account's snapshot, from which a volume can be made; raises `Refusal` IncorrectState besides."""
-    row = owned(tx, account, id)
+    """A snapshot from which a volume can be made now; raises `Refusal` IncorrectState besides."""
+    row = usable(tx, account, id)
     if row.state != "completed":
         raise Refusal("IncorrectState", f"The snapshot '{id}' is not 'completed'; it is {state(row)}.")
     return row
+
+
+def written(tx: Tx, account: str, values: dict[str, Any], tags: dict[str, str]) -> Row:
+    """A new snapshot of the account's, which its host is to make; `values` are columns of it."""
+    id = ids.new("snapshot")
+    tx.insert(snapshot.snapshot, {**values, "id": id, "account": account, "created": tx.now})
+    tag.put(tx, account, id, "snapshot", tags)
+    work.wake(tx, "snapshot", id)
+    row = snapshot.find(tx, id)
+    assert row is not None
+    return row
+
+
+def copied(tx: Tx, account: str, origin: Row, description: str, tags: dict[str, str]) -> Row:
+    """A new snapshot of the account's with the same on it as `origin`."""
+    values = {"volume": snapshot.NO_VOLUME, "source": origin.id, "host": origin.host, "size_gib": origin.size_gib}
+    return written(tx, account, {**values, "description": description}, tags)
 
 
 def state(row: Row) -> str:

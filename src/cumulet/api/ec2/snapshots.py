@@ -1,17 +1,17 @@
-"""Snapshots: taken, described and deleted."""
+"""Snapshots: taken, copied, described and deleted."""
 
 from __future__ import annotations
 
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
-from cumulet.api.ec2.snapshot_rows import owned, snapshot_item
+from cumulet.api.ec2.snapshot_rows import completed, copied, owned, snapshot_item, written
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
-from cumulet.api.ec2.validation import described, invalid
+from cumulet.api.ec2.validation import check_region, described, invalid
 from cumulet.api.ec2.volume_rows import owned as owned_volume
 from cumulet.api.filters import Path
-from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import snapshot, tag, work
+from cumulet.model import Tx, snapshot, tag, work
+from cumulet.model.database import Row
 from cumulet.wire.scalars import write_time
 
 _FILTERS: dict[str, Path] = {
@@ -41,14 +41,24 @@ _FILTERS: dict[str, Path] = {
 def describe_snapshots(
     ctx: Context, owner_ids: list[str] | None = None, restorable_by_user_ids: list[str] | None = None
 ) -> list[Item]:
-    """The account's snapshots: those of others are never shared here."""
-    for wanted in (owner_ids, restorable_by_user_ids):
-        if wanted and not {"self", ctx.account} & set(wanted):
-            return []
+    """The snapshots from which the account may make volumes: its own, and those that were shared with it."""
+    owners = {ctx.account if id == "self" else id for id in owner_ids or []}
     with ctx.read() as tx:
         tags = tag.of_account(tx, ctx.account, ["snapshot"])
-        rows = [row for row in snapshot.of_account(tx, ctx.account) if row.desired == "present"]
+        rows = [row for row in snapshot.visible(tx, ctx.account) if row.desired == "present"]
+        if restorable_by_user_ids:
+            rows = [row for row in rows if _is_restorable(ctx, tx, row, set(restorable_by_user_ids))]
+    rows = [row for row in rows if not owners or row.account in owners]
     return [snapshot_item(row, tags.get(row.id, [])) for row in rows]
+
+
+def _is_restorable(ctx: Context, tx: Tx, row: Row, users: set[str]) -> bool:
+    """AWS's RestorableByUserIds: `all` for the public ones, `self` for the account's own and those shared with it."""
+    if row.public and "all" in users:
+        return True
+    if row.account != ctx.account:
+        return bool(row.shared and users & {"self", ctx.account})
+    return bool(users & {"self", ctx.account, *snapshot.permissions(tx, row.id)})
 
 
 @action(accepts={"Location": "there is one region, and no local zones"})
@@ -62,12 +72,35 @@ def create_snapshot(
         row = owned_volume(tx, ctx.account, volume_id)
         if row.state != "ready":
             raise Refusal("IncorrectState", f"The volume '{row.id}' is not in a state to take a snapshot: {row.state}.")
-        id = ids.new("snapshot")
-        values = {"id": id, "account": ctx.account, "volume": row.id, "host": row.host, "size_gib": row.size_gib}
-        tx.insert(snapshot.snapshot, {**values, "description": description, "created": tx.now})
-        tag.put(tx, ctx.account, id, "snapshot", tags)
-        work.wake(tx, "snapshot", id)
-        return snapshot_item(owned(tx, ctx.account, id), shown(tags))
+        values = {"volume": row.id, "host": row.host, "size_gib": row.size_gib, "description": description}
+        return snapshot_item(written(tx, ctx.account, values, tags), shown(tags))
+
+
+@action(
+    accepts={
+        "CompletionDurationMinutes": "a copy is complete within seconds",
+        "DestinationRegion": "there is one region; boto3 gives it by itself",
+        "PresignedUrl": "there is no other region that would have to be asked; boto3 gives it by itself",
+    }
+)
+def copy_snapshot(
+    ctx: Context,
+    source_region: str,
+    source_snapshot_id: str,
+    description: str = "",
+    encrypted: bool = False,
+    tag_specifications: list[TagSpecification] | None = None,
+) -> Result:
+    """A snapshot of the account's own with the same on it, on the same host; it outlives the other."""
+    if encrypted:
+        raise Refusal("UnsupportedOperation", "Encrypted snapshots are not supported by this cloud.")
+    check_region(ctx, source_region)
+    tags = tags_for(tag_specifications, "snapshot")
+    described(description, "snapshot")
+    with ctx.write() as tx:
+        origin = completed(tx, ctx.account, source_snapshot_id)
+        row = copied(tx, ctx.account, origin, description, tags)
+    return {"SnapshotId": row.id, "Tags": shown(tags)}
 
 
 @action()

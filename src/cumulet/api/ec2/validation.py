@@ -99,6 +99,12 @@ def found_interface(tx: Tx, account: str, id: str) -> Row:
     )
 
 
+def check_region(ctx: Context, name: str) -> None:
+    """Raises `Refusal` InvalidParameterValue for another region than this cloud's."""
+    if name != ctx.config.region:
+        raise invalid(name, "sourceRegion", f"This cloud has one region, {ctx.config.region}.")
+
+
 def arn(ctx: Context, kind: str, id: str) -> str:
     """The resource's name in AWS's whole world; `kind` is AWS's resource type."""
     return f"arn:aws:ec2:{ctx.config.region}:{ctx.account}:{kind}/{id}"

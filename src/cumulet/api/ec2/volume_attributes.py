@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
-from cumulet.api.ec2.snapshot_rows import owned as owned_snapshot
-from cumulet.api.ec2.validation import invalid
+from cumulet.api.ec2.validation import invalid, missing
 from cumulet.api.ec2.volume_rows import owned, state
+from cumulet.lib.errors import Refusal
 from cumulet.lib.zones import zone_id
-from cumulet.model import attachment
+from cumulet.model import attachment, volume
 from cumulet.model.database import Row
 
 
@@ -47,30 +49,32 @@ def _status(ctx: Context, row: Row) -> Item:
     }
 
 
+class Flag(TypedDict, total=False):
+    Value: bool
+
+
 @action()
 def describe_volume_attribute(ctx: Context, volume_id: str, attribute: str) -> Result:
-    """I/O is never switched off here, so that it need not be switched on by itself; and there are no product codes."""
+    """Whether I/O is to be switched on by itself after trouble; and no product codes, which nothing has here."""
+    with ctx.read() as tx:
+        row = owned(tx, ctx.account, volume_id)
     shown: dict[str, Result] = {
-        "autoEnableIO": {"AutoEnableIO": {"Value": False}},
+        "autoEnableIO": {"AutoEnableIO": {"Value": row.auto_enable_io}},
         "productCodes": {"ProductCodes": []},
     }
     if attribute not in shown:
         raise invalid(attribute, "attribute", f"Known are {', '.join(shown)}.")
-    with ctx.read() as tx:
-        return {"VolumeId": owned(tx, ctx.account, volume_id).id, **shown[attribute]}
+    return {"VolumeId": row.id, **shown[attribute]}
 
 
 @action()
-def describe_snapshot_attribute(ctx: Context, snapshot_id: str, attribute: str) -> Result:
-    """A snapshot is its account's alone, and has no product codes."""
-    shown: dict[str, Result] = {
-        "createVolumePermission": {"CreateVolumePermissions": []},
-        "productCodes": {"ProductCodes": []},
-    }
-    if attribute not in shown:
-        raise invalid(attribute, "attribute", f"Known are {', '.join(shown)}.")
-    with ctx.read() as tx:
-        return {"SnapshotId": owned_snapshot(tx, ctx.account, snapshot_id).id, **shown[attribute]}
+def modify_volume_attribute(ctx: Context, volume_id: str, auto_enable_io: Flag | None = None) -> Result:
+    """Write down whether I/O is to be switched on by itself; here it is never switched off."""
+    if auto_enable_io is None or "Value" not in auto_enable_io:
+        raise missing("AutoEnableIO.Value")
+    with ctx.write() as tx:
+        volume.change(tx, owned(tx, ctx.account, volume_id).id, auto_enable_io=auto_enable_io["Value"])
+    return {}
 
 
 @action()
@@ -83,3 +87,15 @@ def get_ebs_encryption_by_default(ctx: Context) -> Result:
 def disable_ebs_encryption_by_default(ctx: Context) -> Result:
     """It is so already."""
     return {"EbsEncryptionByDefault": False}
+
+
+@action()
+def enable_ebs_encryption_by_default(ctx: Context) -> Result:
+    """Refused: who asks for encrypted volumes must not get others."""
+    raise Refusal("UnsupportedOperation", "Encrypted volumes are not supported by this cloud.")
+
+
+@action()
+def get_ebs_default_kms_key_id(ctx: Context) -> Result:
+    """Refused: there is no key management service, and so no key."""
+    raise Refusal("UnsupportedOperation", "This cloud has no KMS: there is no key for volumes by default.")

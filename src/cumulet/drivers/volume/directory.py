@@ -42,10 +42,11 @@ class DirectoryVolumes:
     def ensure(self, spec: Spec) -> None:
         """Make the file be there, with at least `size_gib`; growing a volume that a guest uses is a `Failure`.
 
-        A snapshot that was complete and is lost is `Impossible`.
+        A snapshot that was complete and is lost is `Impossible`. A copy of one stands on the same layer: it takes no
+        room, and outlives what it was copied from.
         """
         if isinstance(spec, SnapshotSpec):
-            self._layers.take(spec.id, spec.volume)
+            self._layers.take(spec.id, spec.volume, spec.source)
             return
         assert isinstance(spec, VolumeSpec)
         file = volume_file(self.directory, spec.id)

@@ -39,9 +39,10 @@ class FakeVolumes:
     def _ensure_snapshot(self, spec: SnapshotSpec) -> None:
         if self._world.get("snapshot", spec.id) is not None:
             return
-        if spec.volume is None:
-            raise Impossible("Server.InternalError", f"the snapshot {spec.id} has been lost")
-        self._must_be("volume", spec.volume, f"taking snapshot {spec.id}")
+        if spec.volume is not None:
+            self._must_be("volume", spec.volume, f"taking snapshot {spec.id}")
+        elif spec.source is None or self._world.get("snapshot", spec.source) is None:
+            raise Impossible("Server.InternalError", f"the snapshot {spec.source or spec.id} has been lost")
         self._world.put("snapshot", spec.id, {"volume": spec.volume})
 
     def _must_be(self, kind: str, id: str, act: str) -> None:

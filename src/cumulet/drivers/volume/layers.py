@@ -31,14 +31,14 @@ class Layers:
         """Held while a layer is put on top of another, and while those are removed on which nothing stands."""
         self._make = make
 
-    def take(self, snapshot: str, volume: str | None) -> None:
-        """Have the snapshot there, of `volume` as it is now; without a volume, it must be there already."""
+    def take(self, snapshot: str, volume: str | None, source: str | None = None) -> None:
+        """Have the snapshot there, of `volume` as it is now or as a copy of `source`; else it must be there already."""
         link, frozen = snapshot_file(self.directory, snapshot), layer_file(self.directory, snapshot)
         with self.lock:
             if volume is not None:
                 self._freeze(snapshot, volume, frozen)
             elif not link.exists():
-                raise Impossible("Server.InternalError", f"the snapshot {snapshot} has been lost: no {frozen}")
+                frozen = self._same(snapshot, source)
             if not link.is_symlink():
                 _point(link, frozen)
 
@@ -53,6 +53,13 @@ class Layers:
             top = layer_file(self.directory, f"{volume}.{snapshot}")
             self._make(top, qcow2.virtual_size(frozen), (str(frozen.absolute()), "qcow2"))
             _point(name, top)
+
+    def _same(self, snapshot: str, source: str | None) -> Path:
+        """The layer of the snapshot that this one is to be a copy of; raises `Impossible` where there is none."""
+        link = snapshot_file(self.directory, source or snapshot)
+        if source is None or not link.exists():
+            raise Impossible("Server.InternalError", f"the snapshot {link.stem} has been lost: no {link}")
+        return layer_file(self.directory, link.resolve().stem)
 
     def base(self, snapshot: str) -> tuple[str, int]:
         """The layer that a volume made from the snapshot stands on, and its size in bytes; raises `Failure`."""

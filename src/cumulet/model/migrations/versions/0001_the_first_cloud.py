@@ -443,12 +443,14 @@ def upgrade() -> None:
         sa.Column("throughput", sa.BigInteger(), nullable=False),
         sa.Column("image_file", sa.String(length=40), nullable=True),
         sa.Column("snapshot", sa.String(length=40), nullable=True),
+        sa.Column("auto_enable_io", sa.Boolean(), nullable=False),
         sa.Column("created", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_volume")),
     )
     with op.batch_alter_table("volume", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_volume_account"), ["account"], unique=False)
         batch_op.create_index(batch_op.f("ix_volume_image_file"), ["image_file"], unique=False)
+        batch_op.create_index(batch_op.f("ix_volume_snapshot"), ["snapshot"], unique=False)
 
     op.create_table(
         "attachment",
@@ -473,18 +475,30 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=40), nullable=False),
         sa.Column("volume", sa.String(length=40), nullable=False),
+        sa.Column("source", sa.String(length=40), nullable=True),
         sa.Column("host", sa.String(length=64), nullable=True),
         sa.Column("desired", sa.String(length=10), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("size_gib", sa.BigInteger(), nullable=False),
         sa.Column("description", sa.String(length=255), nullable=False),
         sa.Column("reason", sa.String(length=255), nullable=False),
+        sa.Column("public", sa.Boolean(), nullable=False),
         sa.Column("created", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_snapshot")),
     )
     with op.batch_alter_table("snapshot", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_snapshot_account"), ["account"], unique=False)
+        batch_op.create_index(batch_op.f("ix_snapshot_source"), ["source"], unique=False)
         batch_op.create_index(batch_op.f("ix_snapshot_volume"), ["volume"], unique=False)
+
+    op.create_table(
+        "snapshot_permission",
+        sa.Column("snapshot", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.PrimaryKeyConstraint("snapshot", "account", name=op.f("pk_snapshot_permission")),
+    )
+    with op.batch_alter_table("snapshot_permission", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_snapshot_permission_account"), ["account"], unique=False)
 
     op.create_table(
         "vpc",
@@ -628,13 +642,19 @@ def downgrade() -> None:
 
     op.drop_table("vpc")
     with op.batch_alter_table("volume", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_volume_snapshot"))
         batch_op.drop_index(batch_op.f("ix_volume_image_file"))
         batch_op.drop_index(batch_op.f("ix_volume_account"))
 
     op.drop_table("volume")
     op.drop_table("attachment")
+    with op.batch_alter_table("snapshot_permission", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_snapshot_permission_account"))
+
+    op.drop_table("snapshot_permission")
     with op.batch_alter_table("snapshot", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_snapshot_volume"))
+        batch_op.drop_index(batch_op.f("ix_snapshot_source"))
         batch_op.drop_index(batch_op.f("ix_snapshot_account"))
 
     op.drop_table("snapshot")
