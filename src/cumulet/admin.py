@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from cumulet import administration
+from cumulet.administration import registry
 from cumulet.control import hosts, placing
 from cumulet.drivers.fake_world import FakeWorld
 from cumulet.identity.audit import AuditLog
@@ -79,6 +80,10 @@ class Administration:
                 return lambda: self._read(lambda tx, config: administration.users_of(tx, name))
             case "POST", ["users", name]:
                 return lambda: self._change_user(name, body)
+            case "GET", [kind, *rest] if kind in registry.LOOKS:
+                return lambda: self._read(lambda tx, config: registry.look(tx, config, kind, *rest))
+            case "POST", [kind, act] if (kind, act) in registry.ORDERS:
+                return lambda: self._order(kind, act, body)
         return None
 
     def _answered(self, asked: Callable[[], Any], token: str) -> Answer:
@@ -141,6 +146,12 @@ class Administration:
         wanted = _decoded(body, administration.UserChange, right)
         with self._cloud.database.write() as tx:
             return administration.change_user(tx, name, wanted)
+
+    def _order(self, kind: str, act: str, body: bytes) -> Any:
+        with self._cloud.database.write() as tx:
+            made = registry.order(tx, self._cloud.config, kind, act, body)
+        log.info("the operator has ordered", kind=kind, act=act)
+        return made
 
     def _explain(self, id: str) -> dict[str, Any]:
         with self._cloud.database.read() as tx:

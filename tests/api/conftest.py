@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.commands import Run, command, running_cloud
 from support.tested_cloud import TestedCloud
 
 
@@ -22,3 +23,13 @@ def cloud(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) -> 
 def ec2(cloud: TestedCloud) -> Any:
     """EC2's client of the first account."""
     return cloud.client("ec2")
+
+
+@pytest.fixture(params=["running", "not running"])
+def run(cloud: TestedCloud, request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Runs the command, with the cloud's own process there or not."""
+    if request.param == "not running":
+        yield command(cloud)
+        return
+    with running_cloud(cloud):
+        yield command(cloud)

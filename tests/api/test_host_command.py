@@ -2,60 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from support.commands import Run, answered
 from support.launching import launched, shown
 from support.tested_cloud import TestedCloud
 
-from cumulet.admin import Administration, make_token
-from cumulet.api.app import App
-from cumulet.api.server import Server
-from cumulet.cli import cumulet, running
-
-Run = Callable[..., Result]
-
-
-@contextmanager
-def running_cloud(cloud: TestedCloud) -> Iterator[None]:
-    """The command finds the cloud as it finds the one of `cumulet up`."""
-    state = cloud.config.state_dir
-    admin = Administration(cloud.cloud, make_token(state))
-    server = Server(App(cloud.database, cloud.config, cloud.cloud.ask, admin), ("127.0.0.1", 0))
-    server.start()
-    with running.only_one(state):
-        running.write(running.endpoint(state), f"{server.url}\n")
-        yield
-    server.stop()
-
-
-@pytest.fixture(params=["running", "not running"])
-def run(cloud: TestedCloud, request: pytest.FixtureRequest) -> Iterator[Run]:
-    """Runs the command, with the cloud's own process there or not."""
-
-    settings = {"CUMULET_DRIVERS": "fake", "CUMULET_DATABASE_URL": cloud.config.database_url}
-
-    def invoke(*words: str) -> Result:
-        environ: dict[str, str | None] = {key: None for key in os.environ if key.startswith("CUMULET_")}
-        given = [*words, "--state-dir", str(cloud.config.state_dir)]
-        return CliRunner().invoke(cumulet, given, env={**environ, **settings})
-
-    if request.param == "not running":
-        yield invoke
-        return
-    with running_cloud(cloud):
-        yield invoke
-
-
-def answered(run: Run, *words: str) -> Any:
-    done = run(*words, "--json")
-    assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
+from cumulet.admin import Administration
 
 
 def test_hosts_are_listed_with_what_they_have_promised(cloud: TestedCloud, ec2: Any, run: Run) -> None:

@@ -8,6 +8,8 @@ import pytest
 from support.guest import FakeGuest, World
 from support.netns import HOST_ADDRESS, WORLD_ADDRESS, Host, Network, Vpc, allow
 
+from cumulet.lib.errors import Failure
+
 ONE, TWO = Vpc(1), Vpc(2)
 PUBLIC = "198.51.100.70"
 
@@ -155,3 +157,25 @@ def test_the_host_does_not_become_a_router_for_others(host: Host, network: Netwo
     assert guest.connect("192.0.2.2", 22, 0.3) == "timeout"
     host.run("nft", "delete", "table", "inet", "cumulet")
     assert world.ping("192.0.2.2"), "without our rules the packet would have passed: the test is worth something"
+
+
+def test_an_address_beyond_the_drivers_own_pool_works_where_the_order_names_its_range(
+    host: Host, network: Network, world: World
+) -> None:
+    """The operator has added the range; a driver that is started anew knows it before it sets up the rules."""
+    added = ONE.interface(1, public_ip="198.51.100.200", public_range="198.51.100.200-198.51.100.201")
+    guest = FakeGuest.started(host, network, added)
+    guest.listen(22)
+    assert world.connect("198.51.100.200", 22, 3) == f"from {WORLD_ADDRESS}"
+    assert guest.connect(WORLD_ADDRESS, 80) == "from 198.51.100.200"
+    network.kill()
+    another = Network(host)
+    another.ensure(TWO.interface(1))
+    assert world.connect("198.51.100.200", 22, 3) == f"from {WORLD_ADDRESS}"
+    with pytest.raises(Failure, match="not in the pool"):
+        another.ensure(ONE.interface(2, public_ip="198.51.100.202"))
+    for vpc, number in ((ONE, 1), (ONE, 2), (TWO, 1)):
+        another.remove(vpc.interface(number).id)
+    for vpc in (ONE, TWO):
+        another.remove(vpc.group().id)
+    assert not host.run("ls", "/run/cumulet/network", check=False).strip()

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cumulet.cli import credentials, secrets
+from cumulet.cli import asking, credentials, secrets
 from cumulet.cli.options import as_json, database, prepared_database, settings
 from cumulet.cli.output import show_json, show_table
 from cumulet.lib.config import Config
@@ -77,6 +77,14 @@ def list_accounts(config: Config, json: bool) -> None:
         show_json(values)
     else:
         show_table(["name", "account", "canonical id", "administrator", "access keys"], [_row(one) for one in values])
+
+
+@account.command("delete", epilog="Example: cumulet account delete bob")
+@click.argument("name")
+@settings
+def delete_account(config: Config, name: str) -> None:
+    """Take an account away that has nothing any more. Its users and keys go with it."""
+    asking.order(config, "accounts", "delete", name=name)
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:

@@ -38,6 +38,28 @@ def change(config: Config, here: Callable[[Tx], Any], *path: str, body: dict[str
     return found
 
 
+def see(config: Config, kind: str, *rest: str) -> Any:
+    """What `administration.registry` has to look at under this name."""
+
+    def here(tx: Tx) -> Any:
+        from cumulet.administration import registry
+
+        return registry.look(tx, config, kind, *rest)
+
+    return look(config, here, kind, *rest)
+
+
+def order(config: Config, kind: str, act: str, **body: Any) -> Any:
+    """What an order of `administration.registry` has made."""
+
+    def here(tx: Tx) -> Any:
+        from cumulet.administration import registry
+
+        return registry.order(tx, config, kind, act, body)
+
+    return change(config, here, kind, act, body=body)
+
+
 def ask(config: Config, *path: str, body: dict[str, Any] | None = None) -> Any:
     """What the cloud answers at `/_cumulet/PATH`, asked by POST if there is a body; None where no cloud runs.
 

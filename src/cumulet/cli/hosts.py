@@ -39,6 +39,23 @@ def list_hosts(config: Config, json: bool) -> None:
     _show(asking.look(config, here, "hosts"), json)
 
 
+@host.command("show", epilog="Example: cumulet host show h2")
+@click.argument("name")
+@as_json
+@settings
+def show_host(config: Config, name: str, json: bool) -> None:
+    """Show what a host has promised to which account."""
+    found = asking.see(config, "resources", name)
+    if json:
+        show_json(found)
+        return
+    parts = ("vcpus", "memory_mib", "disk_gib")
+    whole = [("all it may promise", "", found["limit"]), ("all it has promised", "", found["used"])]
+    rows = [*whole, *((one["account"], one["instances"], one) for one in found["accounts"])]
+    columns = ["account", "instances", "vcpus", "memory MiB", "disk GiB"]
+    show_table(columns, [(name, count, *(f"{one[part]:.10g}" for part in parts)) for name, count, one in rows])
+
+
 @host.command(epilog="Example: cumulet host enable h2")
 @click.argument("name")
 @as_json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,16 @@ def show_json(value: Any) -> None:
     import msgspec
 
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def show(
+    found: Sequence[dict[str, Any]], json: bool, columns: Sequence[str], row: Callable[[dict[str, Any]], Any]
+) -> None:
+    """What has been found, in JSON, or as a table with a `row` for each."""
+    if json:
+        show_json(found)
+    else:
+        show_table(columns, [row(one) for one in found])
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cumulet.cli import asking
 from cumulet.cli.options import as_json, database, settings
 from cumulet.cli.output import show_json, show_table
 from cumulet.lib.config import Config
@@ -27,6 +28,14 @@ def list_volumes(config: Config, json: bool) -> None:
         show_json(values)
         return
     show_table(["volume", "account", "GiB", "state", "host", "attached to", "snapshots"], [_row(one) for one in values])
+
+
+@volume.command(epilog="Example: cumulet volume delete vol-0123456789abcdef0")
+@click.argument("id")
+@settings
+def delete(config: Config, id: str) -> None:
+    """Have a volume go that no instance has, with all that is on it. Whoever it belongs to."""
+    asking.order(config, "volumes", "delete", name=id)
 
 
 def volumes(tx: Any) -> list[dict[str, Any]]:

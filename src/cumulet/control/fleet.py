@@ -20,8 +20,8 @@ from typing import NamedTuple
 import msgspec
 
 from cumulet.lib.config import Config
-from cumulet.lib.instance_types import catalogue
-from cumulet.model import Tx
+from cumulet.lib.instance_types import Kind, catalogue
+from cumulet.model import Tx, instance_type
 from cumulet.model import host as hosts
 from cumulet.model.capacity import NOTHING, Amount, limits
 from cumulet.model.database import Row
@@ -92,8 +92,8 @@ class Fleet:
         self._config = config
         self._chance = chance or random.Random()
         self._places: dict[str, _Place] = {}
-        required = {key for kind in catalogue(config).values() for key in kind.requires}
-        self._asked_for = sorted(required | {"dedicated_to"})
+        self._asked_for: list[str] = []
+        self._ask_for(catalogue(config))
 
     def put(self, host: Host) -> None:
         """Know this of a host from now on."""
@@ -140,6 +140,7 @@ class Fleet:
             used = (vcpus, memory, disk)
             if name in signs and self._is_news(name, revision, used, signs[name]):
                 news[name] = _Promises(revision, Amount(*used))
+        self._ask_for(instance_type.catalogue(tx, self._config))
         described = self._describe(tx, [name for name in news if not self._knows(name, news[name].revision)])
         with self.lock:
             for name in self.hosts.keys() - signs.keys():
@@ -149,6 +150,15 @@ class Fleet:
                 alive, enabled, heard = signs[name]
                 changes = {"alive": alive, "enabled": enabled, "heard": heard, "used": promises.used}
                 self.put(msgspec.structs.replace(known, **changes))
+
+    def _ask_for(self, types: dict[str, Kind]) -> None:
+        """Hosts that differ in what a type requires stand on different shelves."""
+        asked = sorted({key for kind in types.values() for key in kind.requires} | {"dedicated_to"})
+        with self.lock:
+            if asked != self._asked_for:
+                self._asked_for = asked
+                for host in list(self.hosts.values()):
+                    self.put(host)
 
     def _is_news(self, name: str, revision: int, used: tuple[int, int, int], signs: _Signs) -> bool:
         known = self.hosts.get(name)

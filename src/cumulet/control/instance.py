@@ -9,7 +9,7 @@ from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Seen
-from cumulet.model import Tx, address, capacity, group, host, instance, interface, snapshot, work
+from cumulet.model import Tx, address, capacity, group, host, instance, instance_use, interface, snapshot, work
 from cumulet.model import attachment as attachments
 from cumulet.model.database import Row
 
@@ -139,6 +139,7 @@ def _say_running(run: Run, row: Row) -> None:
     expected = {"desired": "running", "state": "pending", "generation": row.generation}
     with run.write() as tx:
         if instance.move(tx, row.id, expected, state="running", reason_code="", reason="", transition_reason=""):
+            instance_use.begin(tx, row)
             log.info("running", instance=row.id, host=row.host, seconds=tx.now - (row.launched or row.created))
 
 
@@ -177,6 +178,7 @@ def halt(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
         expected = {"desired": "stopped", "state": ["stopping", "stopped", "pending", "running"]}
         if instance.move(tx, row.id, expected, state="stopped"):
             capacity.release_instance(tx, row.id)
+            instance_use.end(tx, row.id)
 
 
 def _unplug(run: Run, row: Row, nics: list[Row]) -> None:
@@ -199,6 +201,7 @@ def tear_down(run: Run, row: Row) -> None:
         raise Later(AWAIT_SECONDS, f"waiting for {', '.join(left)}")
     with run.write() as tx:
         capacity.release_instance(tx, row.id)
+        instance_use.end(tx, row.id)
         values = {"state": "terminated", "host": None, "ended": tx.now}
         instance.move(tx, row.id, {"desired": "terminated", "state": "shutting-down"}, **values)
     log.info("terminated", instance=row.id)

@@ -10,7 +10,20 @@ from cumulet.control.instance import refuse
 from cumulet.drivers.specs import InterfaceSpec, MetadataSpec, ProfileSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible
-from cumulet.model import Tx, address, group, host, instance, interface, profile, subnet, tag, vpc_host, work
+from cumulet.model import (
+    Tx,
+    address,
+    address_pool,
+    group,
+    host,
+    instance,
+    interface,
+    profile,
+    subnet,
+    tag,
+    vpc_host,
+    work,
+)
 from cumulet.model.database import Row
 
 
@@ -128,6 +141,7 @@ def _spec(tx: Tx, row: Row, region: str) -> InterfaceSpec:
         ip=row.ip,
         groups=[found.id for found in groups],
         public_ip=public.public_ip if public is not None else None,
+        public_range=address_pool.of(tx, public.public_ip) if public is not None else None,
         hostname=hostname,
         mtu=host.guest_mtu(tx, row.host),
         source_dest_check=row.source_dest_check,

@@ -11,14 +11,15 @@ from cumulet.control.placement import NOT_HEARD, Choice, Neighbours, Wish, choos
 from cumulet.engine.engine import Run
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure, Impossible, Later
-from cumulet.lib.instance_types import catalogue
 from cumulet.lib.log import Log
 from cumulet.model import (
     Tx,
     address,
+    address_pool,
     attachment,
     capacity,
     instance,
+    instance_type,
     interface,
     placement_group,
     snapshot,
@@ -96,7 +97,7 @@ def _is_waited_for(host: Host, wish: Wish, now: float) -> bool:
 
 def wish_of(tx: Tx, config: Config, fleet: Fleet, row: Row, disks: list[Row], together: Row | None) -> Wish:
     """What the instance asks of its host; `together` is its placement group."""
-    kind = catalogue(config).get(row.type)
+    kind = instance_type.catalogue(tx, config).get(row.type)
     return Wish(
         account=row.account,
         zone=row.zone,
@@ -194,11 +195,12 @@ def _public_address(tx: Tx, config: Config, nic: Row) -> str | None:
         return str(found.public_ip)
     if not nic.wants_public_ip:
         return None
-    taken = address.take(tx, config.public_pool, {"account": nic.account, "interface": nic.id, "allocation": None})
+    pool = address_pool.all(tx, config)
+    taken = address.take(tx, pool, {"account": nic.account, "interface": nic.id, "allocation": None})
     if taken is None:
         raise Impossible(
             "Server.InsufficientAddressCapacity",
-            f"The pool of public addresses ({', '.join(config.public_pool)}) is used up; release one, or run "
+            f"The pool of public addresses ({', '.join(pool)}) is used up; release one, or run "
             "without a public address.",
         )
     return taken

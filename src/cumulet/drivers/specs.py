@@ -206,6 +206,8 @@ class InterfaceSpec(_Struct, frozen=True, tag="interface"):
     groups: list[str]
     """Ids; a group that is not here yet lets nothing through."""
     public_ip: str | None = None
+    public_range: str | None = None
+    """FIRST-LAST, where the address is of a pool that the host's own settings do not have."""
     hostname: str = ""
     mtu: int = 1500
     source_dest_check: bool = True

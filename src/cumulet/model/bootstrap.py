@@ -8,7 +8,7 @@ from itertools import islice
 from cumulet.lib import ids
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
-from cumulet.model import Tx, account, group, subnet, vpc
+from cumulet.model import Tx, account, fixed_network, group, subnet, vpc
 from cumulet.model.database import Row
 
 SUBNET_PREFIX = 20
@@ -24,22 +24,22 @@ def create_account(tx: Tx, config: Config, name: str, *, administrator: bool = F
 def create_default_vpc(tx: Tx, config: Config, owner: str) -> str:
     """The account's default VPC, with what AWS puts into one; gives its id. Ranges of accounts may overlap."""
     id = ids.new("vpc")
-    values = {"id": id, "account": owner, "cidr": config.vpc_cidr, "is_default": True, "created": tx.now}
+    cidr = fixed_network.take(tx, owner) or config.vpc_cidr
+    values = {"id": id, "account": owner, "cidr": cidr, "is_default": True, "created": tx.now}
     vpc.create(tx, {**values, "dhcp_options": ids.new("dhcp_options")})
-    for zone, cidr in zip(config.zone_names(), _ranges(config), strict=True):
+    for zone, part in zip(config.zone_names(), _ranges(cidr, len(config.zone_names())), strict=True):
         shared = {"account": owner, "vpc": id, "is_default": True, "map_public_ip": True, "created": tx.now}
-        tx.insert(subnet.subnet, {**shared, "id": ids.new("subnet"), "zone": zone, "cidr": cidr})
+        tx.insert(subnet.subnet, {**shared, "id": ids.new("subnet"), "zone": zone, "cidr": part})
     create_default_group(tx, owner, id)
     return id
 
 
-def _ranges(config: Config) -> list[str]:
+def _ranges(cidr: str, zones: int) -> list[str]:
     """One range for each zone, as large as AWS's where they fit."""
-    network = ipaddress.IPv4Network(config.vpc_cidr)
-    zones = len(config.zone_names())
+    network = ipaddress.IPv4Network(cidr)
     prefix = max(SUBNET_PREFIX, network.prefixlen + (zones - 1).bit_length())
     if prefix > 28:
-        raise Failure(f"the setting vpc_cidr is {config.vpc_cidr}: too small for {zones} zones; a /16 is usual")
+        raise Failure(f"{cidr}, of an account's default VPC, is too small for {zones} zones; a /16 is usual")
     return [str(part) for part in islice(network.subnets(new_prefix=prefix), zones)]
 
 

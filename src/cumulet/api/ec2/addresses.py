@@ -11,7 +11,7 @@ from cumulet.api.ec2.tagging import TagSpecification, tags_for
 from cumulet.api.ec2.validation import exactly_one, found, found_interface, invalid
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, address, instance, interface, tag, work
+from cumulet.model import Tx, address, address_pool, instance, interface, tag, work
 from cumulet.model.database import Row
 
 POOLS = ("amazon", "cumulet")
@@ -152,10 +152,11 @@ def _take(ctx: Context, tx: Tx, allocation: str, wanted: str) -> str:
     most = ctx.quota(tx, "addresses")
     if address.count(tx, ctx.account) >= most:
         raise Refusal("AddressLimitExceeded", "The maximum number of addresses has been reached.")
-    if wanted and not _is_in_pool(ctx, wanted):
+    pool = address_pool.all(tx, ctx.config)
+    if wanted and not _is_in_pool(pool, wanted):
         raise _not_found(wanted)
     values: dict[str, object] = {"account": ctx.account, "allocation": allocation}
-    taken = address.take(tx, ctx.config.public_pool, values, wanted or None)
+    taken = address.take(tx, pool, values, wanted or None)
     if taken is None and wanted:
         raise _not_found(wanted)
     if taken is None:
@@ -163,12 +164,12 @@ def _take(ctx: Context, tx: Tx, allocation: str, wanted: str) -> str:
     return taken
 
 
-def _is_in_pool(ctx: Context, wanted: str) -> bool:
+def _is_in_pool(pool: list[str], wanted: str) -> bool:
     try:
         ipaddress.IPv4Address(wanted)
     except ValueError:
         raise invalid(wanted, "address", "Expecting an IPv4 address, such as 198.51.100.7.") from None
-    return address.in_pool(ctx.config.public_pool, wanted)
+    return address.in_pool(pool, wanted)
 
 
 def _not_found(public_ip: str) -> Refusal:
@@ -234,7 +235,7 @@ def _let_go(ctx: Context, tx: Tx, row: Row) -> None:
         return
     guest = instance.find(tx, nic.instance)
     if guest is not None and guest.desired == "running" and nic.desired == "present":
-        address.take_automatic(tx, ctx.config.public_pool, nic)
+        address.take_automatic(tx, address_pool.all(tx, ctx.config), nic)
     work.wake(tx, "interface", nic.id)
 
 

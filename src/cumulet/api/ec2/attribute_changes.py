@@ -35,7 +35,7 @@ def ebs_optimized(ctx: Context, tx: Tx, row: Row, value: bool) -> None:
 def instance_type(ctx: Context, tx: Tx, row: Row, value: str) -> None:
     """Another size: it holds from the next start."""
     _expect_stopped(row)
-    kind = kind_named(ctx.config, value)
+    kind = kind_named(ctx, tx, value)
     with_attributes(tx, row, CpuOptions=None, CpuCredits=None)
     _set(tx, row, type=kind.name, vcpus=kind.vcpus, memory_mib=kind.memory_mib)
 

@@ -9,8 +9,8 @@ from cumulet.api.context import Context
 from cumulet.api.ec2.instance_rows import named, one, settable, with_attributes
 from cumulet.api.ec2.launch_checks import cpu_credits, recovery
 from cumulet.lib.errors import Refusal
-from cumulet.lib.instance_types import catalogue
-from cumulet.model import Tx, instance
+from cumulet.lib.instance_types import Kind
+from cumulet.model import Tx, instance, instance_type
 from cumulet.model.database import Row
 
 
@@ -19,7 +19,8 @@ def describe_instance_credit_specifications(ctx: Context, instance_ids: list[str
     """The CPU credits of the account's burstable instances; guests here are never slowed down."""
     with ctx.read() as tx:
         rows = named(tx, ctx.account, instance_ids) if instance_ids else instance.of_account(tx, ctx.account)
-    found = [{"InstanceId": row.id, "CpuCredits": credits} for row in rows if (credits := _credits(ctx, row))]
+        kinds = instance_type.catalogue(tx, ctx.config)
+    found = [{"InstanceId": row.id, "CpuCredits": credits} for row in rows if (credits := _credits(kinds, row))]
     if instance_ids and len(found) < len(rows):
         burstable = {item["InstanceId"] for item in found}
         lacking = next(row.id for row in rows if row.id not in burstable)
@@ -76,15 +77,15 @@ def modify_instance_maintenance_options(ctx: Context, instance_id: str, auto_rec
     return {"InstanceId": row.id, "AutoRecovery": kept, "RebootMigration": "default"}
 
 
-def _credits(ctx: Context, row: Row) -> str:
+def _credits(kinds: dict[str, Kind], row: Row) -> str:
     """standard or unlimited; empty where the type has no credits."""
-    kind = catalogue(ctx.config).get(row.type)
+    kind = kinds.get(row.type)
     return str(row.attributes.get("CpuCredits") or kind.credits) if kind is not None and kind.burstable else ""
 
 
 def _set_credits(ctx: Context, tx: Tx, id: str, credits: str) -> None:
     row = settable(one(tx, ctx.account, id))
-    if not _credits(ctx, row):
+    if not _credits(instance_type.catalogue(tx, ctx.config), row):
         raise Refusal("InstanceCreditSpecification.NotSupported", _not_burstable(id))
     with_attributes(tx, row, CpuCredits=cpu_credits(credits))
 

@@ -6,8 +6,9 @@ from cumulet.api.actions import Item, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.validation import invalid
 from cumulet.lib.errors import Refusal
-from cumulet.lib.instance_types import Kind, catalogue
+from cumulet.lib.instance_types import Kind
 from cumulet.lib.zones import zone_id
+from cumulet.model import instance_type
 
 _FILTERS = {
     "auto-recovery-supported": "AutoRecoverySupported",
@@ -56,7 +57,8 @@ _FILTERS = {
 )
 def describe_instance_types(ctx: Context, instance_types: list[str] | None = None) -> list[Item]:
     """What an instance of each type gets."""
-    known = catalogue(ctx.config)
+    with ctx.read() as tx:
+        known = instance_type.catalogue(tx, ctx.config)
     wanted = instance_types or list(known)
     lacking = sorted(name for name in set(wanted) if name not in known)
     if lacking:
@@ -80,9 +82,11 @@ def describe_instance_type_offerings(ctx: Context, location_type: str = "region"
     }
     if location_type not in places:
         raise invalid(location_type, "locationType", f"Expecting one of {', '.join(places)}.")
+    with ctx.read() as tx:
+        known = instance_type.catalogue(tx, ctx.config)
     return [
         {"InstanceType": name, "LocationType": location_type, "Location": place}
-        for name in catalogue(ctx.config)
+        for name in known
         for place in places[location_type]
     ]
 

@@ -11,9 +11,19 @@ from cumulet.api.ec2.instance_profiles import shown
 from cumulet.api.ec2.instance_rows import state
 from cumulet.api.ec2.validation import private_dns_name
 from cumulet.lib.dns_names import public_name
-from cumulet.lib.instance_types import catalogue
 from cumulet.lib.zones import zone_id
-from cumulet.model import Tx, address, attachment, group, instance, interface, placement_group, profile, tag
+from cumulet.model import (
+    Tx,
+    address,
+    attachment,
+    group,
+    instance,
+    instance_type,
+    interface,
+    placement_group,
+    profile,
+    tag,
+)
 from cumulet.model.database import Row
 
 Groups = list[dict[str, str]]
@@ -43,7 +53,7 @@ def items(ctx: Context, tx: Tx, ids: list[str] | None = None) -> list[Item]:
     """
     rows = instance.of_account(tx, ctx.account) if ids is None else instance.of_ids(tx, ctx.account, ids)
     around = _around(tx, ctx, rows, ids is None)
-    threads = {name: kind.threads_per_core for name, kind in catalogue(ctx.config).items()}
+    threads = {name: kind.threads_per_core for name, kind in instance_type.catalogue(tx, ctx.config).items()}
     return [_item(row, around, ctx.config.region, threads.get(row.type, 1)) for row in rows]
 
 

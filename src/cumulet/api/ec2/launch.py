@@ -30,7 +30,7 @@ def run_instances(ctx: Context, **request: Unpack[LaunchRequest]) -> Result:
     """Write down new instances that should run; the engine starts them."""
     if not request.get("image_id"):
         raise missing("ImageId")
-    launch, wish = checked(ctx.config, request), wish_of(request)
+    launch, wish = checked(ctx, request), wish_of(request)
     reservation = ids.new("reservation")
     with ctx.write() as tx:
         earlier = _claim_token(ctx, tx, request, reservation)

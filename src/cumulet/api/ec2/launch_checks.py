@@ -1,4 +1,4 @@
-"""What of a launch can be checked without the database, and what comes of it for the instances' rows."""
+"""What of a launch can be checked before anything is counted, and what comes of it for the instances' rows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from cumulet.api.ec2.launch_request import CpuOptions, LaunchRequest
 from cumulet.api.ec2.metadata_options import check_tags, options_of
 from cumulet.api.ec2.tagging import tags_for
 from cumulet.api.ec2.validation import invalid
-from cumulet.lib.config import Config
 from cumulet.lib.errors import Refusal
-from cumulet.lib.instance_types import Kind, catalogue
-from cumulet.model import Tx, instance
+from cumulet.lib.instance_types import Kind
+from cumulet.model import Tx, instance, instance_type
 
 DEFAULT_TYPE = "m1.small"
 MOST_USER_DATA = 16 * 1024
@@ -32,10 +31,11 @@ class Launch(NamedTuple):
     tags: dict[str, dict[str, str]]
 
 
-def checked(config: Config, request: LaunchRequest) -> Launch:
+def checked(ctx: Context, request: LaunchRequest) -> Launch:
     """The launch that is asked for; raises `Refusal` for what cannot be."""
     fewest, most = _counts(request)
-    kind = kind_named(config, request.get("instance_type") or DEFAULT_TYPE)
+    with ctx.read() as tx:
+        kind = kind_named(ctx, tx, request.get("instance_type") or DEFAULT_TYPE)
     refuse_unsupported(request)
     tags = {resource: tags_for(request.get("tag_specifications"), resource, TAGGED) for resource in TAGGED}
     options = options_of(dict(request.get("metadata_options") or {}))
@@ -92,9 +92,9 @@ def _exceeded(name: str, wanted: int, limit: int, left: int) -> Refusal:
     )
 
 
-def kind_named(config: Config, name: str) -> Kind:
+def kind_named(ctx: Context, tx: Tx, name: str) -> Kind:
     """The instance type of this name; raises `Refusal` InvalidParameterValue."""
-    kind = catalogue(config).get(name)
+    kind = instance_type.catalogue(tx, ctx.config).get(name)
     if kind is None:
         text = f"The following supplied instance types do not exist: [{name}]"
         raise Refusal("InvalidParameterValue", text)

@@ -24,6 +24,7 @@ from cumulet.drivers.network.netlink import Link, Netlink
 from cumulet.drivers.network.settings import TABLE, TUNNEL_PORT, UPLINK, VETH_PREFIX, NetworkSettings
 from cumulet.lib import crash
 from cumulet.lib.errors import Failure
+from cumulet.lib.files import write
 
 _ETHERTYPE_ARP = 0x0806
 
@@ -40,7 +41,9 @@ class Host:
         self._admitted: set[str] = set()
         self._transit = ipaddress.IPv4Network(settings.transit_range)
         self._gateway = str(self._transit[1])
-        self._pool = [_ends(range) for range in settings.public_pool]
+        self._learnt_file = settings.state_directory / "public-ranges"
+        learnt = self._learnt_file.read_text().split() if self._learnt_file.exists() else []
+        self._pool = [*settings.public_pool, *learnt]
         self._guard_file = settings.state_directory / "forwarding-was-off"
         self._generation = -1
         self._lock = threading.Lock()
@@ -76,13 +79,16 @@ class Host:
                 self._generation = -1
                 self._set_up(host)
 
-    def attach(self, network: str, public_ip: str) -> None:
-        """The public address leads to this VPC, and the neighbourhood is told so, each time."""
-        if not self._is_ours(public_ip):
-            raise Failure(
-                f"the public address {public_ip} is not in the pool ({', '.join(self._settings.public_pool)})"
-            )
+    def attach(self, network: str, public_ip: str, range: str | None = None) -> None:
+        """The public address leads to this VPC, and the neighbourhood is told so, each time.
+
+        `range`: the operator has added it to the pool, with this address; all of it may be answered for from now on.
+        """
         with self._lock, Netlink() as host:
+            if range is not None and range not in self._pool:
+                self._learn(host, range)
+            if not self._is_ours(public_ip):
+                raise Failure(f"the public address {public_ip} is not in the pool ({', '.join(self._pool)})")
             link = self._link(host, self._settings.veth(network))
             if host.link_of_route(public_ip) != link.index:
                 host.replace_route(f"{public_ip}/32", link.index, self._transit_address(host, link.index, network))
@@ -113,8 +119,21 @@ class Host:
                 self._guard_file.unlink()
             nft.apply_by_command(f"table inet {TABLE}\ndelete table inet {TABLE}\n")
             self._generation = -1
+            self._learnt_file.unlink(missing_ok=True)
+            self._pool = [*self._settings.public_pool]
         with suppress(OSError):  # not there, or not only ours
             self._settings.state_directory.rmdir()
+
+    def _learn(self, host: Netlink, range: str) -> None:
+        """Written down first: a driver that is started anew knows it before it sets up the rules."""
+        _ends(range)
+        learnt = [*self._pool[len(self._settings.public_pool) :], range]
+        self._learnt_file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        write(self._learnt_file, "\n".join(learnt).encode(), durable=False)
+        crash.point("network.range.learnt")
+        self._pool.append(range)
+        self._generation = -1
+        self._set_up(host)
 
     def _set_up(self, host: Netlink) -> None:
         """The rules are in force before anything is forwarded; they come again when somebody flushed them."""
@@ -160,7 +179,7 @@ class Host:
         out = f'ip saddr {self._transit} oifname "{public}" masquerade' if public is not None else ""
         return _RULES.format(
             table=f"inet {TABLE}",
-            pool=_elements(self._settings.public_pool),
+            pool=_elements(self._pool),
             peers=_elements(sorted(self._admitted)),
             forward="\n        ".join(forward),
             input="\n        ".join([f"iifname {ours} ct state new ip daddr {self._transit} drop", *self._tunnels()]),
@@ -215,7 +234,7 @@ class Host:
 
     def _is_ours(self, address: str) -> bool:
         number = int(ipaddress.IPv4Address(address))
-        return any(first <= number <= last for first, last in self._pool)
+        return any(first <= number <= last for first, last in map(_ends, self._pool))
 
     def _link(self, here: Netlink, name: str) -> Link:
         link = here.link(name)

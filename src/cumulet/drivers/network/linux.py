@@ -99,7 +99,7 @@ class LinuxNetwork:
             self._serve_metadata(network)
             self._dhcp.put(network, spec)
             if facts.public_ip:
-                self._host.attach(network, facts.public_ip)
+                self._host.attach(network, facts.public_ip, spec.public_range)
             crash.point("network.public.attached")
             taps.place(spec, network)
 

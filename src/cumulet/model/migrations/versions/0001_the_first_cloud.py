@@ -616,9 +616,61 @@ def _create_objects() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_upload")),
     )
     op.create_index(op.f("ix_upload_bucket_key_id"), "upload", ["bucket", "key", "id"], unique=False)
+    op.create_table(
+        "address_pool",
+        sa.Column("range", sa.String(length=33), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("range", name=op.f("pk_address_pool")),
+    )
+    op.create_table(
+        "fixed_network",
+        sa.Column("cidr", sa.String(length=20), nullable=False),
+        sa.Column("label", sa.String(length=255), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=True),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("cidr", name=op.f("pk_fixed_network")),
+    )
+    with op.batch_alter_table("fixed_network", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_fixed_network_account"), ["account"], unique=False)
+
+    op.create_table(
+        "instance_type",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("vcpus", sa.BigInteger(), nullable=False),
+        sa.Column("memory_mib", sa.BigInteger(), nullable=False),
+        sa.Column("requires", sa.JSON(), nullable=False),
+        sa.Column("offered", sa.Boolean(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_instance_type")),
+    )
+    op.create_table(
+        "instance_use",
+        sa.Column("instance", sa.String(length=40), nullable=False),
+        sa.Column("begun", sa.Double(), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("vcpus", sa.BigInteger(), nullable=False),
+        sa.Column("memory_mib", sa.BigInteger(), nullable=False),
+        sa.Column("ended", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("instance", "begun", name=op.f("pk_instance_use")),
+    )
+    with op.batch_alter_table("instance_use", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_instance_use_account"), ["account"], unique=False)
+        batch_op.create_index(batch_op.f("ix_instance_use_ended"), ["ended"], unique=False)
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("instance_use", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_instance_use_ended"))
+        batch_op.drop_index(batch_op.f("ix_instance_use_account"))
+
+    op.drop_table("instance_use")
+    op.drop_table("instance_type")
+    with op.batch_alter_table("fixed_network", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_fixed_network_account"))
+
+    op.drop_table("fixed_network")
+    op.drop_table("address_pool")
     for name in (
         "profile_association",
         "policy_inline",

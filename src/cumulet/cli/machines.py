@@ -1,0 +1,123 @@
+"""`cumulet instance`, `type` and `zone`: what runs, what may be run, and where."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from cumulet.cli import asking
+from cumulet.cli.options import as_json, settings
+from cumulet.cli.output import show, show_json
+from cumulet.lib.config import Config
+from cumulet.lib.errors import Failure
+
+
+@click.group()
+def instance() -> None:
+    """The instances of all accounts."""
+
+
+@click.group()
+def type_() -> None:
+    """The instance types: what may be run."""
+
+
+@click.group()
+def zone() -> None:
+    """Availability zones, and their hosts."""
+
+
+@instance.command("list", epilog="Example: cumulet instance list --state running")
+@click.option("--account", help="Those of this account.")
+@click.option("--host", help="Those on this host.")
+@click.option("--state", help="Those in this state, such as running.")
+@as_json
+@settings
+def list_instances(config: Config, json: bool, **only: str | None) -> None:
+    """List the instances: account, host, type, state, addresses."""
+    wanted = {key: value for key, value in only.items() if value is not None}
+    found = [one for one in asking.see(config, "instances") if all(one[key] == value for key, value in wanted.items())]
+    shown = ["account", "host", "type", "state", "zone", "address", "public_address"]
+    columns = ["instance", *(name.replace("_", " ") for name in shown), "launched"]
+    show(found, json, columns, lambda one: (one["id"], *(one[name] for name in shown), _moment(one["launched"])))
+
+
+@instance.command(epilog="Example: cumulet instance reset i-0123456789abcdef0")
+@click.argument("id")
+@as_json
+@settings
+def reset(config: Config, id: str, json: bool) -> None:
+    """Forget the failures of an instance and have it looked at now. With each part that it waits for."""
+    found = asking.order(config, "things", "reset", name=id)
+    if json:
+        show_json(found)
+    else:
+        click.echo(f"woken: {' '.join(found['woken'])}")
+
+
+@type_.command("list", epilog="Example: cumulet type list")
+@as_json
+@settings
+def list_types(config: Config, json: bool) -> None:
+    """List the instance types, and where each is from."""
+    show(asking.see(config, "types"), json, TYPE, _type)
+
+
+@type_.command("add", epilog="Example: cumulet type add i1.large 4 16384 ssd=true")
+@click.argument("name")
+@click.argument("vcpus", type=click.IntRange(1))
+@click.argument("memory_mib", type=click.IntRange(1), metavar="MIB")
+@click.argument("requires", nargs=-1, metavar="KEY=VALUE...")
+@as_json
+@settings
+def add_type(config: Config, name: str, vcpus: int, memory_mib: int, requires: tuple[str, ...], json: bool) -> None:
+    """Offer an instance type. Or change one; KEY=VALUE are attributes that a host must have."""
+    wrong = [text for text in requires if "=" not in text or text.startswith("=")]
+    if wrong:
+        raise Failure(f"{wrong[0]!r} is not KEY=VALUE, such as ssd=true")
+    pairs = {key: value for key, _, value in (text.partition("=") for text in requires)}
+    values = {"name": name, "vcpus": vcpus, "memory_mib": memory_mib, "requires": pairs}
+    show([asking.order(config, "types", "put", **values)], json, TYPE, _type)
+
+
+@type_.command("remove", epilog="Example: cumulet type remove m5.24xlarge")
+@click.argument("name")
+@settings
+def remove_type(config: Config, name: str) -> None:
+    """Offer an instance type no more. Instances of it stay as they are."""
+    asking.order(config, "types", "remove", name=name)
+
+
+@type_.command("restore", epilog="Example: cumulet type restore m5.24xlarge")
+@click.argument("name")
+@settings
+def restore_type(config: Config, name: str) -> None:
+    """Undo what `add` and `remove` have done with a name."""
+    asking.order(config, "types", "restore", name=name)
+
+
+@zone.command("list", epilog="Example: cumulet zone list")
+@as_json
+@settings
+def list_zones(config: Config, json: bool) -> None:
+    """List the zones, whether they are served, and by which hosts."""
+    found = asking.see(config, "zones")
+    show(found, json, ["zone", "id", "state", "hosts"], _zone)
+
+
+TYPE = ["type", "vcpus", "memory MiB", "requires", "from"]
+
+
+def _type(one: dict[str, Any]) -> tuple[Any, ...]:
+    requires = " ".join(f"{key}={value}" for key, value in sorted(one["requires"].items()))
+    return one["name"], one["vcpus"], one["memory_mib"], requires, one["origin"]
+
+
+def _zone(one: dict[str, Any]) -> tuple[Any, ...]:
+    return one["name"], one["id"], "available" if one["available"] else "impaired", " ".join(one["hosts"])
+
+
+def _moment(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}Z"
