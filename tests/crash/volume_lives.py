@@ -50,6 +50,18 @@ def take_snapshot(site: Place, id: str) -> str:
     return made
 
 
+def take_snapshots(site: Place, guest: str) -> list[str]:
+    """One of each volume of the instance, all of one moment."""
+    with site.database.write() as tx:
+        disks = attachment.disks(tx, guest)
+        made = [ids.new("snapshot") for _ in disks]
+        for id, disk in zip(made, disks, strict=True):
+            values = {"id": id, "account": site.account, "volume": disk.id, "host": disk.host, "size_gib": 1}
+            tx.insert(snapshot.snapshot, {**values, "instance": guest, "state": "waiting", "created": tx.now})
+        work.wake(tx, "instance", guest)
+    return made
+
+
 def copy_snapshot(site: Place, id: str) -> str:
     made = ids.new("snapshot")
     with site.database.write() as tx:
@@ -205,6 +217,7 @@ LIVES = [
     Life("copy snapshot and delete it", _with_snapshot, _copy_and_delete, []),
     Life("take snapshot in a guest", _attached, lambda site, found: take_snapshot(site, found[1]), ["running"]),
     Life("take snapshot and stop", _attached, _snapshot_and_stop, ["stopped"]),
+    Life("take snapshots of an instance", _attached, lambda site, found: take_snapshots(site, found[0]), ["running"]),
     Life("grow", _settled_volume, lambda site, found: grow(site, found.pop()), []),
     Life("grow in a guest", _attached, lambda site, found: grow(site, found[1]), ["running"]),
     Life("grow and detach", _attached, _grow_and_detach, ["running"]),

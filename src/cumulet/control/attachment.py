@@ -46,6 +46,12 @@ def unmade(disks: list[Row]) -> list[str]:
     return [disk.id for disk in disks if disk.state != "ready" and _wanted(disk)]
 
 
+def of_wanted(disks: list[Row], taken: list[Row]) -> list[Row]:
+    """The snapshots of those disks that the guest should have."""
+    there = {disk.id for disk in disks if _wanted(disk)}
+    return [one for one in taken if one.volume in there]
+
+
 def settle(run: Run, row: Row, disks: list[Row]) -> None:
     """Write down what the running guest has; ends in `Later` until it has let go of all that it should."""
     moving = [disk for disk in disks if disk.attach_state != "attached" or disk.attach_desired != "attached"]

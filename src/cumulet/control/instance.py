@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cumulet.control import attachment, placing
-from cumulet.control.snapshot import say_switched
+from cumulet.control.snapshot import have_taken, let_begin, say_switched
 from cumulet.drivers.specs import InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Failure, Impossible, Later
@@ -23,25 +23,26 @@ def reconcile(run: Run, id: str) -> None:
     with run.read() as tx:
         row = instance.find(tx, id)
         disks = attachments.disks(tx, id)
-        waiting = snapshot.prepared(tx, [disk.id for disk in disks if disk.attach_desired == "attached"])
+        taken = snapshot.of_guest(tx, [disk.id for disk in disks])
         nics = interface.of_instance(tx, id)
         mtu = host.guest_mtu(tx, row.host) if row is not None else 0
     if row is None:
         with run.write() as tx:
             work.forget(tx, "instance", id)
     elif row.desired == "running":
-        launch(run, row, disks, nics, mtu)
-        say_switched(run, waiting)
+        launch(run, row, disks, nics, mtu, taken)
+        say_switched(run, attachment.of_wanted(disks, taken))
         attachment.say_grown(run, disks)
         attachment.settle(run, row, disks)
     elif row.desired == "stopped":
         halt(run, row, disks, nics)
+        let_begin(run, row.id, taken)
     else:
-        tear_down(run, row)
+        tear_down(run, row, taken)
 
 
-def launch(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int) -> None:
-    """Placed, its disks there, its taps made, started paused, its taps plugged, resumed."""
+def launch(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int, taken: list[Row]) -> None:
+    """Placed, its disks there, snapshots of them taken, its taps made, started paused, its taps plugged, resumed."""
     if not row.claimed:
         placing.place(run, row)
         raise Later(AWAIT_SECONDS, "its disks and taps are being made")
@@ -54,6 +55,7 @@ def launch(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int) -> N
     if seen is not None and seen.state != "off" and seen.generation < row.generation:
         shut_down(run, row, compute, seen.generation)
         raise Later(0.0, "off; the order to start it needs a higher number than the one to shut down")
+    have_taken(run, row.id, taken)
     _have_taps(run, row, nics, seen)
     _start(run, row, compute, _spec(row, disks, nics, mtu))
     _have_taps_plugged(run, row, nics)
@@ -189,12 +191,14 @@ def _unplug(run: Run, row: Row, nics: list[Row]) -> None:
     _await(plugged)
 
 
-def tear_down(run: Run, row: Row) -> None:
+def tear_down(run: Run, row: Row, taken: list[Row]) -> None:
     """Nothing of it is left but the row, which is shown for a while."""
     if row.state == "terminated":
         return
     if row.host is not None:
         run.driver("compute", row.host).remove(row.id)
+    let_begin(run, row.id, taken)
+    say_switched(run, taken)
     with run.write() as tx:
         left = _let_interfaces_go(tx, row.id) + attachment.let_go(tx, row.id)
     if left:

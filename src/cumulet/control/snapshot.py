@@ -2,6 +2,9 @@
 
 The volume's host puts a new, empty layer on top of the volume; from then on whoever opens the volume writes there. A
 guest that has it open already is told to change over by its own reconciler; only then the snapshot is complete.
+
+Snapshots of one moment of several volumes of a guest wait until its reconciler lets them begin, which then orders
+nothing of the guest until all the new layers are there: the guest changes over to all of them in one step.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ def reconcile(run: Run, id: str) -> None:
             work.forget(tx, "snapshot", id)
     elif row.desired == "absent":
         _remove(run, row)
-    elif row.state != "error":
+    elif row.state not in ("waiting", "error"):
         _make(run, row)
 
 
@@ -60,12 +63,28 @@ def _left_to_its_guest(tx: Tx, volume: str) -> bool:
     return True
 
 
-def say_switched(run: Run, ids: list[str]) -> None:
-    """The guest, as it was just ordered to be, writes to the new layers of these."""
-    if not ids:
+def have_taken(run: Run, id: str, taken: list[Row]) -> None:
+    """Those that are to be of one moment of this instance have their layers; ends in `Later` until they have."""
+    unmade = [one.id for one in taken if one.instance is not None and one.state != "prepared"]
+    if unmade:
+        let_begin(run, id, taken)
+        raise Later(SWITCH_SECONDS, f"waiting for {', '.join(unmade)}")
+
+
+def let_begin(run: Run, id: str, taken: list[Row]) -> None:
+    """The guest is off or gone, or nothing is ordered of it: those that wait for that go on."""
+    if any(one.state == "waiting" for one in taken):
+        with run.write() as tx:
+            snapshot.begin(tx, id)
+
+
+def say_switched(run: Run, taken: list[Row]) -> None:
+    """The guest, as it was just ordered to be, writes to the new layers of these, or to nothing at all."""
+    prepared = [one.id for one in taken if one.state == "prepared"]
+    if not prepared:
         return
     with run.write() as tx:
-        for id in ids:
+        for id in prepared:
             if snapshot.move(tx, id, "prepared", "switched"):
                 work.wake(tx, "snapshot", id)
 

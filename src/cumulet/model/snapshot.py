@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import flag, id_column, metadata, moment, text, whole
+from cumulet.model.work import wake
 
 snapshot = sa.Table(
     "snapshot",
@@ -17,6 +18,7 @@ snapshot = sa.Table(
     id_column("account", index=True),
     id_column("volume", index=True),
     id_column("source", null=True, index=True),
+    id_column("instance", null=True, index=True),
     text("host", 64, default=None),
     text("desired", 10, default="present"),
     text("state", 12, default="pending"),
@@ -26,10 +28,12 @@ snapshot = sa.Table(
     flag("public"),
     moment("created"),
 )
-"""`source` is the snapshot of which this is a copy, whose `volume` is `NO_VOLUME` then.
-`state` is pending; prepared, when its host has made a new top layer, which the guest that writes must change to;
-switched, when no guest writes below that any more; completed, or error."""
-UNFINISHED = ("pending", "prepared", "switched")
+"""`source` is the snapshot of which this is a copy, whose `volume` is `NO_VOLUME` then. `instance` is the one of whose
+volumes several snapshots are taken at one moment.
+`state` is waiting, until that instance's reconciler lets it begin; pending; prepared, when its host has made a new top
+layer, which the guest that writes must change to; switched, when no guest writes below that any more; completed, or
+error."""
+UNFINISHED = ("waiting", "pending", "prepared", "switched")
 NO_VOLUME = "vol-ffffffff"
 """AWS's id of the volume of a snapshot that was copied."""
 
@@ -114,14 +118,23 @@ def unfinished(tx: Tx, volume: str) -> list[str]:
     return list(tx.connection.scalars(query))
 
 
-def prepared(tx: Tx, volumes: list[str]) -> list[str]:
-    """The snapshots that wait for the guest with these volumes."""
-    return list(tx.connection.scalars(_PREPARED, {"these": volumes})) if volumes else []
+def of_guest(tx: Tx, volumes: list[str]) -> list[Row]:
+    """The snapshots of these volumes which the guest that has them must let begin, wait for or change over to."""
+    return tx.all(_OF_GUEST, these=volumes) if volumes else []
 
 
-_PREPARED = sa.select(snapshot.c.id).where(
-    snapshot.c.volume.in_(sa.bindparam("these", expanding=True)), snapshot.c.state == "prepared"
+_OF_GUEST = sa.select(snapshot.c.id, snapshot.c.volume, snapshot.c.instance, snapshot.c.state).where(
+    snapshot.c.volume.in_(sa.bindparam("these", expanding=True)),
+    snapshot.c.state.in_(("waiting", "pending", "prepared")),
 )
+
+
+def begin(tx: Tx, instance: str) -> None:
+    """Nothing is ordered of this guest before all its snapshots are prepared: they begin now."""
+    mine = sa.and_(snapshot.c.instance == instance, snapshot.c.state == "waiting")
+    for id in list(tx.connection.scalars(sa.select(snapshot.c.id).where(mine))):
+        if move(tx, id, "waiting", "pending"):
+            wake(tx, "snapshot", id)
 
 
 def move(tx: Tx, id: str, expected: str, state: str, **values: Any) -> bool:

@@ -44,6 +44,7 @@ MADE = {
     "AllocateAddress": "elastic-ip",
     "CopyImage": "image",
     "CopySnapshot": "snapshot",
+    "CreateSnapshots": "snapshot",
     "CreateNatGateway": "natgateway",
     "ImportImage": "image",
     "ImportKeyPair": "key-pair",

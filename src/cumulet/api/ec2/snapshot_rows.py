@@ -46,11 +46,12 @@ def completed(tx: Tx, account: str, id: str) -> Row:
 
 
 def written(tx: Tx, account: str, values: dict[str, Any], tags: dict[str, str]) -> Row:
-    """A new snapshot of the account's, which its host is to make; `values` are columns of it."""
+    """A new snapshot of the account's; `values` are columns of it. Its host is to make it, unless it has to wait."""
     id = ids.new("snapshot")
     tx.insert(snapshot.snapshot, {**values, "id": id, "account": account, "created": tx.now})
     tag.put(tx, account, id, "snapshot", tags)
-    work.wake(tx, "snapshot", id)
+    if values.get("state") != "waiting":
+        work.wake(tx, "snapshot", id)
     row = snapshot.find(tx, id)
     assert row is not None
     return row

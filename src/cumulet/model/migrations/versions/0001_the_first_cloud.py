@@ -476,6 +476,7 @@ def upgrade() -> None:
         sa.Column("account", sa.String(length=40), nullable=False),
         sa.Column("volume", sa.String(length=40), nullable=False),
         sa.Column("source", sa.String(length=40), nullable=True),
+        sa.Column("instance", sa.String(length=40), nullable=True),
         sa.Column("host", sa.String(length=64), nullable=True),
         sa.Column("desired", sa.String(length=10), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
@@ -488,6 +489,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("snapshot", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_snapshot_account"), ["account"], unique=False)
+        batch_op.create_index(batch_op.f("ix_snapshot_instance"), ["instance"], unique=False)
         batch_op.create_index(batch_op.f("ix_snapshot_source"), ["source"], unique=False)
         batch_op.create_index(batch_op.f("ix_snapshot_volume"), ["volume"], unique=False)
 
@@ -707,6 +709,7 @@ def downgrade() -> None:
     with op.batch_alter_table("snapshot", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_snapshot_volume"))
         batch_op.drop_index(batch_op.f("ix_snapshot_source"))
+        batch_op.drop_index(batch_op.f("ix_snapshot_instance"))
         batch_op.drop_index(batch_op.f("ix_snapshot_account"))
 
     op.drop_table("snapshot")
