@@ -184,7 +184,7 @@ def reset(cloud: Cloud) -> None:
         with cloud.database.write() as tx:
             _empty(tx)
             for owner in account.all(tx):
-                bootstrap.create_default_vpc(tx, cloud.config, owner.id)
+                bootstrap.create_default_vpc(tx, cloud.config, owner.id, cloud.config.vpc_cidr)
         AuditLog(cloud.config.audit_directory(), cloud.config.audit_days).empty()
         FakeWorld(cloud.config.state_dir / "world").clear(keep=("image",))
         if cloud.objects is not None:

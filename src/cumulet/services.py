@@ -212,7 +212,7 @@ def prepare(database: Database, config: Config) -> None:
     migrate.upgrade(database, quick=config.test)
     with database.alone(), database.write() as tx:
         if account.named(tx, config.account) is None:
-            first = bootstrap.create_account(tx, config, config.account, administrator=True)
+            first = bootstrap.create_account(tx, config, config.account, administrator=True, cidr=config.vpc_cidr)
             if config.drivers == "fake":
                 values = {"name": "cumulet-tiny", "location": "cumulet/tiny", "source": "/", "declared": "kernel"}
                 image.take_in(tx, {**values, "account": first.id, "public": True})

@@ -70,6 +70,20 @@ class Deletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
 
 
+class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether the account is an administrator's."""
+
+    name: str
+    administrator: bool
+
+
+def set_account(tx: Tx, config: Config, wanted: Setting) -> dict[str, Any]:
+    """It holds from the next request on; raises `Failure`."""
+    row = named(tx, wanted.name)
+    account.revise(tx, row.id, administrator=wanted.administrator)
+    return {"name": row.name, "account": row.id, "administrator": wanted.administrator}
+
+
 def delete(tx: Tx, config: Config, wanted: Deletion) -> dict[str, Any]:
     """Take an account away that has nothing any more, with its users, keys and default VPC; raises `Failure`."""
     row = named(tx, wanted.name)

@@ -41,6 +41,7 @@ LOOKS = {
 }
 ORDERS = {
     ("accounts", "delete"): Order(accounts.Deletion, accounts.delete),
+    ("accounts", "set"): Order(accounts.Setting, accounts.set_account),
     ("networks", "create"): Order(network.Cut, network.create_networks),
     ("networks", "remove"): Order(network.Range, network.remove_network),
     ("pools", "create"): Order(network.Range, network.create_pool),

@@ -15,15 +15,16 @@ from cumulet.lib.errors import Failure
 
 @click.command(epilog='Example: eval "$(cumulet env --account bob)"')
 @click.option("--account", "name", help="Whose keys; the first account's by default.")
+@click.option("--user", default="", help="The keys of this user of the account, not of its root.")
 @as_json
 @settings
-def env(config: Config, name: str | None, json: bool) -> None:
+def env(config: Config, name: str | None, user: str, json: bool) -> None:
     """Print the export lines that make aws and boto3 use this cloud."""
     from msgspec.structs import replace
 
     running_at = running.url(config.state_dir)
     config = replace(config, region=running.region(config.state_dir) or config.region)
-    values = exports(config, running_at or _would_be_at(config), name)
+    values = exports(config, running_at or _would_be_at(config), name, user)
     if running_at is None:
         url = values["AWS_ENDPOINT_URL"]
         click.echo(f"cumulet: no cloud runs for {config.state_dir}; it would be at {url}", err=True)
@@ -38,18 +39,22 @@ def _would_be_at(config: Config) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def exports(config: Config, url: str, name: str | None = None) -> dict[str, str]:
-    """The AWS_… variables for an account; raises `Failure` when there is no such account, or it has no key."""
-    from cumulet.model import account
+def exports(config: Config, url: str, name: str | None = None, user: str = "") -> dict[str, str]:
+    """The AWS_… variables for an account's root, or for its user; raises `Failure` when there is no such, or no key."""
+    from cumulet.model import account, entity
 
     with database(config) as opened, opened.read() as tx:
         found = account.named(tx, name or config.account)
         if found is None:
             known = ", ".join(row.name for row in account.all(tx))
             raise Failure(f"there is no account {name or config.account}; there are: {known}")
-        keys = [key for key in account.keys(tx, found.id) if key.active]
+        who = entity.named(tx, found.id, "user", user) if user else None
+        if user and who is None:
+            raise Failure(f"the account {found.name} has no user {user}: `cumulet user list {found.name}`")
+        keys = [key for key in account.keys(tx, found.id, who.id if who is not None else "") if key.active]
         if not keys:
-            raise Failure(f"the account {found.name} has no active access key")
+            whose = f"the user {user} of {found.name}" if user else f"the account {found.name}"
+            raise Failure(f"{whose} has no active access key")
         secret = account.secret(tx, keys[0])
     return {
         "AWS_ACCESS_KEY_ID": keys[0].id,

@@ -26,9 +26,10 @@ account.add_command(credentials.revoke)
 @account.command(epilog="Example: cumulet account create bob")
 @click.argument("name")
 @click.option("--administrator", is_flag=True, help="It may also do what only the cloud's operator may.")
+@click.option("--vpc-cidr", metavar="RANGE", help="Range of its default VPC; else the next of `cumulet network list`.")
 @as_json
 @settings
-def create(config: Config, name: str, administrator: bool, json: bool) -> None:
+def create(config: Config, name: str, administrator: bool, vpc_cidr: str | None, json: bool) -> None:
     """Make an account with a default VPC; print its first key."""
     from sqlalchemy.exc import IntegrityError
 
@@ -38,10 +39,11 @@ def create(config: Config, name: str, administrator: bool, json: bool) -> None:
 
     if not name.strip() or len(name) > LONGEST_ACCOUNT:
         raise Failure(f"an account's name has 1 to {LONGEST_ACCOUNT} characters; this one has {len(name.strip())}")
+    _check_range(vpc_cidr)
     with prepared_database(config) as opened:
         try:
             with opened.write() as tx:
-                made = bootstrap.create_account(tx, config, name, administrator=administrator)
+                made = bootstrap.create_account(tx, config, name, administrator=administrator, cidr=vpc_cidr)
                 key = accounts.keys(tx, made.id)[0]
                 secret = accounts.secret(tx, key)
         except IntegrityError:
@@ -52,6 +54,26 @@ def create(config: Config, name: str, administrator: bool, json: bool) -> None:
         show_json(values)
     else:
         show_table(["what", "value"], list(values.items()))
+
+
+def _check_range(text: str | None) -> None:
+    import ipaddress
+
+    try:
+        network = ipaddress.IPv4Network(text or "10.0.0.0/16")
+    except ValueError as e:
+        raise Failure(f"--vpc-cidr is no IPv4 range, such as 10.0.0.0/16: {e}") from None
+    if not 16 <= network.prefixlen <= 28:
+        raise Failure(f"--vpc-cidr is {network}; a VPC has a range of /16 to /28")
+
+
+@account.command("set", epilog="Example: cumulet account set bob --administrator")
+@click.argument("name")
+@click.option("--administrator/--no-administrator", required=True, help="Whether it is the operator's.")
+@settings
+def set_account(config: Config, name: str, administrator: bool) -> None:
+    """Let an account do what only the cloud's operator may. Or no more."""
+    asking.order(config, "accounts", "set", name=name, administrator=administrator)
 
 
 @account.command("list", epilog="Example: cumulet account list --json")

@@ -42,18 +42,19 @@ CONFIG = "[default]\nregion = {region}\nendpoint_url = {url}\n"
 @click.command("credentials", epilog="Example: cumulet account credentials bob bob.zip")
 @click.argument("account")
 @click.argument("archive", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, writable=True))
+@click.option("--user", default="", help="For this user of the account, not for its root.")
 @settings
-def credentials(config: Config, account: str, archive: Path) -> None:
+def credentials(config: Config, account: str, archive: Path, user: str) -> None:
     """Write a zip with novarc and the like for clients.
 
     It has novarc, AWS's config and credentials, a private key, its X.509 certificate, and the authority's.
     """
     host, port = config.address()
     url = running.url(config.state_dir) or f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    content = packed(config, account, url)
+    content = packed(config, account, url, user)
     archive.touch(mode=0o600)
     archive.write_bytes(content)
-    click.echo(f"{archive} has the keys of {account}: unzip it in a directory of its own, and source novarc")
+    click.echo(f"{archive} has the keys of {user or account}: unzip it in a directory of its own, and source novarc")
 
 
 @click.command("revoke", epilog="Example: cumulet account revoke 1f3a")
@@ -75,21 +76,21 @@ def revoke(config: Config, serial: str) -> None:
     click.echo(Authority(config.state_dir / "ca").revoke(number, time.time()).decode(), nl=False)
 
 
-def packed(config: Config, account: str, url: str) -> bytes:
-    """The zip; raises `Failure` where there is no such account."""
+def packed(config: Config, account: str, url: str, user: str = "") -> bytes:
+    """The zip; raises `Failure` where there is no such account or user."""
     import time
 
     from cumulet.cli.options import database
     from cumulet.lib.authority import Authority
     from cumulet.model import account as accounts
 
-    keys = exports(config, url, account)
+    keys = exports(config, url, account, user)
     with database(config) as opened, opened.read() as tx:
         row = accounts.named(tx, account)
         assert row is not None
         account_id = row.id
     authority = Authority(config.state_dir / "ca")
-    issued = authority.issue(account, time.time())
+    issued = authority.issue(user or account, time.time())
     values = {"account": account, "account_id": account_id, "url": url, "region": keys["AWS_REGION"]}
     values |= {"key": keys["AWS_ACCESS_KEY_ID"], "secret": keys["AWS_SECRET_ACCESS_KEY"]}
     files = {

@@ -14,17 +14,19 @@ from cumulet.model.database import Row
 SUBNET_PREFIX = 20
 
 
-def create_account(tx: Tx, config: Config, name: str, *, administrator: bool = False) -> Row:
-    """A new account; raises sqlalchemy.exc.IntegrityError if the name is taken."""
+def create_account(tx: Tx, config: Config, name: str, *, administrator: bool = False, cidr: str | None = None) -> Row:
+    """A new account whose default VPC has the range `cidr`, or by default the next of the fixed networks, if any.
+
+    Raises sqlalchemy.exc.IntegrityError if the name is taken.
+    """
     row = account.create(tx, name, administrator=administrator)
-    create_default_vpc(tx, config, row.id)
+    create_default_vpc(tx, config, row.id, cidr or fixed_network.take(tx, row.id) or config.vpc_cidr)
     return row
 
 
-def create_default_vpc(tx: Tx, config: Config, owner: str) -> str:
+def create_default_vpc(tx: Tx, config: Config, owner: str, cidr: str) -> str:
     """The account's default VPC, with what AWS puts into one; gives its id. Ranges of accounts may overlap."""
     id = ids.new("vpc")
-    cidr = fixed_network.take(tx, owner) or config.vpc_cidr
     values = {"id": id, "account": owner, "cidr": cidr, "is_default": True, "created": tx.now}
     vpc.create(tx, {**values, "dhcp_options": ids.new("dhcp_options")})
     for zone, part in zip(config.zone_names(), _ranges(cidr, len(config.zone_names())), strict=True):

@@ -66,14 +66,13 @@ def remove(tx: Tx, cidr: str) -> None:
 
 
 def take(tx: Tx, account: str) -> str | None:
-    """The network of the account, given now if it has none; None where the operator has made no networks.
+    """Give the account the lowest that is free; None where the operator has made no networks.
 
     Raises `Failure` when all are given.
     """
     rows = all(tx)
-    mine = next((row.cidr for row in rows if row.account == account), None)
-    if mine is not None or not rows:
-        return mine
+    if not rows:
+        return None
     for row in rows:
         free = sa.and_(fixed_network.c.cidr == row.cidr, fixed_network.c.account.is_(None))
         if tx.change(fixed_network.update().where(free).values(account=account)):
