@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -17,6 +17,9 @@ from cumulet.lib.command import run
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
+
+if TYPE_CHECKING:
+    from cumulet.drivers.image.directory import DirectoryImages
 
 log = Log("parts")
 RUN_DIRECTORY = Path("/run/cumulet")
@@ -64,7 +67,7 @@ def fake_drivers(
         ),
         "network": Part(FakeNetwork(world), {}),
         "volume": Part(FakeVolumes(world, store), {}),
-        "image": Part(images, {"facts": images.facts}),
+        "image": Part(images, {"facts": images.facts, "progress": images.progress}),
     }
 
 
@@ -108,8 +111,18 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
         ),
         "network": Part(LinuxNetwork(settings, MetadataServer(state / "metadata")), {}),
         "volume": Part(DirectoryVolumes(directories.volumes, directories.images), {}),
-        "image": Part(images, {"facts": lambda id: msgspec.json.encode(images.facts(id))}),
+        "image": image_part(images),
     }
+
+
+def image_part(images: DirectoryImages) -> Part:
+    """The driver of images in a directory, with its questions."""
+    questions = {"facts": images.facts, "progress": images.progress}
+    return Part(images, {name: _as_json(ask) for name, ask in questions.items()})
+
+
+def _as_json(ask: Callable[[str], object]) -> Question:
+    return lambda id: msgspec.json.encode(ask(id))
 
 
 class _Hypervisor(Protocol):

@@ -49,6 +49,7 @@ class Site:
             test=True,
             host_name="h1",
             tunnel_address="192.0.2.1",
+            object_url="http://192.0.2.1:8773",
             vcpu_overcommit=100.0,
         )
         self.second = msgspec.structs.replace(

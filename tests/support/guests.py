@@ -17,6 +17,7 @@ from cumulet.drivers.specs import DiskSpec, ImageFileSpec, InstanceSpec, VolumeS
 from cumulet.drivers.volume.directory import DirectoryVolumes
 
 _IMAGE = "imf-00000000000000001"
+_KERNEL, _RAMDISK = "imf-0000000000000000a", "imf-0000000000000000b"
 
 
 class Changes:
@@ -47,6 +48,8 @@ class Guests:
         self.images = DirectoryImages(self.directories.images)
         self.volumes = DirectoryVolumes(self.directories.volumes, self.directories.images)
         self.images.ensure(ImageFileSpec(id=_IMAGE, source=str(tiny), format="kernel"))
+        self.images.ensure(ImageFileSpec(id=_KERNEL, source=str(tiny / "kernel"), format="aki"))
+        self.images.ensure(ImageFileSpec(id=_RAMDISK, source=str(tiny / "initrd"), format="ari"))
         self.hypervisor = LibvirtHypervisor(
             "qemu:///system", self.directories, on_change=self.changed.tell, boot_id_file=self.boot_id
         )
@@ -63,7 +66,8 @@ class Guests:
             "generation": 1,
             "power": "on",
             "boot": "kernel",
-            "kernel_image": _IMAGE,
+            "kernel_image": _KERNEL,
+            "ramdisk_image": _RAMDISK,
             "memory_mib": 256,
         } | fields
         self.hypervisor.ensure(InstanceSpec(id=id, disks=[DiskSpec(volume=volume), *more], **given))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cumulet.api.server import Server
 from cumulet.lib.clock import Clock
 from cumulet.lib.config import Config
 from cumulet.model import account, bootstrap, image
+from cumulet.parts import Part
 from cumulet.services import Cloud
 
 
@@ -51,16 +53,22 @@ class MovableClock(Clock):
         return super().now() + self.ahead
 
 
+Parts = Callable[[Config], dict[str, Part]]
+"""Drivers of a test's own instead of all fakes."""
+
+
 class TestedCloud:
     """`settle` runs the engine in the test's thread until nothing is due: no test waits or polls."""
 
     __test__ = False
 
-    def __init__(self, directory: Path, **settings: Any) -> None:
+    def __init__(
+        self, directory: Path, parts: Callable[[Config], dict[str, Part]] | None = None, **settings: Any
+    ) -> None:
         values = {"state_dir": directory, "drivers": "fake", "test": True, "host_name": "h1", "listen": "127.0.0.1:0"}
         self.clock = MovableClock()
         self.config = Config(**{**values, **settings})
-        self.cloud = Cloud(self.config, clock=self.clock)
+        self.cloud = Cloud(self.config, clock=self.clock, parts=parts(self.config) if parts else None)
         self.database = self.cloud.database
         self.cloud.prepare()
         self.cloud.host.heartbeat.beat()
@@ -71,6 +79,7 @@ class TestedCloud:
         self.server = Server(app, ("127.0.0.1", 0))
         self.server.start()
         self.url = self.server.url
+        (directory / "endpoint").write_text(self.url)
         self.admin = self._account("admin")
         self.settle()
         with self.database.read() as tx:

@@ -86,10 +86,10 @@ def document(interface: InterfaceSpec, metadata: MetadataSpec) -> bytes:
         "imageId": metadata.image_id,
         "instanceId": metadata.instance_id,
         "instanceType": metadata.instance_type,
-        "kernelId": None,
+        "kernelId": metadata.kernel_id or None,
         "pendingTime": launched.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "privateIp": interface.ip,
-        "ramdiskId": None,
+        "ramdiskId": metadata.ramdisk_id or None,
         "region": metadata.region,
         "version": "2017-09-30",
     }

@@ -87,6 +87,7 @@ def _meta_data(interface: InterfaceSpec, metadata: MetadataSpec) -> Tree:
         "security-groups": "\n".join(metadata.security_groups).encode(),
         "services": {"domain": b"amazonaws.com", "partition": b"aws"},
     }
+    told |= {name: id.encode() for name, id in _kernel(metadata) if id}
     if interface.public_ip:
         told["public-hostname"] = public_name(interface.public_ip, metadata.region).encode()
         told["public-ipv4"] = interface.public_ip.encode()
@@ -99,6 +100,10 @@ def _meta_data(interface: InterfaceSpec, metadata: MetadataSpec) -> Tree:
     if metadata.tags_enabled:
         told["tags"] = {"instance": {key: value.encode() for key, value in metadata.tags.items()}}
     return told
+
+
+def _kernel(metadata: MetadataSpec) -> list[tuple[str, str]]:
+    return [("kernel-id", metadata.kernel_id), ("ramdisk-id", metadata.ramdisk_id)]
 
 
 def _profile(profile: ProfileSpec) -> Tree:

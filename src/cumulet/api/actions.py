@@ -37,7 +37,7 @@ class Listing:
     ids: str = ""
     missing: str = ""
     malformed: str = ""
-    prefix: str = ""
+    prefix: str | tuple[str, ...] = ""
     filters: dict[str, Path] = field(default_factory=dict)
     answer: Callable[[list[Item]], Result] | None = None
 
@@ -85,7 +85,7 @@ def describes(
     ids: str = "",
     missing: str = "",
     malformed: str = "",
-    prefix: str = "",
+    prefix: str | tuple[str, ...] = "",
     filters: dict[str, Path] | None = None,
     answer: Callable[[list[Item]], Result] | None = None,
     accepts: dict[str, str] | None = None,

@@ -11,6 +11,7 @@ from cumulet.api import cloudtrail, ec2, iam, service_quotas, sts
 from cumulet.api.context import Ask
 from cumulet.api.dispatch import Response, answer, refused
 from cumulet.api.s3.asgi import S3
+from cumulet.api.s3.inside import Inside
 from cumulet.api.s3.location import is_for_s3
 from cumulet.lib import ids
 from cumulet.lib.config import Config
@@ -41,6 +42,7 @@ class App:
         self._ask = ask
         self._admin = admin
         self._s3 = s3
+        self._objects = Inside(s3.house) if s3 is not None else None
         self._pool = ThreadPoolExecutor(THREADS, "api")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -67,7 +69,7 @@ class App:
         secure = scope.get("scheme") == "https"
         method, query, headers = scope["method"], scope["query_string"], scope["headers"]
         request = Request.of(method, path, query, headers, body, address, secure=secure)
-        return answer(self._database, self._config, self._ask, request)
+        return answer(self._database, self._config, self._ask, request, self._objects)
 
     def _administer(self, scope: dict[str, Any], path: str, body: bytes) -> Response:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

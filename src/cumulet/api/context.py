@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple, Protocol
 
 from cumulet.identity import quotas
 from cumulet.identity.principal import Principal
@@ -14,6 +15,22 @@ from cumulet.wire.request import Request
 
 Ask = Callable[[str, str, str, str], bytes]
 """(role, host, question, id) to the answer: a host's read-only facts, such as a guest's console. Raises `Failure`."""
+
+
+class Objects(Protocol):
+    """Objects of this cloud, as somebody may read them; raises `Refusal` with S3's code."""
+
+    def find(self, ctx: Context, bucket: str, key: str) -> Found: ...
+    def read(self, ctx: Context, found: Found) -> bytes: ...
+
+
+class Found(NamedTuple):
+    """An object that is there: where, its size in bytes, and its ETag."""
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
 
 
 class Context:
@@ -29,6 +46,7 @@ class Context:
         *,
         dry_run: bool = False,
         request: Request | None = None,
+        objects: Objects | None = None,
     ) -> None:
         self.config = config
         self.ask = ask
@@ -38,6 +56,7 @@ class Context:
         self.dry_run = dry_run
         self.request = request or Request.of("POST", "/")
         self.database = database
+        self.objects = objects
 
     def quota(self, tx: Tx, name: str) -> int:
         """How much the account may have; nobody else counts until the end of the transaction."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from cumulet.api import filters, pages, protocol
 from cumulet.api.actions import ACTIONS, Action, Item, Listing, Result, Tree
 from cumulet.api.authorise import authorise
-from cumulet.api.context import Ask, Context
+from cumulet.api.context import Ask, Context, Objects
 from cumulet.identity.audit import AuditLog, Trail
 from cumulet.identity.principal import authenticate
 from cumulet.lib import ids
@@ -34,16 +34,18 @@ class Response(NamedTuple):
     content_type: str = protocol.XML
 
 
-def answer(database: Database, config: Config, ask: Ask, request: Request) -> Response:
+def answer(database: Database, config: Config, ask: Ask, request: Request, objects: Objects | None = None) -> Response:
     """The answer to one request; whatever is wrong with it, a well-formed AWS error."""
     trail = Trail(ids.request_id(), request.address, request.header("user-agent") or "")
-    response = _answer(database, config, ask, request, trail)
+    response = _answer(database, config, ask, request, trail, objects)
     if trail.action:
         AuditLog(config.audit_directory(), config.audit_days).write(trail, database.clock.now(), config.region)
     return response
 
 
-def _answer(database: Database, config: Config, ask: Ask, request: Request, trail: Trail) -> Response:
+def _answer(
+    database: Database, config: Config, ask: Ask, request: Request, trail: Trail, objects: Objects | None
+) -> Response:
     request_id = trail.request_id
     service = "ec2"
     try:
@@ -61,7 +63,9 @@ def _answer(database: Database, config: Config, ask: Ask, request: Request, trai
             raise Refusal("UnsupportedOperation", f"The action {name} is one of AWS's that this cloud does not have.")
         trail.parameters = parameters = protocol.parameters_of(model, name, request, form)
         dry_run = bool(parameters.pop("DryRun", False))
-        context = Context(database, config, ask, principal, request_id, dry_run=dry_run, request=request)
+        context = Context(
+            database, config, ask, principal, request_id, dry_run=dry_run, request=request, objects=objects
+        )
         trail.result = result = retried(
             lambda: _allowed(found, model, context, dict(parameters)),
             repeatable="ClientToken" in parameters and "client_token" in found.honoured(),
@@ -185,7 +189,8 @@ def _selected(how: Listing, items: list[Item], wanted: list[str]) -> list[Item]:
     if how.malformed:
         for id in wanted:
             if not id.startswith(how.prefix):
-                raise Refusal(how.malformed, f'Invalid id: "{id}" (expecting "{how.prefix}...")')
+                expected = how.prefix if isinstance(how.prefix, str) else how.prefix[0]
+                raise Refusal(how.malformed, f'Invalid id: "{id}" (expecting "{expected}...")')
     known = {item[how.id] for item in items}
     lacking = sorted(set(wanted) - known)
     if lacking:

@@ -67,13 +67,18 @@ def revoke(config: Config, serial: str) -> None:
     """
     import time
 
+    from cumulet.cli.options import database
     from cumulet.lib.authority import Authority
+    from cumulet.model import certificate
 
     try:
         number = int(serial.replace(":", ""), 16)
     except ValueError:
         raise Failure(f"{serial} is no serial number: openssl x509 -in cert.pem -noout -serial shows it") from None
-    click.echo(Authority(config.state_dir / "ca").revoke(number, time.time()).decode(), nl=False)
+    revoked = Authority(config.state_dir / "ca").revoke(number, time.time())
+    with database(config) as opened, opened.write() as tx:
+        certificate.revoke(tx, number)
+    click.echo(revoked.decode(), nl=False)
 
 
 def packed(config: Config, account: str, url: str, user: str = "") -> bytes:
@@ -83,14 +88,16 @@ def packed(config: Config, account: str, url: str, user: str = "") -> bytes:
     from cumulet.cli.options import database
     from cumulet.lib.authority import Authority
     from cumulet.model import account as accounts
+    from cumulet.model import certificate
 
     keys = exports(config, url, account, user)
-    with database(config) as opened, opened.read() as tx:
+    authority = Authority(config.state_dir / "ca")
+    issued = authority.issue(user or account, time.time())
+    with database(config) as opened, opened.write() as tx:
         row = accounts.named(tx, account)
         assert row is not None
         account_id = row.id
-    authority = Authority(config.state_dir / "ca")
-    issued = authority.issue(user or account, time.time())
+        certificate.add(tx, account_id, issued.serial, issued.certificate)
     values = {"account": account, "account_id": account_id, "url": url, "region": keys["AWS_REGION"]}
     values |= {"key": keys["AWS_ACCESS_KEY_ID"], "secret": keys["AWS_SECRET_ACCESS_KEY"]}
     files = {

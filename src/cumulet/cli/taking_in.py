@@ -142,7 +142,7 @@ def all_images(database: Database) -> list[dict[str, Any]]:
 
 def _rows(tx: Tx) -> list[Row]:
     files = image.image_file
-    columns = files.c.state, files.c.facts, files.c.source, files.c.reason_code, files.c.reason
+    columns = files.c.state, files.c.stage, files.c.facts, files.c.source, files.c.reason_code, files.c.reason
     query = sa.select(image.image, *columns, account.account.c.name.label("owner"))
     query = query.join(files, files.c.id == image.image.c.image_file)
     query = query.join(account.account, account.account.c.id == image.image.c.account)
@@ -167,5 +167,5 @@ def _described(row: Row) -> dict[str, Any]:
         "format": facts.get("format", ""),
         "gib": row.root_gib,
         "boot": row.boot,
-        "reason": f"{row.reason_code}: {row.reason}" if row.reason_code else "",
+        "reason": f"{row.reason_code}: {row.reason}" if row.reason_code else row.stage,
     }

@@ -7,13 +7,16 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cumulet.drivers.specs import ImageFileSpec
-from cumulet.engine.engine import Run
+from cumulet.control.object_links import Links
+from cumulet.drivers.specs import ImageFileSpec, ObjectSpec, ObjectsSpec
+from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.model import Tx, host, image, work
 from cumulet.model.database import Row
 
 GIB = 2**30
+FETCH_SECONDS = 0.5
+"""Between two looks at how far the fetching of objects is."""
 
 
 def reconcile(run: Run, id: str) -> None:
@@ -43,7 +46,11 @@ def _place(run: Run, row: Row) -> Row:
 def _make(run: Run, row: Row) -> None:
     driver = run.driver("image", row.host)
     known = (row.facts or {}).get("sha256") or None
-    driver.ensure(ImageFileSpec(id=row.id, source=row.source, format=row.declared, sha256=known))
+    spec = ImageFileSpec(id=row.id, source=row.source, format=row.declared, sha256=known)
+    if row.origin:
+        _fetch(run, row, driver, spec)
+    else:
+        driver.ensure(spec)
     if row.state == "available":
         return
     facts = msgspec.json.decode(driver.ask("facts", row.id))
@@ -51,14 +58,47 @@ def _make(run: Run, row: Row) -> None:
         _say_available(tx, row.id, facts)
 
 
+def _fetch(run: Run, row: Row, driver: Remote, spec: ImageFileSpec) -> None:
+    """What its objects hold is in the store; ends in `Later` while they are fetched."""
+    if driver.look(row.id) is not None:
+        return
+    on_its_way = msgspec.json.decode(driver.ask("progress", row.id))
+    if not on_its_way:
+        driver.ensure(msgspec.structs.replace(spec, objects=objects_of(run, row)))
+        if driver.look(row.id) is not None:
+            return
+    stage = f"{on_its_way.get('stage', 'pending')}, {on_its_way.get('percent', 0)} %"
+    if stage != row.stage:
+        table = image.image_file
+        with run.write() as tx:
+            tx.change(table.update().where(table.c.id == row.id).values(stage=stage))
+    raise Later(FETCH_SECONDS, stage)
+
+
+def objects_of(run: Run, row: Row) -> ObjectsSpec:
+    """Links to the objects of an image file, as of now."""
+    origin, links = row.origin, Links(run, row.account, row.origin["by"])
+    with run.read() as tx:
+        key = tx.keys.unseal(row.sealed).decode() if row.sealed else ""
+    return ObjectsSpec(
+        parts=[ObjectSpec(**{**part, "url": links.to(origin["bucket"], part["url"])}) for part in origin["parts"]],
+        key=key,
+        iv=origin.get("iv", ""),
+        sha1=origin.get("sha1", ""),
+        size=origin.get("size", 0),
+    )
+
+
 def _say_available(tx: Tx, id: str, facts: dict[str, Any]) -> None:
     files, images = image.image_file, image.image
-    tx.change(files.update().where(files.c.id == id).values(state="available", facts=facts))
+    tx.change(files.update().where(files.c.id == id).values(state="available", stage="", facts=facts))
     root_gib = max(1, -(-int(facts.get("virtual_size", 0)) // GIB))
     # an image may have been registered with a larger disk while its file was on its way
     largest = sa.case((images.c.root_gib > root_gib, images.c.root_gib), else_=root_gib)
-    values = {"boot": facts.get("boot", "bios"), "architecture": facts.get("architecture", "x86_64")}
-    tx.change(images.update().where(images.c.image_file == id).values(root_gib=largest, **values))
+    mine = images.update().where(images.c.image_file == id)
+    tx.change(mine.values(root_gib=largest, architecture=facts.get("architecture", "x86_64")))
+    # one with a kernel of its own boots with that
+    tx.change(mine.where(images.c.kernel == "").values(boot=facts.get("boot", "bios")))
     for row in tx.all(sa.select(images).where(images.c.image_file == id)):
         if mode := row.attributes.get("BootMode"):
             image.change(tx, row.id, boot=image.BOOTS[mode])

@@ -123,6 +123,7 @@ def _ask(tx: Tx, id: str, step: int) -> None:
 
 
 def _spec(row: Row, disks: list[Row], nics: list[Row], mtu: int) -> InstanceSpec:
+    kernel, ramdisk = _kernel(row)
     return InstanceSpec(
         id=row.id,
         generation=row.generation,
@@ -130,11 +131,19 @@ def _spec(row: Row, disks: list[Row], nics: list[Row], mtu: int) -> InstanceSpec
         vcpus=row.vcpus,
         memory_mib=row.memory_mib,
         boot=row.boot,
-        kernel_image=row.image_file if row.boot == "kernel" else None,
+        kernel_image=kernel,
+        ramdisk_image=ramdisk,
         disks=attachment.specs(disks),
         cut=attachment.forced(disks),
         nics=[NicSpec(interface=nic.id, mac=nic.mac, mtu=mtu) for nic in nics],
     )
+
+
+def _kernel(row: Row) -> tuple[str | None, str | None]:
+    """The image files of the kernel and of the initial RAM disk that it boots with."""
+    if row.boot != "kernel":
+        return None, None
+    return (row.kernel_file, row.ramdisk_file or None) if row.kernel_file else (row.image_file, row.image_file)
 
 
 def _say_running(run: Run, row: Row) -> None:

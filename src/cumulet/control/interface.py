@@ -157,6 +157,8 @@ def _metadata(tx: Tx, guest: Row, row: Row, groups: list[Row], region: str) -> M
         account_id=guest.account,
         owner_id=guest.account,
         image_id=guest.image,
+        kernel_id=guest.kernel,
+        ramdisk_id=guest.ramdisk,
         instance_type=guest.type,
         reservation_id=guest.reservation,
         launch_index=guest.launch_index,

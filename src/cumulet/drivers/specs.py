@@ -17,16 +17,42 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pass
 
 
+class ObjectSpec(_Struct, frozen=True):
+    """An object to fetch by HTTP from `url`."""
+
+    url: str
+    sha1: str = ""
+    """What its bytes must have; empty: whatever is there."""
+    etag: str = ""
+    """Of the very version that is meant; empty: whatever is there."""
+    size: int = 0
+
+
+class ObjectsSpec(_Struct, frozen=True):
+    """What an image file is made of: one object, or the parts of a bundle, which are encrypted with `key` and `iv`."""
+
+    parts: list[ObjectSpec]
+    key: str = ""
+    """AES-128, 32 hex digits; empty: it is no bundle."""
+    iv: str = ""
+    sha1: str = ""
+    """Of the tarball in the bundle."""
+    size: int = 0
+    """Bytes of the file in the tarball, as its manifest says."""
+
+
 class ImageFileSpec(_Struct, frozen=True, tag="image_file"):
     """An imported image in the store: `source` becomes the files that `image_files` names."""
 
     id: str
     source: str
     """Path of the file to take in, or of a directory with `kernel` and `initrd` for a direct kernel boot."""
-    format: Literal["qcow2", "raw", "kernel"] | None = None
-    """What the owner says it is; None: find out."""
+    format: Literal["qcow2", "raw", "kernel", "aki", "ari"] | None = None
+    """What the owner says it is, kernel and initrd by themselves being aki and ari; None: find out."""
     sha256: str | None = None
     """What its bytes were when it was first taken in: disks are on top of these and no others."""
+    objects: ObjectsSpec | None = None
+    """Where its bytes are instead of at `source`."""
 
 
 class VolumeSpec(_Struct, frozen=True, tag="volume"):
@@ -95,7 +121,9 @@ class InstanceSpec(_Struct, frozen=True, tag="instance"):
     memory_mib: int = 512
     boot: Literal["bios", "uefi", "kernel"] = "bios"
     kernel_image: str | None = None
-    """The image file that holds `kernel` and `initrd`, with boot=kernel."""
+    """The image file that holds `kernel`, with boot=kernel."""
+    ramdisk_image: str | None = None
+    """The image file that holds `initrd`; None: it boots without one."""
     disks: list[DiskSpec] = []
     cut: list[str] = []
     """Disks, by the names of `DiskSpec.name`, that go whether the guest lets go of them or not."""
@@ -163,6 +191,8 @@ class MetadataSpec(_Struct, frozen=True):
     instance_id: str
     account_id: str
     image_id: str = ""
+    kernel_id: str = ""
+    ramdisk_id: str = ""
     instance_type: str = ""
     reservation_id: str = ""
     launch_index: int = 0
@@ -257,6 +287,6 @@ def layer_file(directory: Path, layer: str) -> Path:
 
 
 def image_files(directory: Path, image_file: str) -> dict[str, Path]:
-    """Where the image driver keeps an image file: `disk`, or `kernel` and `initrd`; and `facts`, as JSON."""
+    """Where the image driver keeps an image file: `disk`, or `kernel`, `initrd` or both; and `facts`, as JSON."""
     root = directory / image_file
     return {name: root / name for name in ("disk", "kernel", "initrd", "facts")}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
 from cumulet.lib.errors import Failure
@@ -37,6 +37,13 @@ class Authority:
     def certificate(self) -> bytes:
         """The authority's own, PEM."""
         return (self._directory / "ca.pem").read_bytes()
+
+    def decrypt(self, encrypted: bytes) -> bytes:
+        """What was encrypted for the authority's certificate (RSA, PKCS #1 v1.5); raises `ValueError`.
+
+        Where the padding is wrong the answer may be random bytes instead, so that nobody learns from it.
+        """
+        return self._key().decrypt(encrypted, padding.PKCS1v15())
 
     def issue(self, name: str, now: float) -> Issued:
         """A new certificate for `name`, good for a year."""

@@ -98,6 +98,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     image_max_gib: int = _key(2048, "largest virtual size of an imported image")
     object_domain: str = _key("", "domain whose names are S3's, with a bucket in front or none; empty: paths only")
     object_listen: str = _key("", "one more address and port, of S3 alone; empty: S3 is at the AWS endpoint only")
+    object_url: str = _key("", "where the hosts reach S3, http://HOST:PORT; empty: where this process listens")
     object_dirs: list[str] = _key([], "directories (disks) of objects; empty: one in the state directory")
     object_copies: int = _key(1, "copies of each object, in as many of the directories")
     object_ownership: Literal["ObjectWriter", "BucketOwnerPreferred", "BucketOwnerEnforced"] = _key(

@@ -11,6 +11,8 @@ PREFIX = {
     "instance": "i",
     "reservation": "r",
     "image": "ami",
+    "kernel_image": "aki",
+    "ramdisk_image": "ari",
     "image_file": "imf",
     "volume": "vol",
     "snapshot": "snap",

@@ -59,7 +59,7 @@ def _reason(known: Any) -> str:
 
 def _find(tx: Tx, id: str) -> tuple[str, Row]:
     kind = ids.kind_of(id) or ""
-    if kind == "image":
+    if kind in image.ID_KINDS.values():
         named = image.find(tx, id)
         kind, id = "image_file", named.image_file if named is not None else id
     if kind not in _TABLES:

@@ -23,6 +23,9 @@ image = sa.Table(
     text("location"),
     text("architecture", 20, default="x86_64"),
     text("boot", 10, default="bios"),
+    text("kind", 10, default="machine"),
+    text("kernel", 40),
+    text("ramdisk", 40),
     flag("public"),
     flag("deregistered"),
     text("root_device", 20, default="/dev/sda1"),
@@ -30,6 +33,9 @@ image = sa.Table(
     json("attributes"),
     moment("created"),
 )
+"""`kind` is machine, kernel or ramdisk; a machine image may name the ids of those two that its guests boot with."""
+ID_KINDS = {"machine": "image", "kernel": "kernel_image", "ramdisk": "ramdisk_image"}
+"""By the `kind` of an image, whose prefix its id has: ami, aki or ari."""
 image_file = sa.Table(
     "image_file",
     metadata,
@@ -44,10 +50,16 @@ image_file = sa.Table(
     text("reason_code", 64),
     body("reason"),
     json("facts"),
+    json("origin"),
+    body("sealed"),
+    text("stage", 64),
     flag("public"),
     moment("created"),
 )
-"""`facts`: format, virtual_size (bytes), size (bytes), sha256, boot, architecture, as the image driver found them."""
+"""`facts`: format, virtual_size (bytes), size (bytes), sha256, boot, architecture, as the image driver found them.
+`origin` says which objects it is made of, where it is made of any: bucket, parts (`url`, which is the key, and sha1,
+etag and size as `drivers.specs.ObjectSpec` has them) and with whose rights they are read (`by`); of a bundle also the
+tarball's sha1 and size and the iv, while its key is what is `sealed`. `stage` is how far it is on its way."""
 
 
 BOOTS = {"legacy-bios": "bios", "uefi": "uefi", "uefi-preferred": "uefi"}
@@ -81,7 +93,7 @@ def usable(tx: Tx, account: str, id: str) -> Row | None:
 def _with_file() -> sa.Select[Any]:
     """Images, each with its file's `state`, `reason_code`, `reason` and `facts`; `provided` by the cloud's operator."""
     files = image_file.c
-    columns = files.state, files.reason_code, files.reason, files.facts, files.public.label("provided")
+    columns = files.state, files.stage, files.reason_code, files.reason, files.facts, files.public.label("provided")
     return sa.select(image, *columns).outerjoin(image_file, files.id == image.c.image_file)
 
 
@@ -138,22 +150,32 @@ def take_in(tx: Tx, values: dict[str, object]) -> tuple[str, str]:
     """A new image and its file, to be taken in from `values["source"]`; gives (image id, image file id).
 
     `values`: account, name, location, source, and where they differ from the defaults declared (format),
-    public, description, architecture.
+    public, description, architecture, kind, kernel, ramdisk, root_device, attributes, origin, sealed.
     """
-    file_id, image_id = ids.new("image_file"), ids.new("image")
+    kind = str(values.get("kind", "machine"))
+    file_id, image_id = ids.new("image_file"), ids.new(ID_KINDS[kind])
     shared = {"account": values["account"], "location": values["location"], "public": values.get("public", False)}
     tx.insert(
         image_file,
-        {**shared, "id": file_id, "source": values["source"], "declared": values.get("declared"), "created": tx.now},
+        {
+            **shared,
+            **{key: values[key] for key in ("source", "declared", "origin", "sealed") if key in values},
+            "id": file_id,
+            "created": tx.now,
+        },
     )
-    named = {"name": values["name"], "description": values.get("description", "")}
-    architecture = values.get("architecture", "x86_64")
+    named = {"name": values["name"], "description": values.get("description", ""), "kind": kind}
+    named |= {key: values[key] for key in _AS_GIVEN if key in values}
+    boots = "kernel" if values.get("kernel") else "bios"
     tx.insert(
         image,
-        {**shared, **named, "id": image_id, "image_file": file_id, "architecture": architecture, "created": tx.now},
+        {"boot": boots, **shared, **named, "id": image_id, "image_file": file_id, "created": tx.now},
     )
     wake(tx, "image_file", file_id)
     return image_id, file_id
+
+
+_AS_GIVEN = ("architecture", "kernel", "ramdisk", "root_device", "attributes")
 
 
 def register(tx: Tx, account: str, file: Row, values: dict[str, object]) -> str:

@@ -24,6 +24,10 @@ instance = sa.Table(
     id_column("image"),
     id_column("image_file"),
     text("boot", 10, default="bios"),
+    text("kernel", 40),
+    text("kernel_file", 40),
+    text("ramdisk", 40),
+    text("ramdisk_file", 40),
     text("architecture", 20, default="x86_64"),
     text("type", 32),
     whole("vcpus"),
@@ -61,6 +65,7 @@ instance = sa.Table(
 )
 """`desired` is running, stopped or terminated; `state` is AWS's name of it; `generation` counts the starts;
 `launched` is when it was last started; `ended` when it was terminated. `host` is kept while anything is there,
+`kernel` and `ramdisk` are the images that it boots with instead of what its own has, `…_file` their files;
 `claimed` says that its capacity there is promised (`model.capacity`), `placed_because` why it is there."""
 
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}

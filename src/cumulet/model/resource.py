@@ -37,9 +37,10 @@ def _present(column: sa.Column[str]) -> sa.ColumnElement[bool]:
     return column != "absent"
 
 
+_IMAGE = Kind("image", "InvalidAMIID.NotFound", "image id", image.image.c.id, sa.not_(image.image.c.deregistered))
 KINDS = {
     "instance": Kind("instance", "InvalidInstanceID.NotFound", "instance ID", instance.instance.c.id, sa.true()),
-    "image": Kind("image", "InvalidAMIID.NotFound", "image id", image.image.c.id, sa.not_(image.image.c.deregistered)),
+    **dict.fromkeys(("image", "kernel_image", "ramdisk_image"), _IMAGE),
     "key_pair": Kind("key-pair", "InvalidKeyPair.NotFound", "key pair", key_pair.key_pair.c.id, sa.true()),
     "placement_group": Kind(
         "placement-group",

@@ -7,12 +7,12 @@ import secrets
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from cumulet.model import account, profile
+from cumulet.model import account, image, profile
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import body, metadata, text
 
 secret = sa.Table("secret", metadata, text("name", 64, key=True), body("sealed"))
-SEALED = ((account.access_key, "secret"), (secret, "sealed"))
+SEALED = ((account.access_key, "secret"), (secret, "sealed"), (image.image_file, "sealed"))
 """Each column that holds what is sealed and lasts."""
 
 
@@ -43,7 +43,7 @@ def _find(tx: Tx, name: str) -> Row | None:
 
 def _seal_again(tx: Tx, table: sa.Table, name: str) -> int:
     column, key = table.c[name], [*table.primary_key]
-    rows = tx.all(sa.select(*key, column))
+    rows = tx.all(sa.select(*key, column).where(column != ""))
     for row in rows:
         mine = sa.and_(*(one == row._mapping[one.name] for one in key), column == row._mapping[name])
         tx.change(table.update().where(mine).values({name: tx.keys.seal(tx.keys.unseal(row._mapping[name]))}))

@@ -44,8 +44,8 @@ def _values(row: Row, opened: list[str]) -> dict[str, Item]:
         "blockDeviceMapping": {"BlockDeviceMappings": block_devices(row)},
         "bootMode": {"BootMode": {"Value": shown["BootMode"]}},
         "sriovNetSupport": {"SriovNetSupport": {"Value": shown["SriovNetSupport"]}},
-        "kernel": {"KernelId": {}},
-        "ramdisk": {"RamdiskId": {}},
+        "kernel": {"KernelId": {"Value": row.kernel} if row.kernel else {}},
+        "ramdisk": {"RamdiskId": {"Value": row.ramdisk} if row.ramdisk else {}},
         "productCodes": {"ProductCodes": []},
     }
 

@@ -6,13 +6,15 @@ from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, image
 from cumulet.model.database import Row
 
+PREFIXES = ("ami-", "aki-", "ari-")
+
 
 def usable(tx: Tx, account: str, id: str) -> Row:
     """An image that the account may use, deregistered or not.
 
     Raises `Refusal` InvalidAMIID.Malformed or InvalidAMIID.NotFound.
     """
-    if not id.startswith("ami-"):
+    if not id.startswith(PREFIXES):
         raise Refusal("InvalidAMIID.Malformed", f'Invalid id: "{id}" (expecting "ami-...")')
     row = image.usable(tx, account, id)
     if row is None:
@@ -31,11 +33,28 @@ def registered(tx: Tx, account: str, id: str) -> Row:
 def launchable(tx: Tx, account: str, id: str) -> Row:
     """An image that instances can be launched from; raises `Refusal` InvalidAMIID.Unavailable for one that is not."""
     row = registered(tx, account, id)
+    if row.kind != "machine":
+        raise Refusal(
+            "InvalidParameterValue", f"The image '{id}' is a {row.kind} image; instances are launched from an ami-…."
+        )
+    _check_available(row)
+    return row
+
+
+def booting(tx: Tx, account: str, id: str, kind: str) -> Row:
+    """A kernel or ramdisk image that guests can boot with; raises `Refusal`."""
+    row = registered(tx, account, id)
+    if row.kind != kind:
+        raise Refusal("InvalidParameterValue", f"The image '{id}' is a {row.kind} image, not a {kind} image.")
+    _check_available(row)
+    return row
+
+
+def _check_available(row: Row) -> None:
     if row.state != "available":
         why = f": {row.reason}" if row.reason else ""
         state = row.state or "without its file"
-        raise Refusal("InvalidAMIID.Unavailable", f"The image ID '{id}' is not available; it is {state}{why}")
-    return row
+        raise Refusal("InvalidAMIID.Unavailable", f"The image ID '{row.id}' is not available; it is {state}{why}")
 
 
 def owned(tx: Tx, account: str, id: str) -> Row:

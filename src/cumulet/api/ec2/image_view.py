@@ -24,7 +24,9 @@ def image_item(row: Row, tags: list[dict[str, str]]) -> Item:
         "State": row.state or "failed",
         "StateReason": _reason(row),
         "CreationDate": write_time(row.created),
-        "ImageType": "machine",
+        "ImageType": row.kind,
+        "KernelId": row.kernel or None,
+        "RamdiskId": row.ramdisk or None,
         "Architecture": row.architecture,
         "PlatformDetails": "Linux/UNIX",
         "UsageOperation": "RunInstances",
@@ -32,8 +34,8 @@ def image_item(row: Row, tags: list[dict[str, str]]) -> Item:
         "VirtualizationType": "hvm",
         "EnaSupport": row.attributes.get("EnaSupport", False),
         "SriovNetSupport": row.attributes.get("SriovNetSupport"),
-        "RootDeviceType": "ebs",
-        "RootDeviceName": row.root_device,
+        "RootDeviceType": "ebs" if row.kind == "machine" else "instance-store",
+        "RootDeviceName": row.root_device if row.kind == "machine" else None,
         "BlockDeviceMappings": block_devices(row),
         "BootMode": row.attributes.get("BootMode") or BOOT_MODES.get(row.boot),
         "ProductCodes": [],
@@ -42,7 +44,9 @@ def image_item(row: Row, tags: list[dict[str, str]]) -> Item:
 
 
 def block_devices(row: Row) -> list[Item]:
-    """The image's one disk."""
+    """The image's one disk; of a kernel or an initial RAM disk none."""
+    if row.kind != "machine":
+        return []
     ebs = {
         "DeleteOnTermination": row.attributes.get("DeleteOnTermination", True),
         "VolumeSize": row.root_gib,
@@ -55,4 +59,6 @@ def block_devices(row: Row) -> list[Item]:
 def _reason(row: Row) -> Item | None:
     if row.state is None:
         return {"Code": "Client.InternalError", "Message": "The image's file has been removed."}
+    if row.state == "pending" and row.stage:
+        return {"Code": "pending", "Message": row.stage}
     return {"Code": row.reason_code, "Message": row.reason} if row.reason_code else None

@@ -8,7 +8,9 @@ from typing import Any
 
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
-from cumulet.api.ec2.image_rows import owned
+from cumulet.api.ec2.bundled_images import check_parts, take_in
+from cumulet.api.ec2.bundles import bundle_at, is_manifest
+from cumulet.api.ec2.image_rows import PREFIXES, owned
 from cumulet.api.ec2.image_view import ALIAS, image_item
 from cumulet.api.ec2.launch_disks import disks
 from cumulet.api.ec2.launch_request import BlockDeviceMapping
@@ -61,7 +63,7 @@ _FILTERS = {
     ids="image_ids",
     missing="InvalidAMIID.NotFound",
     malformed="InvalidAMIID.Malformed",
-    prefix="ami-",
+    prefix=PREFIXES,
     filters=dict(_FILTERS),
     accepts={"IncludeDeprecated": "no image is ever deprecated", "IncludeDisabled": "no image is ever disabled"},
 )
@@ -94,11 +96,13 @@ def _may_run(ctx: Context, row: Row, users: list[str], opened: list[str]) -> boo
 @action()
 def register_image(
     ctx: Context,
-    name: str,
+    name: str = "",
     image_location: str = "",
     description: str = "",
     architecture: str = "",
-    root_device_name: str = "/dev/sda1",
+    kernel_id: str = "",
+    ramdisk_id: str = "",
+    root_device_name: str = "",
     virtualization_type: str = "hvm",
     ena_support: bool = False,
     sriov_net_support: str = "",
@@ -106,24 +110,33 @@ def register_image(
     block_device_mappings: list[BlockDeviceMapping] | None = None,
     tag_specifications: list[TagSpecification] | None = None,
 ) -> Result:
-    """A new image of a file that the image command has taken in under `image_location`."""
-    _check_name(name)
+    """A new image of a file that the image command has taken in under `image_location`, or of a bundle.
+
+    A bundle is named by its manifest, BUCKET/KEY.manifest.xml; its kernels and initial RAM disks become images too.
+    """
     if not image_location:
         raise missing("ImageLocation")
+    bundle = bundle_at(ctx, image_location) if is_manifest(image_location) else None
+    if name or bundle is None:
+        check_name(name)
     if virtualization_type != "hvm":
         raise Refusal("UnsupportedOperation", f"The VirtualizationType {virtualization_type} is not hvm.")
     tags = tags_for(tag_specifications, "image")
     shown = {"EnaSupport": ena_support, "SriovNetSupport": sriov_net_support or None, "BootMode": boot_mode or None}
-    values: dict[str, Any] = {"name": name, "description": described(description, "image"), "attributes": shown}
+    values: dict[str, Any] = {"name": name or image_location[:128], "description": described(description, "image")}
+    values |= {"attributes": shown, "kernel": kernel_id, "ramdisk": ramdisk_id, "root_device": root_device_name}
     with ctx.write() as tx:
         most = ctx.quota(tx, "images")
         if image.count(tx, ctx.account) >= most:
             raise Refusal("AmiLimitExceeded", f"The maximum number of AMIs has been reached: it is {most}.")
-        if image.named(tx, ctx.account, name) is not None:
+        if name and image.named(tx, ctx.account, name) is not None:
             raise Refusal("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by an AMI of this account.")
-        file = _file(tx, ctx.account, image_location, architecture)
-        values |= {"root_device": root_device_name, **_boot(file, boot_mode)}
-        id = image.register(tx, ctx.account, file, values)
+        if bundle is None:
+            file = _file(tx, ctx.account, image_location, architecture)
+            values["root_device"] = values["root_device"] or "/dev/sda1"
+            id = image.register(tx, ctx.account, file, values | _boot(tx, ctx.account, file, boot_mode, values))
+        else:
+            id = take_in(ctx, tx, bundle, image_location, values)
         _take_disk(tx, id, block_device_mappings or [], shown)
         tag.put(tx, ctx.account, id, "image", tags)
     return {"ImageId": id}
@@ -139,7 +152,7 @@ def deregister_image(ctx: Context, image_id: str) -> Result:
     return {"Return": True}
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise Refusal(
             "InvalidAMIName.Malformed",
@@ -162,8 +175,11 @@ def _file(tx: Tx, account: str, location: str, architecture: str) -> Row:
     return file
 
 
-def _boot(file: Row, mode: str) -> dict[str, str]:
+def _boot(tx: Tx, account: str, file: Row, mode: str, values: dict[str, Any]) -> dict[str, str]:
     """How the image boots where the request says it; raises `Refusal`."""
+    check_parts(tx, account, values)
+    if values["kernel"]:
+        return {"boot": "kernel"}
     if not mode:
         return {}
     if mode not in image.BOOTS:

@@ -45,8 +45,8 @@ def _group_set(tx: Tx, row: Row) -> Result:
 
 _SHOWN: dict[str, Callable[[Tx, Row], Result]] = {
     "instanceType": _column("InstanceType", "type"),
-    "kernel": lambda tx, row: {"KernelId": {}},
-    "ramdisk": lambda tx, row: {"RamdiskId": {}},
+    "kernel": lambda tx, row: {"KernelId": {"Value": row.kernel} if row.kernel else {}},
+    "ramdisk": lambda tx, row: {"RamdiskId": {"Value": row.ramdisk} if row.ramdisk else {}},
     "userData": lambda tx, row: {"UserData": {"Value": row.user_data} if row.user_data else {}},
     "disableApiTermination": _column("DisableApiTermination", "disable_api_termination"),
     "disableApiStop": _column("DisableApiStop", "disable_api_stop"),

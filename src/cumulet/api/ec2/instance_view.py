@@ -126,6 +126,8 @@ def _item(row: Row, around: Around, region: str, threads: int) -> Item:
         "OwnerId": row.account,
         "InstanceId": row.id,
         "ImageId": row.image,
+        "KernelId": row.kernel or None,
+        "RamdiskId": row.ramdisk or None,
         "State": state(row.state),
         "PrivateDnsName": "",
         "PublicDnsName": "",

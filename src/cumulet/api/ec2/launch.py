@@ -11,6 +11,7 @@ from cumulet.api.ec2 import client_tokens
 from cumulet.api.ec2.image_rows import launchable
 from cumulet.api.ec2.instance_profiles import found_profile
 from cumulet.api.ec2.instance_view import items, reservations
+from cumulet.api.ec2.launch_boot import boot_of
 from cumulet.api.ec2.launch_checks import Launch, checked, within_quotas
 from cumulet.api.ec2.launch_disks import Disk, disks, keeper_of
 from cumulet.api.ec2.launch_network import Network, find_network, wish_of
@@ -38,12 +39,13 @@ def run_instances(ctx: Context, **request: Unpack[LaunchRequest]) -> Result:
             return _launched(ctx, tx, earlier)
         instance.lock_account(tx, ctx.account)
         image = launchable(tx, ctx.account, request["image_id"])
+        boots = boot_of(tx, ctx.account, image, request.get("kernel_id", ""), request.get("ramdisk_id", ""))
         wanted = disks(image, request.get("block_device_mappings") or [], partial(completed, tx, ctx.account))
         keeper = keeper_of(tx, wanted)
         network = find_network(tx, ctx.account, ctx.config.zone_names(), request, wish, launch.most, keeper)
         named = request.get("iam_instance_profile")
         held = found_profile(tx, ctx.account, named) if named else None
-        columns = launch.columns | _of_key(tx, ctx.account, request.get("key_name", ""))
+        columns = launch.columns | boots | _of_key(tx, ctx.account, request.get("key_name", ""))
         count = _allowed(ctx, tx, launch, network)
         check_quota(ctx, tx, count * len(wanted), count * sum(disk.shape.size_gib for disk in wanted))
         places = find_places(ctx, tx, request.get("placement") or {}, network.subnet.zone, count)
@@ -103,7 +105,6 @@ def _write_instances(tx: Tx, image: Row, network: Network, columns: dict[str, An
         "account": network.subnet.account,
         "image": image.id,
         "image_file": image.image_file,
-        "boot": image.boot,
         "architecture": image.architecture,
         "root_device": image.root_device,
         "zone": network.subnet.zone,

@@ -111,6 +111,7 @@ class LaunchRequest(TypedDict, total=False):
     image_id: str
     instance_initiated_shutdown_behavior: str
     instance_type: str
+    kernel_id: str
     key_name: str
     maintenance_options: MaintenanceOptions
     max_count: int
@@ -121,6 +122,7 @@ class LaunchRequest(TypedDict, total=False):
     placement: Placement
     private_dns_name_options: PrivateDnsNameOptions
     private_ip_address: str
+    ramdisk_id: str
     security_group_ids: list[str]
     security_groups: list[str]
     subnet_id: str

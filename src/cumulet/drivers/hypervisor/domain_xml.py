@@ -14,7 +14,7 @@ from cumulet.drivers.hypervisor.facts import NAMESPACE, PREFIX, Facts
 from cumulet.drivers.specs import DiskSpec, InstanceSpec, NicSpec, domain_uuid, image_files, tap_name, volume_file
 
 ALIAS = "ua-"
-_KERNEL_ARGUMENTS = "console=tty0 console=ttyS0 quiet no_timer_check net.ifnames=0"
+_KERNEL_ARGUMENTS = "root=/dev/vda console=tty0 console=ttyS0 quiet no_timer_check net.ifnames=0"
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,12 @@ def _sysinfo(spec: InstanceSpec) -> str:
 def _boot(spec: InstanceSpec, directories: Directories) -> str:
     machine = "<type arch='x86_64' machine='q35'>hvm</type><smbios mode='sysinfo'/>"
     if spec.boot == "kernel":
-        files = image_files(directories.images, spec.kernel_image or "")
+        kernel = image_files(directories.images, spec.kernel_image or "")["kernel"]
+        initrd = image_files(directories.images, spec.ramdisk_image or "")["initrd"]
         return f"""
   <os>{machine}
-    <kernel>{escape(str(files["kernel"]))}</kernel>
-    <initrd>{escape(str(files["initrd"]))}</initrd>
+    <kernel>{escape(str(kernel))}</kernel>
+    {f"<initrd>{escape(str(initrd))}</initrd>" if spec.ramdisk_image else ""}
     <cmdline>{_KERNEL_ARGUMENTS}</cmdline>
   </os>"""
     if spec.boot == "uefi":

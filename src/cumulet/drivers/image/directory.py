@@ -7,14 +7,15 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.image.inspect import Limits, inspect_disk, inspect_kernel
+from cumulet.drivers.image.fetching import Fetching
+from cumulet.drivers.image.inspect import Limits, inspect_disk, inspect_initrd, inspect_kernel
 from cumulet.drivers.specs import ImageFileSpec, Spec, image_files
 from cumulet.lib.errors import Failure, Impossible
 
@@ -26,9 +27,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about an image file."""
 
     format: str
-    """qcow2, raw or kernel."""
+    """qcow2, raw, kernel, aki or ari."""
     virtual_size: int
-    """Bytes of the disk that a guest sees; 0 with format kernel."""
+    """Bytes of the disk that a guest sees; 0 of a kernel or an initrd."""
     size: int
     """Bytes of the files."""
     sha256: str
@@ -44,19 +45,28 @@ class DirectoryImages:
     def __init__(self, directory: Path, limits: Limits | None = None) -> None:
         self.directory = directory
         self.limits = limits or Limits()
+        self._fetching = Fetching(directory, self.limits.virtual_size, self._take_in)
 
     def ensure(self, spec: Spec) -> None:
-        """Take `source` in: copied aside, inspected there, and then renamed. Does nothing where the image is in."""
+        """Take `source` in: copied aside, inspected there, and then renamed. Does nothing where the image is in.
+
+        Objects are fetched meanwhile: it is in once `look` says so.
+        """
         assert isinstance(spec, ImageFileSpec)
         if self.look(spec.id):
             return
-        source, aside = Path(spec.source), self._aside(spec.id)
+        if spec.objects is not None:
+            self._fetching.ensure(spec)
+        else:
+            self._take_in(spec, Path(spec.source))
+
+    def _take_in(self, spec: ImageFileSpec, source: Path) -> None:
+        aside = self._aside(spec.id)
         shutil.rmtree(aside, ignore_errors=True)
         try:
-            with self._room(spec):
+            with self._room(spec, source):
                 aside.mkdir(parents=True)
-                take_in = self._take_kernel if spec.format == "kernel" or source.is_dir() else self._take_disk
-                facts = take_in(spec, source, image_files(self.directory, aside.name))
+                facts = self._taking(spec, source)(spec, source, image_files(self.directory, aside.name))
                 _check_same(spec, facts)
                 (aside / "facts").write_bytes(msgspec.json.encode(facts))
                 _sync(aside / "facts")
@@ -68,6 +78,7 @@ class DirectoryImages:
 
     def remove(self, id: str) -> None:
         """Remove the image's folder. Guests that run from it go on; they cannot be started again."""
+        self._fetching.end(id)
         for folder in (self._aside(id), self.directory / id):
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(folder)
@@ -80,8 +91,7 @@ class DirectoryImages:
     def look(self, id: str) -> Seen | None:
         """One image."""
         files = image_files(self.directory, id)
-        whole = files["disk"].exists() or (files["kernel"].exists() and files["initrd"].exists())
-        return Seen(id=id) if whole and files["facts"].exists() else None
+        return Seen(id=id) if files["facts"].exists() and _is_whole(files) else None
 
     def facts(self, id: str) -> dict[str, Any]:
         """What is known about an image, as the fields of `Facts`; raises `Failure` where it is not there."""
@@ -91,8 +101,17 @@ class DirectoryImages:
             raise Failure(f"image file {id} is not in {self.directory}") from e
         return msgspec.structs.asdict(known)
 
+    def progress(self, id: str) -> dict[str, Any]:
+        """How far an image is whose objects are fetched: `stage` and `percent`, or nothing where none are."""
+        return self._fetching.progress(id)
+
     def _aside(self, id: str) -> Path:
         return self.directory / f".{id}.new"
+
+    def _taking(self, spec: ImageFileSpec, source: Path) -> Callable[[ImageFileSpec, Path, dict[str, Path]], Facts]:
+        if spec.format in ("aki", "ari"):
+            return self._take_part
+        return self._take_kernel if spec.format == "kernel" or source.is_dir() else self._take_disk
 
     def _take_disk(self, spec: ImageFileSpec, source: Path, into: dict[str, Path]) -> Facts:
         digest = hashlib.sha256()
@@ -111,11 +130,21 @@ class DirectoryImages:
             raise Impossible("Client.InvalidImage.Format", "only a directory with kernel and initrd has format kernel")
         digest = hashlib.sha256()
         size = sum(_copy(source / name, into[name], digest) for name in ("kernel", "initrd"))
-        inspect_kernel(into["kernel"], into["initrd"])
+        inspect_kernel(into["kernel"])
+        inspect_initrd(into["initrd"])
         return Facts(format="kernel", virtual_size=0, size=size, sha256=digest.hexdigest(), boot="kernel")
 
+    def _take_part(self, spec: ImageFileSpec, source: Path, into: dict[str, Path]) -> Facts:
+        """A kernel or an initrd by itself."""
+        digest = hashlib.sha256()
+        name, inspect = ("kernel", inspect_kernel) if spec.format == "aki" else ("initrd", inspect_initrd)
+        size = _copy(source, into[name], digest)
+        inspect(into[name])
+        kind = spec.format or ""
+        return Facts(format=kind, virtual_size=0, size=size, sha256=digest.hexdigest(), boot="kernel")
+
     @contextlib.contextmanager
-    def _room(self, spec: ImageFileSpec) -> Iterator[None]:
+    def _room(self, spec: ImageFileSpec, source: Path) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as e:
@@ -124,9 +153,17 @@ class DirectoryImages:
             if e.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise Failure(f"taking in image {spec.id} from {spec.source}: {e.strerror}") from e
             shutil.rmtree(self._aside(spec.id), ignore_errors=True)
-            free, needed = shutil.disk_usage(self.directory).free, _size(Path(spec.source))
+            free, needed = shutil.disk_usage(self.directory).free, _size(source)
             text = f"the disk is full: it needs up to {needed} bytes, {free} are free"
             raise Failure(f"taking in image {spec.id} to {self.directory}: {text}") from e
+
+
+def _is_whole(files: dict[str, Path]) -> bool:
+    if files["disk"].exists():
+        return True
+    there = {name for name in ("kernel", "initrd") if files[name].exists()}
+    format = msgspec.json.decode(files["facts"].read_bytes(), type=Facts).format
+    return {"aki": {"kernel"}, "ari": {"initrd"}}.get(format, {"kernel", "initrd"}) <= there
 
 
 def _check_same(spec: ImageFileSpec, facts: Facts) -> None:

@@ -11,25 +11,35 @@ from cumulet.lib.errors import Failure
 
 
 class FakeImages:
-    """An image file is its facts."""
+    """An image file is its facts. One that is made of objects is there when it is asked for the second time."""
 
     def __init__(self, world: FakeWorld) -> None:
         self._world = world
 
     def ensure(self, spec: Spec) -> None:
         assert isinstance(spec, ImageFileSpec)
-        boot = "kernel" if spec.format == "kernel" else "bios"
-        facts = {"format": spec.format or "qcow2", "virtual_size": 2**30, "size": 2**20, "boot": boot}
+        if spec.objects is not None and self.look(spec.id) is None and self._world.get("fetch", spec.id) is None:
+            self._world.put("fetch", spec.id, {})
+            return
+        kernel = spec.format in ("kernel", "aki", "ari")
+        boot, size = ("kernel", 0) if kernel else ("bios", 2**30)
+        facts = {"format": spec.format or "qcow2", "virtual_size": size, "size": 2**20, "boot": boot}
         self._world.put("image", spec.id, facts | {"architecture": "x86_64", "sha256": ""})
+        self._world.remove("fetch", spec.id)
 
     def remove(self, id: str) -> None:
         self._world.remove("image", id)
+        self._world.remove("fetch", id)
 
     def observe(self) -> list[Seen]:
         return [Seen(id=name) for name in self._world.names("image")]
 
     def look(self, id: str) -> Seen | None:
         return Seen(id=id) if self._world.get("image", id) is not None else None
+
+    def progress(self, id: str) -> bytes:
+        """How far it is nobody knows."""
+        return b"{}"
 
     def facts(self, id: str) -> bytes:
         """What the image is, as JSON; raises `Failure` if it is not there."""

@@ -103,17 +103,23 @@ def inspect_disk(file: Path, declared: str | None, limits: Limits) -> Found:
     return Found(format, size, _boot(sectors))
 
 
-def inspect_kernel(kernel: Path, initrd: Path) -> None:
-    """Raises `Impossible` unless the two are a Linux kernel for x86 and an initial RAM disk.
+def inspect_kernel(kernel: Path) -> None:
+    """Raises `Impossible` unless it is a Linux kernel for x86.
 
-    The kernel's mark is that of Documentation/arch/x86/boot.rst in Linux's source.
+    The mark is that of Documentation/arch/x86/boot.rst in Linux's source.
     """
     with kernel.open("rb") as opened:
         if opened.read(0x206)[0x202:] != b"HdrS":
-            raise _refused("Format", "`kernel` is no Linux kernel for x86 (bzImage)")
+            raise _refused("Format", "it is no Linux kernel for x86 (bzImage)")
+
+
+def inspect_initrd(initrd: Path) -> None:
+    """Raises `Impossible` unless it is an initial RAM disk."""
     with initrd.open("rb") as opened:
         if not opened.read(8).startswith(_INITRDS):
-            raise _refused("Format", "`initrd` is no cpio archive, nor one compressed as Linux knows")
+            raise _refused(
+                "Format", "it is no initial RAM disk: neither a cpio archive, nor one compressed as Linux knows"
+            )
 
 
 def _refused(code: str, reason: str) -> Impossible:

@@ -143,6 +143,17 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_address_interface"), ["interface"], unique=False)
 
     op.create_table(
+        "certificate",
+        sa.Column("serial", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("pem", sa.Text(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("serial", name=op.f("pk_certificate")),
+    )
+    with op.batch_alter_table("certificate", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_certificate_account"), ["account"], unique=False)
+
+    op.create_table(
         "client_token",
         sa.Column("account", sa.String(length=40), nullable=False),
         sa.Column("action", sa.String(length=64), nullable=False),
@@ -182,6 +193,9 @@ def upgrade() -> None:
         sa.Column("location", sa.String(length=255), nullable=False),
         sa.Column("architecture", sa.String(length=20), nullable=False),
         sa.Column("boot", sa.String(length=10), nullable=False),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("kernel", sa.String(length=40), nullable=False),
+        sa.Column("ramdisk", sa.String(length=40), nullable=False),
         sa.Column("public", sa.Boolean(), nullable=False),
         sa.Column("deregistered", sa.Boolean(), nullable=False),
         sa.Column("root_device", sa.String(length=20), nullable=False),
@@ -207,6 +221,9 @@ def upgrade() -> None:
         sa.Column("reason_code", sa.String(length=64), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("origin", sa.JSON(), nullable=False),
+        sa.Column("sealed", sa.Text(), nullable=False),
+        sa.Column("stage", sa.String(length=64), nullable=False),
         sa.Column("public", sa.Boolean(), nullable=False),
         sa.Column("created", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_image_file")),
@@ -232,6 +249,10 @@ def upgrade() -> None:
         sa.Column("image", sa.String(length=40), nullable=False),
         sa.Column("image_file", sa.String(length=40), nullable=False),
         sa.Column("boot", sa.String(length=10), nullable=False),
+        sa.Column("kernel", sa.String(length=40), nullable=False),
+        sa.Column("kernel_file", sa.String(length=40), nullable=False),
+        sa.Column("ramdisk", sa.String(length=40), nullable=False),
+        sa.Column("ramdisk_file", sa.String(length=40), nullable=False),
         sa.Column("architecture", sa.String(length=20), nullable=False),
         sa.Column("type", sa.String(length=32), nullable=False),
         sa.Column("vcpus", sa.BigInteger(), nullable=False),
@@ -772,6 +793,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_client_token_created"))
 
     op.drop_table("client_token")
+    with op.batch_alter_table("certificate", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_certificate_account"))
+
+    op.drop_table("certificate")
     with op.batch_alter_table("address", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_address_interface"))
         batch_op.drop_index(batch_op.f("ix_address_account"))

@@ -1,0 +1,137 @@
+"""Images whose bytes are objects: fetched in threads, so that no order waits for them, and gone on with after a break.
+
+`ensure` begins, or says what has become of it; `progress` tells how far it is. What has been fetched is kept aside, in
+a folder named by the image file's id, until the image is in the store.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cumulet.drivers.image.bundle import decrypt, untar
+from cumulet.drivers.image.http import fetch
+from cumulet.drivers.specs import ImageFileSpec, ObjectsSpec
+from cumulet.lib.errors import CumuletError, Failure, Impossible
+from cumulet.lib.log import Log
+
+log = Log("fetching")
+END_SECONDS = 5.0
+TakeIn = Callable[[ImageFileSpec, Path], None]
+"""Takes in a file of this machine's as the image file of the spec."""
+
+
+class _Cancelled(Exception):
+    """It is not wanted any more."""
+
+
+class _Work(threading.Thread):
+    """One image file on its way."""
+
+    def __init__(self, spec: ImageFileSpec, folder: Path, most: int, take_in: TakeIn) -> None:
+        super().__init__(name=f"fetch {spec.id}", daemon=True)
+        self.spec = spec
+        self.error: CumuletError | None = None
+        self.cancelled = threading.Event()
+        self._folder = folder
+        self._most = most
+        self._take_in = take_in
+        self._stage, self._done, self._of = "pending", 0, 0
+
+    def progress(self) -> dict[str, Any]:
+        """The stage, and how much of it is done, in percent."""
+        return {"stage": self._stage, "percent": min(100, 100 * self._done // self._of) if self._of else 0}
+
+    def run(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            file = self._fetched()
+            self._begin("uploading", 0)
+            self._take_in(self.spec, file)
+            shutil.rmtree(self._folder, ignore_errors=True)
+        except _Cancelled:
+            pass
+        except Impossible as e:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self.error = e
+        except CumuletError as e:
+            self.error = e
+        except OSError as e:
+            self.error = Failure(f"{self._stage} the image {self.spec.id}: {e.strerror or e}")
+        except Exception as e:  # noqa: BLE001 - an agent outlives any order
+            log.exception("fetching failed", id=self.spec.id)
+            self.error = Failure(f"{self._stage} the image {self.spec.id}: {type(e).__name__}: {e}")
+
+    def _fetched(self) -> Path:
+        objects = self.spec.objects
+        assert objects is not None
+        files = self._download(objects)
+        if not objects.key:
+            return files[0]
+        tarball, image = self._folder / "tarball", self._folder / "image"
+        self._begin("decrypting", sum(file.stat().st_size for file in files))
+        decrypt(files, tarball, objects.key, objects.iv, self._note)
+        self._begin("untarring", objects.size)
+        untar(tarball, image, objects.sha1, self._most, self._note)
+        return image
+
+    def _download(self, objects: ObjectsSpec) -> list[Path]:
+        files = [self._folder / f"object-{number}" for number in range(len(objects.parts))]
+        self._begin("downloading", sum(part.size for part in objects.parts))
+        for part, file in zip(objects.parts, files, strict=True):
+            if file.exists():
+                self._note(file.stat().st_size)
+            else:
+                fetch(part, file, self._most, self._note)
+        return files
+
+    def _begin(self, stage: str, of: int) -> None:
+        self._stage, self._done, self._of = stage, 0, of
+
+    def _note(self, count: int) -> None:
+        if self.cancelled.is_set():
+            raise _Cancelled
+        self._done += count
+
+
+class Fetching:
+    """Image files on their way into `directory`; `most` is the largest that may come of an object, in bytes."""
+
+    def __init__(self, directory: Path, most: int, take_in: TakeIn) -> None:
+        self._directory = directory
+        self._most = most
+        self._take_in = take_in
+        self._works: dict[str, _Work] = {}
+
+    def ensure(self, spec: ImageFileSpec) -> None:
+        """Have it fetched; raises, once, what has ended it early, and begins anew the next time."""
+        work = self._works.get(spec.id)
+        if work is not None and work.is_alive():
+            return
+        self._works.pop(spec.id, None)
+        if work is not None and work.error is not None:
+            raise work.error
+        self._works[spec.id] = work = _Work(spec, self._folder(spec.id), self._most, self._take_in)
+        work.start()
+
+    def end(self, id: str) -> None:
+        """Nothing of it is on its way, nor left aside; raises `Failure` where that takes longer."""
+        work = self._works.get(id)
+        if work is not None:
+            work.cancelled.set()
+            work.join(END_SECONDS)
+            if work.is_alive():
+                raise Failure(f"the image file {id} is still being taken in; it is removed when that has ended")
+            self._works.pop(id, None)
+        shutil.rmtree(self._folder(id), ignore_errors=True)
+
+    def progress(self, id: str) -> dict[str, Any]:
+        """`stage` and `percent` of what is on its way; nothing where nothing is."""
+        work = self._works.get(id)
+        return work.progress() if work is not None and work.is_alive() else {}
+
+    def _folder(self, id: str) -> Path:
+        return self._directory / f".{id}.fetched"
