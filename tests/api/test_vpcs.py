@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from support.launching import launched, shown
 from support.refusals import code, message
+from support.tested_cloud import TestedCloud
 
 from cumulet.agent.metadata_tree import find, tree
 from cumulet.drivers.specs import InterfaceSpec
@@ -191,3 +192,14 @@ def test_an_accounts_limits_are_the_operators(cloud: Any, ec2: Any) -> None:
     (one,) = ec2.describe_account_attributes(AttributeNames=["default-vpc"])["AccountAttributes"]
     assert one["AttributeName"] == "default-vpc"
     assert code(ec2.describe_account_attributes, AttributeNames=["colour"]) == "InvalidParameterValue"
+
+
+def test_only_an_administrator_is_shown_the_hosts_of_zones(cloud: TestedCloud, ec2: Any) -> None:
+    cloud.cloud.host.heartbeat.beat()
+    shown = ec2.describe_availability_zones(ZoneNames=["verbose"])["AvailabilityZones"]
+    assert [zone["ZoneName"] for zone in shown[:2]] == ["us-east-1a", "|- h1"]
+    cloud.clock.ahead += 16
+    shown = ec2.describe_availability_zones(ZoneNames=["verbose"])["AvailabilityZones"]
+    assert {zone["State"][:11] for zone in shown if zone["ZoneName"].startswith("| |- ")} == {"enabled XXX"}
+    bob = cloud.account("bob").client()
+    assert code(bob.describe_availability_zones, ZoneNames=["verbose"]) == "InvalidParameterValue"

@@ -70,7 +70,7 @@ def _answer(
             lambda: _allowed(found, model, context, dict(parameters)),
             repeatable="ClientToken" in parameters and "client_token" in found.honoured(),
         )
-        body, content_type = protocol.answered(model, name, result, request_id)
+        body, content_type = protocol.answered(model, name, result, request_id, form)
         return Response(200, body, request_id, content_type)
     except Refusal as e:
         trail.error = e.code, e.message

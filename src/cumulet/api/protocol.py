@@ -31,11 +31,12 @@ def parameters_of(model: Model, name: str, request: Request, form: Form) -> dict
     return found
 
 
-def answered(model: Model, name: str, result: dict[str, Any], request_id: str) -> tuple[bytes, str]:
-    """The body of an answer, and its type."""
+def answered(model: Model, name: str, result: dict[str, Any], request_id: str, form: Form) -> tuple[bytes, str]:
+    """The body of an answer to what was asked by `form`, and its type."""
     if model.metadata.protocol == "json":
         return json_protocol.render(result), json_protocol.CONTENT_TYPE
-    return render(model, name, result, request_id), XML
+    version = next((value for key, value in form if key == "Version"), "")
+    return render(model, name, result, request_id, version=version), XML
 
 
 def refused(service: str, metadata: Metadata, refusal: Refusal, request_id: str) -> tuple[bytes, str]:

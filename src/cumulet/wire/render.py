@@ -7,6 +7,7 @@ with the way to it in the notes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from threading import Lock
@@ -17,17 +18,20 @@ from cumulet.wire.scalars import WRITERS, escape, write_whole_time
 
 Writer = Callable[[Any, list[str]], None]
 
+_VERSION = re.compile(r"20\d\d-[01]\d-[0-3]\d")
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
-def render(model: Model, operation: str, result: dict[str, Any] | None, request_id: str) -> bytes:
-    """The body of the answer to an operation that went well.
+def render(model: Model, operation: str, result: dict[str, Any] | None, request_id: str, *, version: str = "") -> bytes:
+    """The body of the answer to an operation that went well; EC2's in the namespace of the API `version` asked for.
 
     `result` has the model's names of members; a member that is None is left out, an empty list is an empty element.
     EC2's `<return>true</return>` is there by itself, where the operation has it and `result` does not say otherwise.
     """
     out = [_HEAD]
     _compiler(model).operation(operation)(result or {}, request_id, out)
+    if model.metadata.protocol == "ec2" and _VERSION.fullmatch(version):
+        out[1] = out[1].replace(f"/{model.metadata.api_version}/", f"/{version}/", 1)
     return "".join(out).encode()
 
 
