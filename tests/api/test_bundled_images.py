@@ -9,23 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.bundles import INITRD, KERNEL, bundled, papers, upload
+from support.bundles import INITRD, KERNEL, bundled, papers, real_images, upload
 from support.launching import launched, shown
 from support.refusals import code, message
 from support.tested_cloud import TestedCloud
 
-from cumulet.drivers.image.directory import DirectoryImages
-from cumulet.drivers.image.inspect import Limits
 from cumulet.drivers.specs import image_files
-from cumulet.lib.config import Config
-from cumulet.parts import Part, fake_drivers, image_part
 
 DISK = bytes(1 << 20) + b"a file system" + bytes(1 << 20)
-
-
-def real_images(config: Config) -> dict[str, Part]:
-    images = DirectoryImages(config.image_directory(), Limits(virtual_size=1 << 30))
-    return fake_drivers(config.state_dir / "world", lambda id: None) | {"image": image_part(images)}
 
 
 @pytest.fixture

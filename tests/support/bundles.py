@@ -9,10 +9,19 @@ from typing import Any
 
 from cumulet.cli import bundling, credentials
 from cumulet.cli.bundling import Papers
+from cumulet.drivers.image.directory import DirectoryImages
+from cumulet.drivers.image.inspect import Limits
 from cumulet.lib.config import Config
+from cumulet.parts import Part, fake_drivers, image_part
 
 KERNEL = bytes(0x202) + b"HdrS" + b"a kernel" * 1000
 INITRD = b"\x1f\x8b" + b"an initial RAM disk" * 1000
+
+
+def real_images(config: Config) -> dict[str, Part]:
+    """Images that are real files, and all else fake."""
+    images = DirectoryImages(config.image_directory(), Limits(virtual_size=1 << 30))
+    return fake_drivers(config.state_dir / "world", lambda id: None) | {"image": image_part(images)}
 
 
 def papers(config: Config, account: str, into: Path) -> Papers:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from cumulet.cli import bundles
 from cumulet.cli.options import as_json, database, prepared_database, settings
 from cumulet.cli.output import progress, show_json, show_table
 from cumulet.lib.config import Config
@@ -52,7 +53,10 @@ def build_tiny(config: Config, json: bool) -> None:
 def import_image(
     config: Config, source: str, name: str | None, sha256: str | None, owner: str | None, json: bool, **how: Any
 ) -> None:
-    """Take in a disk image (qcow2 or raw) from a file or from a URL."""
+    """Take in a disk image from a file or a URL.
+
+    It is qcow2 or raw.
+    """
     from cumulet.cli import taking_in
 
     is_url = source.partition("://")[0] in ("http", "https")
@@ -88,6 +92,10 @@ def list_images(config: Config, json: bool) -> None:
         for one in values
     ]
     show_table(columns, rows)
+
+
+for _command in (bundles.bundle, bundles.upload, bundles.register, bundles.publish_tarball):
+    image.add_command(_command)
 
 
 def _say(found: dict[str, Any], json: bool) -> None:

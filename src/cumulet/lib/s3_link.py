@@ -22,10 +22,10 @@ class Signer(NamedTuple):
 
 
 def presigned(signer: Signer, endpoint: str, bucket: str, key: str, now: float, seconds: int, method: str) -> str:
-    """The link to `method` an object at this endpoint's store (http://HOST:PORT), good until `now` + `seconds`."""
+    """The link to `method` an object (with no `key` the bucket) at http://HOST:PORT, good until `now` + `seconds`."""
     when = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     scope = f"{when[:8]}/{signer.region}/s3/aws4_request"
-    path = f"/{quote(bucket, safe='')}/{quote(key, safe='/~')}"
+    path = "/" + quote(f"{bucket}/{key}" if key else bucket, safe="/~")
     query = {
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
         "X-Amz-Credential": f"{signer.key}/{scope}",

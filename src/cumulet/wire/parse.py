@@ -12,6 +12,8 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
+import msgspec
+
 from cumulet.lib.errors import Refusal
 from cumulet.wire.models import Model, Ref, Shape
 from cumulet.wire.request import Form, shown
@@ -121,6 +123,10 @@ def _compiler(model: Model) -> _Compiler:
     return _Compiler(model)
 
 
+NOT_REQUIRED = {"RegisterImage": ("Name",)}
+"""What AWS has come to require, and the clients of 2012 do not send."""
+
+
 class _Compiler:
     """Makes the closures of one model, each when it is first needed."""
 
@@ -137,6 +143,8 @@ class _Compiler:
         if found is None:
             with self.lock:  # a half-compiled shape that holds itself must not be seen
                 shape = self.model.input(name)
+                required = tuple(member for member in shape.required if member not in NOT_REQUIRED.get(name, ()))
+                shape = msgspec.structs.replace(shape, required=required)
                 own = frozenset(self._wire_name(member, ref) for member, ref in shape.members.items())
                 found = self.operations[name] = self._structure(shape), own
         return found
