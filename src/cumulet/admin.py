@@ -203,6 +203,7 @@ def _empty(tx: Tx) -> None:
     tx.change(work.work.delete().where(work.work.c.kind.not_in(KEPT_WORK)))
     tx.change(account.access_key.delete().where(account.access_key.c.entity != ""))
     host.forget_promises(tx)
+    tx.change(image.image.delete().where(image.image.c.image_file.is_(None)))
     rows = tx.all(sa.select(image.image).order_by(image.image.c.created, image.image.c.id))
     first = {row.image_file: row.id for row in reversed(rows)}
     tx.change(image.image.delete().where(image.image.c.id.not_in(list(first.values()))))

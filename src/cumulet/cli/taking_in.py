@@ -108,7 +108,7 @@ def taken_in_from(database: Database, location: str, source: Path) -> str | None
     for part in ("kernel", "initrd"):
         digest.update((source / part).read_bytes())
     with database.read() as tx:
-        for row in _rows(tx):
+        for row in image.all(tx):
             known = (row.facts or {}).get("sha256")
             same = known == digest.hexdigest() if known else row.source == str(source)
             if row.location == location and row.state != "failed" and not row.deregistered and same:
@@ -137,20 +137,11 @@ def wait(database: Database, config: Config, id: str) -> dict[str, Any]:
 def all_images(database: Database) -> list[dict[str, Any]]:
     """All images, as plain values."""
     with database.read() as tx:
-        return [_described(row) for row in _rows(tx) if not row.deregistered]
-
-
-def _rows(tx: Tx) -> list[Row]:
-    files = image.image_file
-    columns = files.c.state, files.c.stage, files.c.facts, files.c.source, files.c.reason_code, files.c.reason
-    query = sa.select(image.image, *columns, account.account.c.name.label("owner"))
-    query = query.join(files, files.c.id == image.image.c.image_file)
-    query = query.join(account.account, account.account.c.id == image.image.c.account)
-    return tx.all(query.order_by(image.image.c.created, image.image.c.id))
+        return [_described(row) for row in image.all(tx) if not row.deregistered]
 
 
 def _one(tx: Tx, id: str) -> Row:
-    for row in _rows(tx):
+    for row in image.all(tx):
         if row.id == id:
             return row
     raise Failure(f"the image {id} is gone: somebody has removed it meanwhile")
@@ -164,7 +155,7 @@ def _described(row: Row) -> dict[str, Any]:
         "account": row.owner,
         "state": row.state,
         "public": bool(row.public),
-        "format": facts.get("format", ""),
+        "format": facts.get("format", "") if row.image_file else "snapshot",
         "gib": row.root_gib,
         "boot": row.boot,
         "reason": f"{row.reason_code}: {row.reason}" if row.reason_code else row.stage,

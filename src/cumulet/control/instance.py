@@ -110,7 +110,8 @@ def _start(run: Run, row: Row, compute: Remote, spec: InstanceSpec) -> None:
         unused = table.update().where(table.c.instance == row.id, table.c.wanted == staged)
         with run.write() as tx:
             tx.change(unused.values(wanted=staged - 1, reached=staged - 1))
-            work.wake(tx, "image_file", row.image_file)
+            if row.image_file is not None:
+                work.wake(tx, "image_file", row.image_file)
         raise
 
 

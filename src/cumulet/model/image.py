@@ -8,8 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from cumulet.lib import ids
+from cumulet.model.account import account as owner
 from cumulet.model.database import Row, Tx
+from cumulet.model.image_disk import image_disk
 from cumulet.model.schema import body, flag, id_column, json, metadata, moment, text, whole
+from cumulet.model.snapshot import UNFINISHED, snapshot
 from cumulet.model.work import wake
 
 image = sa.Table(
@@ -17,7 +20,7 @@ image = sa.Table(
     metadata,
     id_column(key=True),
     id_column("account", index=True),
-    id_column("image_file", index=True),
+    id_column("image_file", null=True, index=True),
     text("name", 128),
     text("description"),
     text("location"),
@@ -90,11 +93,48 @@ def usable(tx: Tx, account: str, id: str) -> Row | None:
     return tx.first(_with_file().where(image.c.id == id, _usable_by(account)))
 
 
+def all(tx: Tx) -> list[Row]:
+    """The images of all accounts, deregistered or not, each with its file's `source` and its `owner`'s name besides."""
+    query = _with_file().add_columns(image_file.c.source, owner.c.name.label("owner"))
+    return tx.all(query.join(owner, owner.c.id == image.c.account).order_by(image.c.created, image.c.id))
+
+
+def disks_of_visible(tx: Tx, account: str) -> dict[str, list[Row]]:
+    """Image id to its disks, for those images that an account may use which have any."""
+    query = sa.select(image_disk).join(image, image.c.id == image_disk.c.image)
+    found: dict[str, list[Row]] = {}
+    for row in tx.all(query.where(_usable_by(account)).order_by(image_disk.c.device)):
+        found.setdefault(row.image, []).append(row)
+    return found
+
+
 def _with_file() -> sa.Select[Any]:
-    """Images, each with its file's `state`, `reason_code`, `reason` and `facts`; `provided` by the cloud's operator."""
+    """Images, each with `state`, `reason_code` and `reason` of its file and its disks' snapshots together.
+
+    Of its file, if it has one, there are also the `facts`, and `provided` says that the cloud's operator gave it.
+    """
     files = image_file.c
-    columns = files.state, files.stage, files.reason_code, files.reason, files.facts, files.public.label("provided")
+    columns = _STATE, files.stage, _REASON_CODE, _REASON, files.facts, files.public.label("provided")
     return sa.select(image, *columns).outerjoin(image_file, files.id == image.c.image_file)
+
+
+def _with_snapshot(*states: str) -> sa.ColumnElement[bool]:
+    """Whether one of the image's disks is made from a snapshot in one of these states."""
+    disk, kept = image_disk.c, snapshot.c
+    return sa.exists().where(disk.image == image.c.id, disk.snapshot == kept.id, kept.state.in_(states))
+
+
+_STATE = sa.case(
+    (_with_snapshot("error"), "failed"),
+    (_with_snapshot(*UNFINISHED), "pending"),
+    (image.c.image_file.is_(None), "available"),
+    else_=image_file.c.state,
+).label("state")
+_LOST = "Client.InvalidSnapshot.NotFound"
+_REASON_CODE = sa.case((_with_snapshot("error"), _LOST), else_=image_file.c.reason_code).label("reason_code")
+_REASON = sa.case(
+    (_with_snapshot("error"), "A snapshot of the image could not be taken or was lost."), else_=image_file.c.reason
+).label("reason")
 
 
 def _usable_by(account: str) -> sa.ColumnElement[bool]:
@@ -189,11 +229,19 @@ def register(tx: Tx, account: str, file: Row, values: dict[str, object]) -> str:
     return id
 
 
+def add(tx: Tx, values: dict[str, Any], disks: list[dict[str, Any]]) -> None:
+    """A new image, by its columns, with these disks of its own."""
+    tx.insert(image, {**values, "created": tx.now})
+    in_order = sorted(disks, key=lambda disk: str(disk["device"]))
+    tx.insert(image_disk, *({**disk, "image": values["id"]} for disk in in_order))
+
+
 def change(tx: Tx, id: str, **values: object) -> None:
     tx.change(image.update().where(image.c.id == id).values(**values))
 
 
 def deregister(tx: Tx, id: str) -> bool:
     """Nothing can be launched from it any more; whether it was registered until now."""
+    tx.change(image_disk.delete().where(image_disk.c.image == id))
     mine = sa.and_(image.c.id == id, sa.not_(image.c.deregistered))
     return tx.change(image.update().where(mine).values(deregistered=True)) == 1

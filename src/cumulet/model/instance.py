@@ -22,7 +22,7 @@ instance = sa.Table(
     id_column("reservation", index=True),
     whole("launch_index"),
     id_column("image"),
-    id_column("image_file"),
+    id_column("image_file", null=True),
     text("boot", 10, default="bios"),
     text("kernel", 40),
     text("kernel_file", 40),

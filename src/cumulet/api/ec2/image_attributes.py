@@ -13,7 +13,7 @@ from cumulet.api.ec2.instance_rows import one
 from cumulet.api.ec2.sharing import Permissions
 from cumulet.api.ec2.validation import described, invalid
 from cumulet.lib.errors import Refusal
-from cumulet.model import image
+from cumulet.model import image, image_disk
 from cumulet.model.database import Row
 
 
@@ -30,18 +30,19 @@ def describe_image_attribute(ctx: Context, image_id: str, attribute: str) -> Res
             opened = image.permissions(tx, ctx.account).get(row.id, [])
         else:
             row, opened = registered(tx, ctx.account, image_id), []
-    values = _values(row, opened)
+        disks = image_disk.of(tx, row.id)
+    values = _values(row, disks, opened)
     if attribute not in values:
         raise invalid(attribute, "attribute", f"Known are {', '.join(values)}.")
     return {"ImageId": row.id, **values[attribute]}
 
 
-def _values(row: Row, opened: list[str]) -> dict[str, Item]:
-    shown = image_item(row, [])
+def _values(row: Row, disks: list[Row], opened: list[str]) -> dict[str, Item]:
+    shown = image_item(row, disks, [])
     return {
         "description": {"Description": {"Value": row.description}},
         "launchPermission": {"LaunchPermissions": sharing.shown(row.public, opened)},
-        "blockDeviceMapping": {"BlockDeviceMappings": block_devices(row)},
+        "blockDeviceMapping": {"BlockDeviceMappings": block_devices(row, disks)},
         "bootMode": {"BootMode": {"Value": shown["BootMode"]}},
         "sriovNetSupport": {"SriovNetSupport": {"Value": shown["SriovNetSupport"]}},
         "kernel": {"KernelId": {"Value": row.kernel} if row.kernel else {}},

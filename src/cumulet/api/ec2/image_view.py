@@ -11,8 +11,8 @@ ALIAS = "amazon"
 """AWS's word for who provides the public images; here that is the cloud's operator."""
 
 
-def image_item(row: Row, tags: list[dict[str, str]]) -> Item:
-    """An image with its file's state, as `model.image` gives it."""
+def image_item(row: Row, disks: list[Row], tags: list[dict[str, str]]) -> Item:
+    """An image with its state, as `model.image` gives it, and those disks of its own that it has."""
     return {
         "ImageId": row.id,
         "Name": row.name,
@@ -36,17 +36,22 @@ def image_item(row: Row, tags: list[dict[str, str]]) -> Item:
         "SriovNetSupport": row.attributes.get("SriovNetSupport"),
         "RootDeviceType": "ebs" if row.kind == "machine" else "instance-store",
         "RootDeviceName": row.root_device if row.kind == "machine" else None,
-        "BlockDeviceMappings": block_devices(row),
+        "BlockDeviceMappings": block_devices(row, disks),
         "BootMode": row.attributes.get("BootMode") or BOOT_MODES.get(row.boot),
+        "SourceInstanceId": row.attributes.get("SourceInstanceId"),
+        "SourceImageId": row.attributes.get("SourceImageId"),
+        "SourceImageRegion": row.attributes.get("SourceImageRegion"),
         "ProductCodes": [],
         "Tags": tags,
     }
 
 
-def block_devices(row: Row) -> list[Item]:
-    """The image's one disk; of a kernel or an initial RAM disk none."""
+def block_devices(row: Row, disks: list[Row]) -> list[Item]:
+    """The image's own disks, the root disk first, or the one that its file is; of a kernel or a RAM disk none."""
     if row.kind != "machine":
         return []
+    if disks:
+        return [_mapping(disk) for disk in sorted(disks, key=lambda disk: disk.device != row.root_device)]
     ebs = {
         "DeleteOnTermination": row.attributes.get("DeleteOnTermination", True),
         "VolumeSize": row.root_gib,
@@ -54,6 +59,19 @@ def block_devices(row: Row) -> list[Item]:
         "Encrypted": False,
     }
     return [{"DeviceName": row.root_device, "Ebs": ebs}]
+
+
+def _mapping(disk: Row) -> Item:
+    ebs: Item = {
+        "DeleteOnTermination": disk.delete_on_termination,
+        "VolumeSize": disk.size_gib,
+        "VolumeType": disk.type,
+        "Encrypted": False,
+        "SnapshotId": disk.snapshot,
+        "Iops": disk.iops or None,
+        "Throughput": disk.throughput or None,
+    }
+    return {"DeviceName": disk.device, "Ebs": ebs}
 
 
 def _reason(row: Row) -> Item | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import Any
 
@@ -10,18 +9,19 @@ from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.bundled_images import check_parts, take_in
 from cumulet.api.ec2.bundles import bundle_at, is_manifest
+from cumulet.api.ec2.image_making import registered_of_snapshots
+from cumulet.api.ec2.image_names import check_name, check_new
 from cumulet.api.ec2.image_rows import PREFIXES, owned
 from cumulet.api.ec2.image_view import ALIAS, image_item
 from cumulet.api.ec2.launch_disks import disks
 from cumulet.api.ec2.launch_request import BlockDeviceMapping
-from cumulet.api.ec2.snapshot_rows import completed
+from cumulet.api.ec2.snapshot_rows import completed, deletable, delete
 from cumulet.api.ec2.tagging import TagSpecification, tags_for
 from cumulet.api.ec2.validation import described, missing
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, image, tag
+from cumulet.model import Tx, image, image_disk, tag
 from cumulet.model.database import Row
 
-_NAME = re.compile(r"[a-zA-Z0-9()\[\] ./\-'@_]{3,128}")
 _DISK = "BlockDeviceMappings.Ebs"
 _FILTERS = {
     "architecture": "Architecture",
@@ -49,6 +49,9 @@ _FILTERS = {
     "ramdisk-id": "RamdiskId",
     "root-device-name": "RootDeviceName",
     "root-device-type": "RootDeviceType",
+    "source-image-id": "SourceImageId",
+    "source-image-region": "SourceImageRegion",
+    "source-instance-id": "SourceInstanceId",
     "sriov-net-support": "SriovNetSupport",
     "state": "State",
     "state-reason-code": "StateReason.Code",
@@ -74,10 +77,11 @@ def describe_images(
     with ctx.read() as tx:
         rows = image.visible(tx, ctx.account)
         tags = tag.of_account(tx, ctx.account, ["image"])
+        disks = image.disks_of_visible(tx, ctx.account)
         opened = image.permissions(tx, ctx.account) if executable_users else {}
     if executable_users:
         rows = [row for row in rows if _may_run(ctx, row, executable_users, opened.get(row.id, []))]
-    found = [image_item(row, tags.get(row.id, [])) for row in rows]
+    found = [image_item(row, disks.get(row.id, []), tags.get(row.id, [])) for row in rows]
     return [item for item in found if _is_of(ctx, item, owners)] if owners else found
 
 
@@ -110,12 +114,12 @@ def register_image(
     block_device_mappings: list[BlockDeviceMapping] | None = None,
     tag_specifications: list[TagSpecification] | None = None,
 ) -> Result:
-    """A new image of a file that the image command has taken in under `image_location`, or of a bundle.
+    """A new image of a file that the image command has taken in under `image_location`, of a bundle, or of snapshots.
 
     A bundle is named by its manifest, BUCKET/KEY.manifest.xml; its kernels and initial RAM disks become images too.
     """
-    if not image_location:
-        raise missing("ImageLocation")
+    if not image_location and not block_device_mappings:
+        raise missing("ImageLocation or BlockDeviceMappings")
     bundle = bundle_at(ctx, image_location) if is_manifest(image_location) else None
     if name or bundle is None:
         check_name(name)
@@ -125,12 +129,10 @@ def register_image(
     shown = {"EnaSupport": ena_support, "SriovNetSupport": sriov_net_support or None, "BootMode": boot_mode or None}
     values: dict[str, Any] = {"name": name or image_location[:128], "description": described(description, "image")}
     values |= {"attributes": shown, "kernel": kernel_id, "ramdisk": ramdisk_id, "root_device": root_device_name}
+    if not image_location:
+        return registered_of_snapshots(ctx, values, architecture, boot_mode, block_device_mappings or [], tags)
     with ctx.write() as tx:
-        most = ctx.quota(tx, "images")
-        if image.count(tx, ctx.account) >= most:
-            raise Refusal("AmiLimitExceeded", f"The maximum number of AMIs has been reached: it is {most}.")
-        if name and image.named(tx, ctx.account, name) is not None:
-            raise Refusal("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by an AMI of this account.")
+        check_new(ctx, tx, name)
         if bundle is None:
             file = _file(tx, ctx.account, image_location, architecture)
             values["root_device"] = values["root_device"] or "/dev/sda1"
@@ -142,23 +144,26 @@ def register_image(
     return {"ImageId": id}
 
 
-@action(accepts={"DeleteAssociatedSnapshots": "an image has no snapshots here"})
-def deregister_image(ctx: Context, image_id: str) -> Result:
+@action()
+def deregister_image(ctx: Context, image_id: str, delete_associated_snapshots: bool = False) -> Result:
     """Nothing can be launched from the image any more; what runs of it goes on."""
     with ctx.write() as tx:
         row = owned(tx, ctx.account, image_id)
+        disks = image_disk.of(tx, row.id)
         image.deregister(tx, row.id)
         tag.remove(tx, row.id)
-    return {"Return": True}
+        if not delete_associated_snapshots:
+            return {"Return": True}
+        snapshots = [disk.snapshot for disk in disks if disk.snapshot is not None]
+        return {"Return": True, "DeleteSnapshotResults": [_let_go(tx, ctx.account, id) for id in snapshots]}
 
 
-def check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise Refusal(
-            "InvalidAMIName.Malformed",
-            "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '[', "
-            f"']', ' ', '.', '/', '-', \"'\", '@' and '_'; {name[:140]!r} does not.",
-        )
+def _let_go(tx: Tx, account: str, id: str) -> Item:
+    """Have a snapshot go that no other image has; AWS's DeleteSnapshotReturnCodes."""
+    done = deletable(tx, account, id)
+    if done:
+        delete(tx, id)
+    return {"SnapshotId": id, "ReturnCode": "success" if done else "skipped"}
 
 
 def _file(tx: Tx, account: str, location: str, architecture: str) -> Row:
@@ -196,7 +201,7 @@ def _take_disk(tx: Tx, id: str, mappings: list[BlockDeviceMapping], shown: dict[
     """The root disk is as large and as lasting as the request has it."""
     row = image.find(tx, id)
     if mappings and row is not None:
-        disk, *others = disks(row, mappings, partial(completed, tx, row.account))
+        disk, *others = disks(row, [], mappings, partial(completed, tx, row.account))
         if others:
             raise Refusal(
                 "UnsupportedOperation",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Unpack
 
 from cumulet.api.actions import Item, Result, action
 from cumulet.api.context import Context
 from cumulet.api.ec2 import client_tokens
+from cumulet.api.ec2.image_disks import origin_for
 from cumulet.api.ec2.image_rows import launchable
 from cumulet.api.ec2.instance_profiles import found_profile
 from cumulet.api.ec2.instance_view import items, reservations
@@ -17,12 +17,11 @@ from cumulet.api.ec2.launch_disks import Disk, disks, keeper_of
 from cumulet.api.ec2.launch_network import Network, find_network, wish_of
 from cumulet.api.ec2.launch_placement import Places, find_places
 from cumulet.api.ec2.launch_request import LaunchRequest
-from cumulet.api.ec2.snapshot_rows import completed
 from cumulet.api.ec2.validation import missing
 from cumulet.api.ec2.volume_rows import check_quota
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, attachment, instance, interface, key_pair, profile, tag, volume, work
+from cumulet.model import Tx, attachment, image_disk, instance, interface, key_pair, profile, tag, volume, work
 from cumulet.model.database import Row
 
 
@@ -40,7 +39,8 @@ def run_instances(ctx: Context, **request: Unpack[LaunchRequest]) -> Result:
         instance.lock_account(tx, ctx.account)
         image = launchable(tx, ctx.account, request["image_id"])
         boots = boot_of(tx, ctx.account, image, request.get("kernel_id", ""), request.get("ramdisk_id", ""))
-        wanted = disks(image, request.get("block_device_mappings") or [], partial(completed, tx, ctx.account))
+        kept, given = image_disk.of(tx, image.id), request.get("block_device_mappings") or []
+        wanted = disks(image, kept, given, origin_for(tx, ctx.account, kept))
         keeper = keeper_of(tx, wanted)
         network = find_network(tx, ctx.account, ctx.config.zone_names(), request, wish, launch.most, keeper)
         named = request.get("iam_instance_profile")

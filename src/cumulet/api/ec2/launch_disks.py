@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from cumulet.api.ec2.launch_request import BlockDeviceMapping, Ebs
 from cumulet.api.ec2.volume_types import DEFAULT, ROOT_TYPES, Shape, shaped
@@ -26,10 +26,35 @@ class Disk(NamedTuple):
     snapshot: str | None = None
 
 
-def disks(image: Row, mappings: list[BlockDeviceMapping], origin: Origin) -> list[Disk]:
-    """The disks of an instance of this image, the root disk first; `origin` finds a snapshot that one is made from.
+class Kept(NamedTuple):
+    """A disk that an image has, as a row of `model.image_disk`."""
 
-    Raises `Refusal` InvalidBlockDeviceMapping for what cannot be.
+    device: str
+    snapshot: str | None
+    size_gib: int
+    type: str
+    iops: int
+    throughput: int
+    delete_on_termination: bool
+
+
+class Base(NamedTuple):
+    """What there must be of an image that does not exist yet."""
+
+    id: str
+    root_device: str
+    root_gib: int
+    attributes: dict[str, Any]
+    image_file: str | None = None
+
+
+def disks(
+    image: Row | Base, kept: Sequence[Row | Kept], mappings: list[BlockDeviceMapping], origin: Origin
+) -> list[Disk]:
+    """The disks of an instance of this image, the root disk first.
+
+    `kept` are the image's own disks where it has any, which the mappings change; `origin` finds a snapshot. Raises
+    `Refusal` InvalidBlockDeviceMapping for what cannot be.
     """
     named: dict[str, BlockDeviceMapping] = {}
     for one in mappings:
@@ -37,13 +62,30 @@ def disks(image: Row, mappings: list[BlockDeviceMapping], origin: Origin) -> lis
         if not device or device in named:
             raise _wrong(f"Each BlockDeviceMapping has a DeviceName of its own; {device or 'none'} is not.")
         named[device] = one
-    root = root_disk(image, named.pop(image.root_device, {}))
-    more = [_data_disk(one, origin) for one in named.values() if "NoDevice" not in one]
-    found = [root, *more]
+    own = {one.device: one for one in kept}
+    root = root_disk(image, own.pop(image.root_device, None), named.pop(image.root_device, {}))
+    wanted = [_over(one, named.pop(device, {})) for device, one in own.items()]
+    found = [root, *(_data_disk(one, origin) for one in [*wanted, *named.values()] if "NoDevice" not in one)]
     for number, disk in enumerate(found):
         if any(disk.slot == other.slot for other in found[:number]):
             raise _wrong(f"The device '{disk.device}' is used more than once: sdX, xvdX and vdX are the same.")
     return found
+
+
+def _over(kept: Row | Kept, given: BlockDeviceMapping) -> BlockDeviceMapping:
+    """What an image has at a device, with what a request says of it."""
+    said: Ebs = given.get("Ebs") or {}
+    base: Ebs = {"VolumeType": kept.type, "DeleteOnTermination": kept.delete_on_termination}
+    if said.get("SnapshotId") in (None, kept.snapshot):
+        base["VolumeSize"] = int(kept.size_gib)
+    if kept.snapshot is not None:
+        base["SnapshotId"] = kept.snapshot
+    if "VolumeType" not in said:
+        base |= {"Iops": int(kept.iops)} if kept.iops else {}
+        base |= {"Throughput": int(kept.throughput)} if kept.throughput else {}
+    merged: BlockDeviceMapping = {**given, "DeviceName": kept.device}
+    merged["Ebs"] = {**base, **said}
+    return merged
 
 
 def keeper_of(tx: Tx, wanted: list[Disk]) -> Row | None:
@@ -61,15 +103,16 @@ def keeper_of(tx: Tx, wanted: list[Disk]) -> Row | None:
     return host.find(tx, homes[0]) if homes else None
 
 
-def root_disk(image: Row, mapping: BlockDeviceMapping) -> Disk:
-    """The root disk, as the image has it and the request wants it."""
+def root_disk(image: Row | Base, own: Row | Kept | None, mapping: BlockDeviceMapping) -> Disk:
+    """The root disk, as the image has it (`own`, or its file) and the request wants it."""
     if "NoDevice" in mapping:
         raise _wrong(f"The root device {image.root_device} of the image '{image.id}' cannot be left out.")
     _refuse_ephemeral(mapping)
-    if (mapping.get("Ebs") or {}).get("SnapshotId"):
-        raise _wrong(f"snapshotId cannot be modified on root device: the image '{image.id}' has none.")
-    kept, ebs = image.attributes, mapping.get("Ebs") or {}
-    kind = ebs.get("VolumeType") or kept.get("VolumeType", DEFAULT)
+    snapshot = own.snapshot if own is not None else None
+    if (mapping.get("Ebs") or {}).get("SnapshotId", snapshot) != snapshot:
+        raise _wrong(f"snapshotId cannot be modified on root device: the image '{image.id}' has {snapshot or 'none'}.")
+    ebs = (_over(own, mapping) if own is not None else mapping).get("Ebs") or {}
+    kind = ebs.get("VolumeType") or image.attributes.get("VolumeType", DEFAULT)
     if kind not in ROOT_TYPES:
         raise _wrong(f"The volume type {kind} cannot be a root disk's; these can: {', '.join(ROOT_TYPES)}.")
     size = ebs.get("VolumeSize", int(image.root_gib))
@@ -77,8 +120,9 @@ def root_disk(image: Row, mapping: BlockDeviceMapping) -> Disk:
         raise _wrong(
             f"Volume of size {size}GB is smaller than the image '{image.id}', expect size >= {image.root_gib}GB"
         )
-    goes = ebs.get("DeleteOnTermination", kept.get("DeleteOnTermination", True))
-    return Disk(image.root_device, devices.ROOT, _shape(ebs, kind, size), goes, image.image_file)
+    goes = ebs.get("DeleteOnTermination", image.attributes.get("DeleteOnTermination", True))
+    file = image.image_file if snapshot is None else None
+    return Disk(image.root_device, devices.ROOT, _shape(ebs, kind, size), goes, file, snapshot)
 
 
 def _data_disk(mapping: BlockDeviceMapping, origin: Origin) -> Disk:

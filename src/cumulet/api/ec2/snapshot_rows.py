@@ -8,7 +8,7 @@ from typing import Any
 from cumulet.api.actions import Item
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, snapshot, tag, work
+from cumulet.model import Tx, image_disk, snapshot, tag, work
 from cumulet.model.database import Row
 
 _WELL_FORMED = re.compile(r"snap-[0-9a-f]{8}([0-9a-f]{9})?")
@@ -61,6 +61,18 @@ def copied(tx: Tx, account: str, origin: Row, description: str, tags: dict[str, 
     """A new snapshot of the account's with the same on it as `origin`."""
     values = {"volume": snapshot.NO_VOLUME, "source": origin.id, "host": origin.host, "size_gib": origin.size_gib}
     return written(tx, account, {**values, "description": description}, tags)
+
+
+def deletable(tx: Tx, account: str, id: str) -> bool:
+    """Whether the account could delete the snapshot: it is its own, and no image has it."""
+    row = snapshot.find(tx, id)
+    return row is not None and row.account == account and not image_disk.using(tx, id)
+
+
+def delete(tx: Tx, id: str) -> None:
+    """Have the snapshot go."""
+    snapshot.change(tx, id, desired="absent")
+    work.wake(tx, "snapshot", id)
 
 
 def state(row: Row) -> str:

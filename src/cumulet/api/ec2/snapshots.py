@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
-from cumulet.api.ec2.snapshot_rows import completed, copied, owned, snapshot_item, written
+from cumulet.api.ec2.snapshot_rows import completed, copied, delete, owned, snapshot_item, written
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
 from cumulet.api.ec2.validation import check_region, described, invalid
 from cumulet.api.ec2.volume_rows import owned as owned_volume
 from cumulet.api.filters import Path
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, snapshot, tag, work
+from cumulet.model import Tx, image_disk, snapshot, tag
 from cumulet.model.database import Row
 from cumulet.wire.scalars import write_time
 
@@ -110,6 +110,9 @@ def delete_snapshot(ctx: Context, snapshot_id: str) -> Result:
         row = owned(tx, ctx.account, snapshot_id)
         if row.state in snapshot.UNFINISHED:
             raise invalid(row.id, "snapshotId", "The snapshot is pending; it can be deleted when it is completed.")
-        snapshot.change(tx, row.id, desired="absent")
-        work.wake(tx, "snapshot", row.id)
+        images = image_disk.using(tx, row.id)
+        if images:
+            text = f"The snapshot {row.id} is currently in use by {', '.join(images)}"
+            raise Refusal("InvalidSnapshot.InUse", text)
+        delete(tx, row.id)
     return {}

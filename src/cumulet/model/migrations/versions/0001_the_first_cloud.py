@@ -187,7 +187,7 @@ def upgrade() -> None:
         "image",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=40), nullable=False),
-        sa.Column("image_file", sa.String(length=40), nullable=False),
+        sa.Column("image_file", sa.String(length=40), nullable=True),
         sa.Column("name", sa.String(length=128), nullable=False),
         sa.Column("description", sa.String(length=255), nullable=False),
         sa.Column("location", sa.String(length=255), nullable=False),
@@ -232,6 +232,21 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_image_file_account"), ["account"], unique=False)
 
     op.create_table(
+        "image_disk",
+        sa.Column("image", sa.String(length=40), nullable=False),
+        sa.Column("device", sa.String(length=32), nullable=False),
+        sa.Column("snapshot", sa.String(length=40), nullable=True),
+        sa.Column("size_gib", sa.BigInteger(), nullable=False),
+        sa.Column("type", sa.String(length=12), nullable=False),
+        sa.Column("iops", sa.BigInteger(), nullable=False),
+        sa.Column("throughput", sa.BigInteger(), nullable=False),
+        sa.Column("delete_on_termination", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("image", "device", name=op.f("pk_image_disk")),
+    )
+    with op.batch_alter_table("image_disk", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_image_disk_snapshot"), ["snapshot"], unique=False)
+
+    op.create_table(
         "image_permission",
         sa.Column("image", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=40), nullable=False),
@@ -247,7 +262,7 @@ def upgrade() -> None:
         sa.Column("reservation", sa.String(length=40), nullable=False),
         sa.Column("launch_index", sa.BigInteger(), nullable=False),
         sa.Column("image", sa.String(length=40), nullable=False),
-        sa.Column("image_file", sa.String(length=40), nullable=False),
+        sa.Column("image_file", sa.String(length=40), nullable=True),
         sa.Column("boot", sa.String(length=10), nullable=False),
         sa.Column("kernel", sa.String(length=40), nullable=False),
         sa.Column("kernel_file", sa.String(length=40), nullable=False),
@@ -779,6 +794,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_image_permission_account"))
 
     op.drop_table("image_permission")
+    with op.batch_alter_table("image_disk", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_image_disk_snapshot"))
+
+    op.drop_table("image_disk")
     with op.batch_alter_table("image_file", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_image_file_account"))
 

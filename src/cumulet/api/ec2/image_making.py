@@ -1,0 +1,172 @@
+"""Images of instances, of snapshots and of other images: their rows, and the snapshots that are taken for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cumulet.api.actions import Result, action
+from cumulet.api.context import Context
+from cumulet.api.ec2 import client_tokens, instance_rows
+from cumulet.api.ec2.bundled_images import check_parts
+from cumulet.api.ec2.image_disks import columns, of_instance, of_snapshots
+from cumulet.api.ec2.image_names import check_name, check_new
+from cumulet.api.ec2.image_rows import launchable
+from cumulet.api.ec2.launch_request import BlockDeviceMapping
+from cumulet.api.ec2.snapshot_rows import copied
+from cumulet.api.ec2.snapshot_sets import disks_of, take
+from cumulet.api.ec2.tagging import TagSpecification, tags_for
+from cumulet.api.ec2.validation import check_region, described, invalid
+from cumulet.lib import ids
+from cumulet.lib.errors import Refusal
+from cumulet.model import Tx, image, image_disk, instance, snapshot, tag
+from cumulet.model.database import Row
+
+_TAGGED = ("image", "snapshot")
+
+
+@action(accepts={"SnapshotLocation": "there is one region, and no local zones"})
+def create_image(
+    ctx: Context,
+    instance_id: str,
+    name: str,
+    description: str = "",
+    no_reboot: bool = False,
+    block_device_mappings: list[BlockDeviceMapping] | None = None,
+    tag_specifications: list[TagSpecification] | None = None,
+) -> Result:
+    """A new image of an instance: snapshots of its volumes of one moment, between two starts unless `no_reboot`."""
+    check_name(name)
+    described(description, "image")
+    tags = {kind: tags_for(tag_specifications, kind, _TAGGED) for kind in _TAGGED}
+    with ctx.write() as tx:
+        check_new(ctx, tx, name)
+        guest = instance_rows.one(tx, ctx.account, instance_id)
+        found, volumes = of_instance(tx, guest, disks_of(tx, guest), block_device_mappings or [])
+        id = ids.new("image")
+        said = f"Created by CreateImage({guest.id}) for {id}"
+        made = take(tx, guest, volumes, said, {disk.id: tags["snapshot"] for disk in volumes})
+        taken = {disk.device: row.id for disk, row in zip(volumes, made, strict=True)}
+        if guest.state == "running" and not no_reboot:
+            _reboot(ctx, tx, guest)
+        values = {"id": id, "name": name, "description": description, **_of_guest(tx, guest)}
+        values |= {"location": f"{ctx.account}/{name}", "root_gib": found[0].shape.size_gib}
+        image.add(tx, values, columns(found, taken))
+        tag.put(tx, ctx.account, id, "image", tags["image"])
+    return {"ImageId": id}
+
+
+def _reboot(ctx: Context, tx: Tx, guest: Row) -> None:
+    expected = {"desired": guest.desired, "state": guest.state, "generation": guest.generation}
+    values = {"generation": guest.generation + 1, "force_after": tx.now + ctx.config.stop_grace_seconds}
+    if not instance.move(tx, guest.id, expected, **values):
+        raise Refusal("IncorrectInstanceState", f"The instance '{guest.id}' has changed meanwhile; try again.")
+
+
+def _of_guest(tx: Tx, guest: Row) -> dict[str, Any]:
+    """What an image of an instance has of it, and of the image that it was launched from."""
+    origin = image.find(tx, guest.image)
+    inherited = _inherited(origin) if origin is not None else {"attributes": {}}
+    shown = {name: guest.attributes.get(name) or inherited["attributes"].get(name) for name in _SHOWN}
+    return {
+        **inherited,
+        "account": guest.account,
+        "image_file": guest.image_file if guest.boot == "kernel" and not guest.kernel else None,
+        "boot": guest.boot,
+        "kernel": guest.kernel,
+        "ramdisk": guest.ramdisk,
+        "architecture": guest.architecture,
+        "root_device": guest.root_device,
+        "attributes": {**shown, "SourceInstanceId": guest.id},
+    }
+
+
+_SHOWN = ("EnaSupport", "SriovNetSupport", "BootMode")
+
+
+def _inherited(origin: Row) -> dict[str, Any]:
+    """All of an image that one made of it has too, unless it is said otherwise."""
+    own = ("id", "account", "name", "description", "location", "public", "created", "deregistered")
+    return {column.name: origin._mapping[column.name] for column in image.image.c if column.name not in own}
+
+
+def registered_of_snapshots(
+    ctx: Context,
+    values: dict[str, Any],
+    architecture: str,
+    boot_mode: str,
+    mappings: list[BlockDeviceMapping],
+    tags: dict[str, str],
+) -> Result:
+    """A new image of own snapshots; `values`: name, description, attributes, kernel, ramdisk, root_device."""
+    device = values["root_device"] or "/dev/sda1"
+    with ctx.write() as tx:
+        check_new(ctx, tx, values["name"])
+        check_parts(tx, ctx.account, values)
+        found = of_snapshots(tx, ctx.account, device, mappings)
+        row = {**values, "id": ids.new("image"), "account": ctx.account, "location": f"{ctx.account}/{values['name']}"}
+        row |= {"root_device": device, "root_gib": found[0].shape.size_gib, "architecture": architecture or "x86_64"}
+        row["boot"] = _boot(boot_mode, values["kernel"])
+        image.add(tx, row, columns(found, {}))
+        tag.put(tx, ctx.account, row["id"], "image", tags)
+    return {"ImageId": row["id"]}
+
+
+def _boot(mode: str, kernel: str) -> str:
+    """How guests boot; raises `Refusal`."""
+    if mode and mode not in image.BOOTS:
+        raise invalid(mode, "bootMode", f"It is one of {', '.join(image.BOOTS)}.")
+    if mode and kernel:
+        raise Refusal("InvalidParameterCombination", "What boots by a kernel of its own has no BootMode.")
+    if kernel:
+        return "kernel"
+    return image.BOOTS[mode] if mode else "bios"
+
+
+@action(accepts={"SnapshotCopyCompletionDurationMinutes": "a copy is complete within seconds"})
+def copy_image(
+    ctx: Context,
+    name: str,
+    source_image_id: str,
+    source_region: str,
+    description: str = "",
+    client_token: str = "",
+    copy_image_tags: bool = False,
+    encrypted: bool = False,
+    tag_specifications: list[TagSpecification] | None = None,
+) -> Result:
+    """A new image of the account's own that is the same as another one; its disks are copies of that one's."""
+    if encrypted:
+        raise Refusal("UnsupportedOperation", "Encrypted snapshots are not supported by this cloud.")
+    check_name(name)
+    check_region(ctx, source_region)
+    described(description, "image")
+    tags = {kind: tags_for(tag_specifications, kind, _TAGGED) for kind in _TAGGED}
+    request = {"name": name, "source": source_image_id, "description": description}
+    id = ids.new("image")
+    with ctx.write() as tx:
+        before = client_tokens.earlier(tx, ctx.account, "CopyImage", client_token, request, {"image": id})
+        if before is not None:
+            return {"ImageId": before["image"]}
+        origin = launchable(tx, ctx.account, source_image_id)
+        check_new(ctx, tx, name)
+        disks = [_copied(ctx, tx, origin, disk, id, tags["snapshot"]) for disk in image_disk.of(tx, origin.id)]
+        shown = {**origin.attributes, "SourceImageId": origin.id, "SourceImageRegion": ctx.config.region}
+        shown.pop("SourceInstanceId", None)
+        values = {**_inherited(origin), "id": id, "account": ctx.account, "name": name, "description": description}
+        location = origin.location if origin.image_file else f"{ctx.account}/{name}"
+        image.add(tx, {**values, "location": location, "attributes": shown}, disks)
+        own = tag.of(tx, origin.id) if copy_image_tags and origin.account == ctx.account else {}
+        tag.put(tx, ctx.account, id, "image", own | tags["image"])
+    return {"ImageId": id}
+
+
+def _copied(ctx: Context, tx: Tx, origin: Row, disk: Row, id: str, tags: dict[str, str]) -> dict[str, Any]:
+    """One disk of the copy, with a copy of its snapshot; raises `Refusal` for a snapshot that is not open."""
+    values = {name: disk._mapping[name] for name in disk._mapping if name != "image"}
+    row = snapshot.find(tx, disk.snapshot) if disk.snapshot is not None else None
+    if row is None:
+        return values
+    if not snapshot.is_open_to(tx, row, ctx.account):
+        raise Refusal("InvalidRequest", "You do not have permission to access the storage of this ami")
+    said = f"Copied for DestinationAmi {id} from SourceAmi {origin.id} for SourceSnapshot {row.id}."
+    return {**values, "snapshot": copied(tx, ctx.account, row, said, tags).id}

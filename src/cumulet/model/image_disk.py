@@ -1,0 +1,36 @@
+"""The disks of an image that was made of an instance or of snapshots: what its instances' volumes are made from.
+
+An image that was taken in as a file has none of these: its one disk is that file.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from cumulet.model.database import Row, Tx
+from cumulet.model.schema import flag, id_column, metadata, text, whole
+
+image_disk = sa.Table(
+    "image_disk",
+    metadata,
+    id_column("image", key=True),
+    text("device", 32, key=True),
+    id_column("snapshot", null=True, index=True),
+    whole("size_gib"),
+    text("type", 12, default="gp3"),
+    whole("iops"),
+    whole("throughput"),
+    flag("delete_on_termination"),
+)
+"""One without a `snapshot` is empty. Those of a deregistered image are deleted."""
+
+
+def of(tx: Tx, image: str) -> list[Row]:
+    """An image's disks, by device."""
+    return tx.all(sa.select(image_disk).where(image_disk.c.image == image).order_by(image_disk.c.device))
+
+
+def using(tx: Tx, snapshot: str) -> list[str]:
+    """The images with a disk from this snapshot."""
+    query = sa.select(image_disk.c.image).where(image_disk.c.snapshot == snapshot)
+    return sorted(set(tx.connection.scalars(query)))
