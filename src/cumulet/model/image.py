@@ -15,6 +15,11 @@ from cumulet.model.schema import body, flag, id_column, json, metadata, moment, 
 from cumulet.model.snapshot import UNFINISHED, snapshot
 from cumulet.model.work import wake
 
+UNPROTECTED = "disabled"
+COOLDOWN = "enabled-with-cooldown"
+"""AWS's words for an image that may be deregistered, and for one that may be so a day after that was allowed."""
+COOLDOWN_SECONDS = 24 * 3600.0
+
 image = sa.Table(
     "image",
     metadata,
@@ -31,12 +36,18 @@ image = sa.Table(
     text("ramdisk", 40),
     flag("public"),
     flag("deregistered"),
+    flag("disabled"),
+    moment("deprecates"),
+    text("protection", 30, default=UNPROTECTED),
+    moment("protected_until"),
     text("root_device", 20, default="/dev/sda1"),
     whole("root_gib", 1),
     json("attributes"),
     moment("created"),
 )
-"""`kind` is machine, kernel or ramdisk; a machine image may name the ids of those two that its guests boot with."""
+"""`kind` is machine, kernel or ramdisk; a machine image may name the ids of those two that its guests boot with.
+It is deprecated from `deprecates` on. `protection` is AWS's DeregistrationProtection, and `protected_until` when a
+cooldown ends that has begun."""
 ID_KINDS = {"machine": "image", "kernel": "kernel_image", "ramdisk": "ramdisk_image"}
 """By the `kind` of an image, whose prefix its id has: ami, aki or ari."""
 image_file = sa.Table(
@@ -125,6 +136,7 @@ def _with_snapshot(*states: str) -> sa.ColumnElement[bool]:
 
 
 _STATE = sa.case(
+    (image.c.disabled, "disabled"),
     (_with_snapshot("error"), "failed"),
     (_with_snapshot(*UNFINISHED), "pending"),
     (image.c.image_file.is_(None), "available"),
@@ -234,6 +246,12 @@ def add(tx: Tx, values: dict[str, Any], disks: list[dict[str, Any]]) -> None:
     tx.insert(image, {**values, "created": tx.now})
     in_order = sorted(disks, key=lambda disk: str(disk["device"]))
     tx.insert(image_disk, *({**disk, "image": values["id"]} for disk in in_order))
+
+
+def close(tx: Tx, id: str) -> None:
+    """Nobody but its account may use the image any more."""
+    tx.change(image_permission.delete().where(image_permission.c.image == id))
+    change(tx, id, public=False)
 
 
 def change(tx: Tx, id: str, **values: object) -> None:

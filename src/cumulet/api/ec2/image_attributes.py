@@ -48,6 +48,10 @@ def _values(row: Row, disks: list[Row], opened: list[str]) -> dict[str, Item]:
         "kernel": {"KernelId": {"Value": row.kernel} if row.kernel else {}},
         "ramdisk": {"RamdiskId": {"Value": row.ramdisk} if row.ramdisk else {}},
         "productCodes": {"ProductCodes": []},
+        "tpmSupport": {"TpmSupport": {}},
+        "imdsSupport": {"ImdsSupport": {"Value": shown["ImdsSupport"]} if shown["ImdsSupport"] else {}},
+        "lastLaunchedTime": {"LastLaunchedTime": {}},
+        "deregistrationProtection": {"DeregistrationProtection": {"Value": row.protection}},
     }
 
 
@@ -59,27 +63,50 @@ def modify_image_attribute(
     value: str | None = None,
     description: AttributeValue | None = None,
     launch_permission: Permissions | None = None,
+    imds_support: AttributeValue | None = None,
     operation_type: str = "",
     user_groups: list[str] | None = None,
     user_ids: list[str] | None = None,
 ) -> Result:
-    """Change an own image's description, or who may launch instances from it."""
+    """Change an own image's description, how its guests ask for metadata, or who may launch instances from it."""
     if attribute not in ("", "description", "launchPermission"):
         raise invalid(attribute, "attribute", "description and launchPermission can be changed.")
     text = description.get("Value", "") if description is not None else value
     named = sharing.by_name(operation_type, user_groups or [], user_ids or [])
-    if text is None and not launch_permission and not named:
+    imds = imds_word(imds_support.get("Value", "")) if imds_support is not None else None
+    if text is None and imds is None and not launch_permission and not named:
         raise Refusal("InvalidParameterCombination", "No attributes specified.")
     with ctx.write() as tx:
         row = owned(tx, ctx.account, image_id)
         if text is not None:
             image.change(tx, row.id, description=described(text, "image"))
+        if imds is not None:
+            image.change(tx, row.id, attributes={**row.attributes, "ImdsSupport": imds})
+        if row.disabled and (launch_permission or named):
+            raise Refusal("IncorrectState", f"The image '{row.id}' is disabled; it cannot be shared.")
         for given in (launch_permission or {}, named):
             change = sharing.change(tx, given, "InvalidAMIAttributeItemValue")
             if change.public is not None:
                 image.change(tx, row.id, public=change.public)
             image.close_to(tx, row.id, change.closed)
             image.open_to(tx, row.id, change.opened)
+    return {}
+
+
+def imds_word(value: str) -> str:
+    """What ImdsSupport can be; raises `Refusal`."""
+    if value != "v2.0":
+        raise invalid(value, "imdsSupport", "Expecting v2.0.")
+    return value
+
+
+@action()
+def reset_image_attribute(ctx: Context, image_id: str, attribute: str) -> Result:
+    """Nobody but its account may launch instances from the image any more."""
+    if attribute != "launchPermission":
+        raise invalid(attribute, "attribute", "launchPermission can be reset.")
+    with ctx.write() as tx:
+        image.close(tx, owned(tx, ctx.account, image_id).id)
     return {}
 
 

@@ -80,13 +80,17 @@ def _of_guest(tx: Tx, guest: Row) -> dict[str, Any]:
     }
 
 
-_SHOWN = ("EnaSupport", "SriovNetSupport", "BootMode")
+_SHOWN = ("EnaSupport", "SriovNetSupport", "BootMode", "ImdsSupport")
 
 
 def _inherited(origin: Row) -> dict[str, Any]:
     """All of an image that one made of it has too, unless it is said otherwise."""
-    own = ("id", "account", "name", "description", "location", "public", "created", "deregistered")
+    own = _OF_ITS_OWN + _OF_ITS_LIFE
     return {column.name: origin._mapping[column.name] for column in image.image.c if column.name not in own}
+
+
+_OF_ITS_OWN = ("id", "account", "name", "description", "location", "public", "created")
+_OF_ITS_LIFE = ("deregistered", "disabled", "deprecates", "protection", "protected_until")
 
 
 def registered_of_snapshots(

@@ -9,6 +9,8 @@ from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.bundled_images import check_parts, take_in
 from cumulet.api.ec2.bundles import bundle_at, is_manifest
+from cumulet.api.ec2.image_attributes import imds_word
+from cumulet.api.ec2.image_lifecycle import check_unprotected
 from cumulet.api.ec2.image_making import registered_of_snapshots
 from cumulet.api.ec2.image_names import check_name, check_new
 from cumulet.api.ec2.image_rows import PREFIXES, owned
@@ -35,7 +37,9 @@ _FILTERS = {
     "creation-date": "CreationDate",
     "description": "Description",
     "ena-support": "EnaSupport",
+    "free-tier-eligible": "FreeTierEligible",
     "hypervisor": "Hypervisor",
+    "image-allowed": "ImageAllowed",
     "image-id": "ImageId",
     "image-type": "ImageType",
     "is-public": "Public",
@@ -46,6 +50,7 @@ _FILTERS = {
     "owner-id": "OwnerId",
     "platform": "Platform",
     "product-code": "ProductCodes.ProductCodeId",
+    "product-code.type": "ProductCodes.ProductCodeType",
     "ramdisk-id": "RamdiskId",
     "root-device-name": "RootDeviceName",
     "root-device-type": "RootDeviceType",
@@ -68,21 +73,38 @@ _FILTERS = {
     malformed="InvalidAMIID.Malformed",
     prefix=PREFIXES,
     filters=dict(_FILTERS),
-    accepts={"IncludeDeprecated": "no image is ever deprecated", "IncludeDisabled": "no image is ever disabled"},
 )
 def describe_images(
-    ctx: Context, owners: list[str] | None = None, executable_users: list[str] | None = None
+    ctx: Context,
+    owners: list[str] | None = None,
+    executable_users: list[str] | None = None,
+    image_ids: list[str] | None = None,
+    include_deprecated: bool = False,
+    include_disabled: bool = False,
 ) -> list[Item]:
-    """The account's own images, the public ones and those that were opened to it."""
+    """The account's own images, the public ones and those that were opened to it.
+
+    Disabled ones are shown where they are asked for, and deprecated ones to their owner and where they are asked for.
+    """
     with ctx.read() as tx:
         rows = image.visible(tx, ctx.account)
         tags = tag.of_account(tx, ctx.account, ["image"])
         disks = image.disks_of_visible(tx, ctx.account)
         opened = image.permissions(tx, ctx.account) if executable_users else {}
+        now = tx.now
+    named = set(image_ids or [])
+    if not include_disabled:
+        rows = [row for row in rows if not row.disabled or row.id in named]
+    if not include_deprecated:
+        rows = [row for row in rows if row.account == ctx.account or not _is_deprecated(row, now) or row.id in named]
     if executable_users:
         rows = [row for row in rows if _may_run(ctx, row, executable_users, opened.get(row.id, []))]
     found = [image_item(row, disks.get(row.id, []), tags.get(row.id, [])) for row in rows]
     return [item for item in found if _is_of(ctx, item, owners)] if owners else found
+
+
+def _is_deprecated(row: Row, now: float) -> bool:
+    return row.deprecates is not None and bool(row.deprecates <= now)
 
 
 def _is_of(ctx: Context, item: Item, owners: list[str]) -> bool:
@@ -111,6 +133,7 @@ def register_image(
     ena_support: bool = False,
     sriov_net_support: str = "",
     boot_mode: str = "",
+    imds_support: str = "",
     block_device_mappings: list[BlockDeviceMapping] | None = None,
     tag_specifications: list[TagSpecification] | None = None,
 ) -> Result:
@@ -129,6 +152,8 @@ def register_image(
     shown = {"EnaSupport": ena_support, "SriovNetSupport": sriov_net_support or None, "BootMode": boot_mode or None}
     values: dict[str, Any] = {"name": name or image_location[:128], "description": described(description, "image")}
     values |= {"attributes": shown, "kernel": kernel_id, "ramdisk": ramdisk_id, "root_device": root_device_name}
+    if imds_support:
+        shown["ImdsSupport"] = imds_word(imds_support)
     if not image_location:
         return registered_of_snapshots(ctx, values, architecture, boot_mode, block_device_mappings or [], tags)
     with ctx.write() as tx:
@@ -149,6 +174,7 @@ def deregister_image(ctx: Context, image_id: str, delete_associated_snapshots: b
     """Nothing can be launched from the image any more; what runs of it goes on."""
     with ctx.write() as tx:
         row = owned(tx, ctx.account, image_id)
+        check_unprotected(row, tx.now)
         disks = image_disk.of(tx, row.id)
         image.deregister(tx, row.id)
         tag.remove(tx, row.id)

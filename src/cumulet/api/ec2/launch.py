@@ -11,7 +11,7 @@ from cumulet.api.ec2.image_disks import origin_for
 from cumulet.api.ec2.image_rows import launchable
 from cumulet.api.ec2.instance_profiles import found_profile
 from cumulet.api.ec2.instance_view import items, reservations
-from cumulet.api.ec2.launch_boot import boot_of
+from cumulet.api.ec2.launch_boot import boot_of, metadata_of
 from cumulet.api.ec2.launch_checks import Launch, checked, within_quotas
 from cumulet.api.ec2.launch_disks import Disk, disks, keeper_of
 from cumulet.api.ec2.launch_network import Network, find_network, wish_of
@@ -45,7 +45,12 @@ def run_instances(ctx: Context, **request: Unpack[LaunchRequest]) -> Result:
         network = find_network(tx, ctx.account, ctx.config.zone_names(), request, wish, launch.most, keeper)
         named = request.get("iam_instance_profile")
         held = found_profile(tx, ctx.account, named) if named else None
-        columns = launch.columns | boots | _of_key(tx, ctx.account, request.get("key_name", ""))
+        columns = (
+            launch.columns
+            | boots
+            | metadata_of(image, launch.columns)
+            | _of_key(tx, ctx.account, request.get("key_name", ""))
+        )
         count = _allowed(ctx, tx, launch, network)
         check_quota(ctx, tx, count * len(wanted), count * sum(disk.shape.size_gib for disk in wanted))
         places = find_places(ctx, tx, request.get("placement") or {}, network.subnet.zone, count)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cumulet.api.ec2.image_rows import booting
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx
@@ -27,3 +29,10 @@ def boot_of(tx: Tx, account: str, image: Row, kernel_id: str, ramdisk_id: str) -
     if ramdisk:
         found["ramdisk_file"] = booting(tx, account, ramdisk, "ramdisk").image_file
     return found
+
+
+def metadata_of(image: Row, given: dict[str, Any]) -> dict[str, Any]:
+    """How guests ask for their metadata where the image's ImdsSupport says it, and the columns `given` do not."""
+    if image.attributes.get("ImdsSupport") != "v2.0":
+        return {}
+    return {"metadata_options": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2, **given["metadata_options"]}}
