@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cumulet.control import group, image_file, instance, interface, snapshot, sweep, volume, vpc
+from cumulet.control import group, image_file, image_task, instance, interface, snapshot, sweep, volume, vpc
 from cumulet.engine.engine import GiveUp, Reconciler
 
 RECONCILERS: dict[str, Reconciler] = {
@@ -13,6 +13,7 @@ RECONCILERS: dict[str, Reconciler] = {
     "volume": volume.reconcile,
     "snapshot": snapshot.reconcile,
     "image_file": image_file.reconcile,
+    "image_task": image_task.reconcile,
     "sweep": sweep.reconcile,
 }
 GIVE_UP: dict[str, GiveUp] = {
@@ -23,5 +24,6 @@ GIVE_UP: dict[str, GiveUp] = {
     "volume": volume.give_up,
     "snapshot": snapshot.give_up,
     "image_file": image_file.give_up,
+    "image_task": image_task.give_up,
     "sweep": sweep.give_up,
 }

@@ -11,7 +11,7 @@ from cumulet.control.object_links import Links
 from cumulet.drivers.specs import ImageFileSpec, ObjectSpec, ObjectsSpec
 from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Failure, Impossible, Later
-from cumulet.model import Tx, host, image, work
+from cumulet.model import Tx, host, image, image_task, work
 from cumulet.model.database import Row
 
 GIB = 2**30
@@ -90,6 +90,7 @@ def objects_of(run: Run, row: Row) -> ObjectsSpec:
 
 
 def _say_available(tx: Tx, id: str, facts: dict[str, Any]) -> None:
+    image_task.wake_of_file(tx, id)
     files, images = image.image_file, image.image
     tx.change(files.update().where(files.c.id == id).values(state="available", stage="", facts=facts))
     root_gib = max(1, -(-int(facts.get("virtual_size", 0)) // GIB))
@@ -118,5 +119,6 @@ def give_up(run: Run, id: str, reason: Impossible) -> None:
     values = {"state": "failed", "reason_code": reason.code, "reason": reason.message}
     with run.write() as tx:
         mine = table.update().where(table.c.id == id)
+        image_task.wake_of_file(tx, id)
         if tx.change(mine.where(table.c.state == "pending").values(**values)) == 0:
             raise Failure(f"image file {id} was lost and cannot be made again: {reason}")

@@ -47,12 +47,21 @@ class ImageFileSpec(_Struct, frozen=True, tag="image_file"):
     id: str
     source: str
     """Path of the file to take in, or of a directory with `kernel` and `initrd` for a direct kernel boot."""
-    format: Literal["qcow2", "raw", "kernel", "aki", "ari"] | None = None
+    format: Literal["qcow2", "raw", "kernel", "aki", "ari", "vmdk", "vhd", "vhdx", "vdi", "ova"] | None = None
     """What the owner says it is, kernel and initrd by themselves being aki and ari; None: find out."""
     sha256: str | None = None
     """What its bytes were when it was first taken in: disks are on top of these and no others."""
     objects: ObjectsSpec | None = None
     """Where its bytes are instead of at `source`."""
+
+
+class ExportSpec(_Struct, frozen=True, tag="export"):
+    """What the image file `image_file` holds, as an object that is put to `url`."""
+
+    id: str
+    image_file: str
+    format: Literal["raw", "vmdk", "vhd"]
+    url: str
 
 
 class VolumeSpec(_Struct, frozen=True, tag="volume"):
@@ -244,7 +253,7 @@ class InterfaceSpec(_Struct, frozen=True, tag="interface"):
     metadata: MetadataSpec | None = None
 
 
-Spec = ImageFileSpec | VolumeSpec | SnapshotSpec | InstanceSpec | GroupSpec | VpcSpec | InterfaceSpec
+Spec = ImageFileSpec | ExportSpec | VolumeSpec | SnapshotSpec | InstanceSpec | GroupSpec | VpcSpec | InterfaceSpec
 
 
 def encode(spec: Any) -> bytes:

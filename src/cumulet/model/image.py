@@ -205,17 +205,10 @@ def take_in(tx: Tx, values: dict[str, object]) -> tuple[str, str]:
     public, description, architecture, kind, kernel, ramdisk, root_device, attributes, origin, sealed.
     """
     kind = str(values.get("kind", "machine"))
-    file_id, image_id = ids.new("image_file"), ids.new(ID_KINDS[kind])
+    image_id = ids.new(ID_KINDS[kind])
     shared = {"account": values["account"], "location": values["location"], "public": values.get("public", False)}
-    tx.insert(
-        image_file,
-        {
-            **shared,
-            **{key: values[key] for key in ("source", "declared", "origin", "sealed") if key in values},
-            "id": file_id,
-            "created": tx.now,
-        },
-    )
+    source: dict[str, object] = {key: values[key] for key in _OF_FILE if key in values}
+    file_id = keep_file(tx, {**shared, **source})
     named = {"name": values["name"], "description": values.get("description", ""), "kind": kind}
     named |= {key: values[key] for key in _AS_GIVEN if key in values}
     boots = "kernel" if values.get("kernel") else "bios"
@@ -223,16 +216,24 @@ def take_in(tx: Tx, values: dict[str, object]) -> tuple[str, str]:
         image,
         {"boot": boots, **shared, **named, "id": image_id, "image_file": file_id, "created": tx.now},
     )
-    wake(tx, "image_file", file_id)
     return image_id, file_id
 
 
+_OF_FILE = ("source", "declared", "origin", "sealed")
 _AS_GIVEN = ("architecture", "kernel", "ramdisk", "root_device", "attributes")
+
+
+def keep_file(tx: Tx, values: dict[str, object]) -> str:
+    """A file to be taken in, of which no image is made yet; gives its id. `values`: the columns that are known."""
+    id = ids.new("image_file")
+    tx.insert(image_file, {**values, "id": id, "created": tx.now})
+    wake(tx, "image_file", id)
+    return id
 
 
 def register(tx: Tx, account: str, file: Row, values: dict[str, object]) -> str:
     """A new image of a file that was taken in; gives its id. `values`: name, and what differs from the defaults."""
-    id = ids.new("image")
+    id = str(values.get("id") or ids.new("image"))
     facts = file.facts or {}
     root_gib = max(1, -(-int(facts.get("virtual_size", 0)) // 2**30))
     found = {"boot": facts.get("boot", "bios"), "architecture": facts.get("architecture", "x86_64")}

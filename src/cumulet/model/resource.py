@@ -11,6 +11,7 @@ from cumulet.model import (
     address,
     group,
     image,
+    image_task,
     instance,
     interface,
     key_pair,
@@ -51,6 +52,13 @@ KINDS = {
     ),
     "group": Kind(
         "security-group", "InvalidGroup.NotFound", "security group", group.group.c.id, _present(group.group.c.desired)
+    ),
+    **{
+        prefix: Kind(f"{name}-task", "InvalidConversionTaskId", "task", image_task.image_task.c.id, sa.true())
+        for prefix, name in (("import_image", "import-image"), ("import_snapshot", "import-snapshot"))
+    },
+    "export_image": Kind(
+        "export-image-task", "InvalidExportTaskID.NotFound", "task", image_task.image_task.c.id, sa.true()
     ),
     "rule": Kind(
         "security-group-rule",

@@ -58,7 +58,7 @@ def untar(tarball: Path, target: Path, sha1: str, most: int, note: Note) -> None
                 _check(member, most)
                 assert member is not None
                 plain.left = member.size + _HEADERS
-                _take_out(archive, member, target, note)
+                take_out(archive, member, target, note)
                 if archive.next() is not None:
                     raise _refused("the tarball has more than one file")
             while plain.read(_CHUNK):
@@ -98,7 +98,7 @@ def _check(member: tarfile.TarInfo | None, most: int) -> None:
         raise _refused(f"the file in the tarball has {member.size} bytes; {most} are the most that are taken in")
 
 
-def _take_out(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path, note: Note) -> None:
+def take_out(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path, note: Note) -> None:
     """Its name is of no interest: it goes to `target`, with holes where it has zeroes."""
     reading = archive.extractfile(member)
     assert reading is not None

@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from cumulet.drivers.contract import Seen
+from cumulet.drivers.image.exporting import Exporting
 from cumulet.drivers.image.fetching import Fetching
 from cumulet.drivers.image.inspect import Limits, inspect_disk, inspect_initrd, inspect_kernel
-from cumulet.drivers.specs import ImageFileSpec, Spec, image_files
+from cumulet.drivers.specs import ExportSpec, ImageFileSpec, Spec, image_files
 from cumulet.lib.errors import Failure, Impossible
 
 _CHUNK = 1024 * 1024
@@ -45,13 +46,17 @@ class DirectoryImages:
     def __init__(self, directory: Path, limits: Limits | None = None) -> None:
         self.directory = directory
         self.limits = limits or Limits()
-        self._fetching = Fetching(directory, self.limits.virtual_size, self._take_in)
+        self._fetching = Fetching(directory, self.limits, self._take_in)
+        self._exporting = Exporting(directory, self.limits)
 
     def ensure(self, spec: Spec) -> None:
         """Take `source` in: copied aside, inspected there, and then renamed. Does nothing where the image is in.
 
         Objects are fetched meanwhile: it is in once `look` says so.
         """
+        if isinstance(spec, ExportSpec):
+            self._exporting.ensure(spec)
+            return
         assert isinstance(spec, ImageFileSpec)
         if self.look(spec.id):
             return
@@ -79,6 +84,7 @@ class DirectoryImages:
     def remove(self, id: str) -> None:
         """Remove the image's folder. Guests that run from it go on; they cannot be started again."""
         self._fetching.end(id)
+        self._exporting.end(id)
         for folder in (self._aside(id), self.directory / id):
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(folder)

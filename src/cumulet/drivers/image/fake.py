@@ -6,7 +6,7 @@ import msgspec
 
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.fake_world import FakeWorld
-from cumulet.drivers.specs import ImageFileSpec, Spec
+from cumulet.drivers.specs import ExportSpec, ImageFileSpec, Spec
 from cumulet.lib.errors import Failure
 
 
@@ -17,6 +17,9 @@ class FakeImages:
         self._world = world
 
     def ensure(self, spec: Spec) -> None:
+        if isinstance(spec, ExportSpec):
+            self._world.put("export", spec.id, {"image_file": spec.image_file, "format": spec.format, "url": spec.url})
+            return
         assert isinstance(spec, ImageFileSpec)
         if spec.objects is not None and self.look(spec.id) is None and self._world.get("fetch", spec.id) is None:
             self._world.put("fetch", spec.id, {})
@@ -30,6 +33,7 @@ class FakeImages:
     def remove(self, id: str) -> None:
         self._world.remove("image", id)
         self._world.remove("fetch", id)
+        self._world.remove("export", id)
 
     def observe(self) -> list[Seen]:
         return [Seen(id=name) for name in self._world.names("image")]

@@ -12,8 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from cumulet.drivers.image.bundle import decrypt, untar
+from cumulet.drivers.image.converting import prepared
 from cumulet.drivers.image.http import fetch
+from cumulet.drivers.image.inspect import Limits
 from cumulet.drivers.specs import ImageFileSpec, ObjectsSpec
 from cumulet.lib.errors import CumuletError, Failure, Impossible
 from cumulet.lib.log import Log
@@ -31,13 +35,13 @@ class _Cancelled(Exception):
 class _Work(threading.Thread):
     """One image file on its way."""
 
-    def __init__(self, spec: ImageFileSpec, folder: Path, most: int, take_in: TakeIn) -> None:
+    def __init__(self, spec: ImageFileSpec, folder: Path, limits: Limits, take_in: TakeIn) -> None:
         super().__init__(name=f"fetch {spec.id}", daemon=True)
         self.spec = spec
         self.error: CumuletError | None = None
         self.cancelled = threading.Event()
         self._folder = folder
-        self._most = most
+        self._limits = limits
         self._take_in = take_in
         self._stage, self._done, self._of = "pending", 0, 0
 
@@ -70,12 +74,15 @@ class _Work(threading.Thread):
         assert objects is not None
         files = self._download(objects)
         if not objects.key:
-            return files[0]
+            self._begin("converting", 0)
+            file, format = prepared(files[0], self.spec.format, self._limits, self._note)
+            self.spec = msgspec.structs.replace(self.spec, format=format)
+            return file
         tarball, image = self._folder / "tarball", self._folder / "image"
         self._begin("decrypting", sum(file.stat().st_size for file in files))
         decrypt(files, tarball, objects.key, objects.iv, self._note)
         self._begin("untarring", objects.size)
-        untar(tarball, image, objects.sha1, self._most, self._note)
+        untar(tarball, image, objects.sha1, self._limits.virtual_size, self._note)
         return image
 
     def _download(self, objects: ObjectsSpec) -> list[Path]:
@@ -85,7 +92,7 @@ class _Work(threading.Thread):
             if file.exists():
                 self._note(file.stat().st_size)
             else:
-                fetch(part, file, self._most, self._note)
+                fetch(part, file, self._limits.virtual_size, self._note)
         return files
 
     def _begin(self, stage: str, of: int) -> None:
@@ -98,11 +105,11 @@ class _Work(threading.Thread):
 
 
 class Fetching:
-    """Image files on their way into `directory`; `most` is the largest that may come of an object, in bytes."""
+    """Image files on their way into `directory`."""
 
-    def __init__(self, directory: Path, most: int, take_in: TakeIn) -> None:
+    def __init__(self, directory: Path, limits: Limits, take_in: TakeIn) -> None:
         self._directory = directory
-        self._most = most
+        self._limits = limits
         self._take_in = take_in
         self._works: dict[str, _Work] = {}
 
@@ -114,7 +121,7 @@ class Fetching:
         self._works.pop(spec.id, None)
         if work is not None and work.error is not None:
             raise work.error
-        self._works[spec.id] = work = _Work(spec, self._folder(spec.id), self._most, self._take_in)
+        self._works[spec.id] = work = _Work(spec, self._folder(spec.id), self._limits, self._take_in)
         work.start()
 
     def end(self, id: str) -> None:

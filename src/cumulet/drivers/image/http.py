@@ -6,6 +6,7 @@ import hashlib
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 
 from cumulet.drivers.specs import ObjectSpec
@@ -55,7 +56,7 @@ def fetch(wanted: ObjectSpec, target: Path, most: int, note: Note) -> None:
         if e.code == 416:
             part.unlink(missing_ok=True)
         raise _answered(wanted, e) from None
-    except OSError as e:
+    except (OSError, HTTPException) as e:
         raise Failure(f"fetching {without_password(wanted.url)}") from e
     if part.stat().st_size != length:
         raise Failure(

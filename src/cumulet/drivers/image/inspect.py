@@ -91,13 +91,13 @@ def inspect_disk(file: Path, declared: str | None, limits: Limits) -> Found:
     size = _described(file, format, limits)["virtual-size"]
     if not 512 <= size <= limits.virtual_size:
         text = f"the image's virtual size is {size} bytes; from 512 to {limits.virtual_size} are accepted"
-        raise _refused("Size", text)
+        raise refused("Size", text)
     if format == "qcow2":
         _check_consistency(file, limits)
     sectors = _first_sectors(file, format, limits)
     end = _end_of_partitions(sectors)
     if end > size:
-        raise _refused(
+        raise refused(
             "Corrupt", f"the image is cut off: it has {size} bytes, its partitions need {end}; fetch all of it again"
         )
     return Found(format, size, _boot(sectors))
@@ -110,38 +110,49 @@ def inspect_kernel(kernel: Path) -> None:
     """
     with kernel.open("rb") as opened:
         if opened.read(0x206)[0x202:] != b"HdrS":
-            raise _refused("Format", "it is no Linux kernel for x86 (bzImage)")
+            raise refused("Format", "it is no Linux kernel for x86 (bzImage)")
 
 
 def inspect_initrd(initrd: Path) -> None:
     """Raises `Impossible` unless it is an initial RAM disk."""
     with initrd.open("rb") as opened:
         if not opened.read(8).startswith(_INITRDS):
-            raise _refused(
+            raise refused(
                 "Format", "it is no initial RAM disk: neither a cpio archive, nor one compressed as Linux knows"
             )
 
 
-def _refused(code: str, reason: str) -> Impossible:
+def refused(code: str, reason: str) -> Impossible:
+    """An image that must not be used, by this reason."""
     return Impossible(f"Client.InvalidImage.{code}", reason)
 
 
-def _format(file: Path, declared: str | None) -> str:
-    """The image's format by its own first bytes, which must be the one that was declared."""
+def format_of(file: Path) -> str:
+    """The format of a disk or an archive by its own bytes; raw where nothing else is seen. Raises `Impossible`."""
     with file.open("rb") as opened:
         start = opened.read(512)
+        opened.seek(max(0, file.stat().st_size - 512))
+        end = opened.read(512)
     if len(start) < 512:
-        raise _refused("Format", f"the image has {len(start)} bytes; the smallest disk has 512")
-    format = next((name for name, offset, mark in _MARKS if start[offset : offset + len(mark)] == mark), "raw")
+        raise refused("Format", f"the image has {len(start)} bytes; the smallest disk has 512")
+    found = next((name for name, offset, mark in _MARKS if start[offset : offset + len(mark)] == mark), "raw")
+    return "vpc" if found == "raw" and end.startswith(b"conectix") else found  # a fixed one has its mark at the end
+
+
+def _format(file: Path, declared: str | None) -> str:
+    """The image's format by its own bytes, which must be the one that was declared."""
+    format = format_of(file)
+    with file.open("rb") as opened:
+        start = opened.read(512)
     if format == "luks":
-        raise _refused("Encrypted", "the image is encrypted (LUKS)")
+        raise refused("Encrypted", "the image is encrypted (LUKS)")
     if format not in ("qcow2", "raw"):
         advice = "unpack it first" if format in _PACKED else "convert it with: qemu-img convert -O qcow2"
-        raise _refused("Format", f"the image has the format {format}; qcow2 and raw are accepted: {advice}")
+        raise refused("Format", f"the image has the format {format}; qcow2 and raw are accepted: {advice}")
     if declared and declared != format:
-        raise _refused("Format", f"the image has the format {format}, not {declared} as was said")
+        raise refused("Format", f"the image has the format {format}, not {declared} as was said")
     if format == "raw" and declared is None and start[510:] != b"\x55\xaa":
-        raise _refused("Format", "the image is neither qcow2 nor a disk with a boot record; say raw if it is one")
+        raise refused("Format", "the image is neither qcow2 nor a disk with a boot record; say raw if it is one")
     return format
 
 
@@ -152,40 +163,40 @@ def _check_header(file: Path) -> None:
     _, version, backing, _, _, _, encryption = _QCOW2.unpack(start[: _QCOW2.size])
     features = struct.unpack(">Q", start[72:80])[0] if version >= 3 else 0
     if backing:
-        raise _refused("BackingFile", "the image has a backing file; flatten it with: qemu-img convert")
+        raise refused("BackingFile", "the image has a backing file; flatten it with: qemu-img convert")
     if features & _DATA_FILE:
-        raise _refused("DataFile", "the image keeps its contents in another file; convert it with: qemu-img convert")
+        raise refused("DataFile", "the image keeps its contents in another file; convert it with: qemu-img convert")
     if encryption:
-        raise _refused("Encrypted", "the image is encrypted")
+        raise refused("Encrypted", "the image is encrypted")
     if features & _CORRUPT:
-        raise _refused("Corrupt", "the image is marked as corrupt; try: qemu-img check -r all")
+        raise refused("Corrupt", "the image is marked as corrupt; try: qemu-img check -r all")
 
 
 def _described(file: Path, format: str, limits: Limits) -> dict[str, Any]:
-    done = _sandboxed(["qemu-img", "info", "--output=json", "-f", format, str(file)], limits)
+    done = sandboxed(["qemu-img", "info", "--output=json", "-f", format, str(file)], limits)
     if done.returncode != 0:
-        raise _refused("Corrupt", f"qemu-img cannot read the image: {done.stderr.strip()}")
+        raise refused("Corrupt", f"qemu-img cannot read the image: {done.stderr.strip()}")
     described: dict[str, Any] = json.loads(done.stdout)
     return described
 
 
 def _check_consistency(file: Path, limits: Limits) -> None:
-    done = _sandboxed(["qemu-img", "check", "-q", "-f", "qcow2", str(file)], limits)
+    done = sandboxed(["qemu-img", "check", "-q", "-f", "qcow2", str(file)], limits)
     if done.returncode not in (0, 3):  # 3: clusters are lost, which harms nobody
         said = (done.stderr or done.stdout).strip()
         if "end of the file" in said:
             length = file.stat().st_size
-            raise _refused("Corrupt", f"the image is cut off: it has {length} bytes; fetch all of it again")
-        raise _refused("Corrupt", f"the image is corrupt: {said[:500]}")
+            raise refused("Corrupt", f"the image is cut off: it has {length} bytes; fetch all of it again")
+        raise refused("Corrupt", f"the image is corrupt: {said[:500]}")
 
 
 def _first_sectors(file: Path, format: str, limits: Limits) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "sectors"
         arguments = ["qemu-img", "dd", "-f", format, "-O", "raw", "bs=512", f"count={_FIRST_SECTORS}"]
-        done = _sandboxed([*arguments, f"if={file}", f"of={copy}"], limits)
+        done = sandboxed([*arguments, f"if={file}", f"of={copy}"], limits)
         if done.returncode != 0:
-            raise _refused("Corrupt", f"the image's first sectors cannot be read: {done.stderr.strip()}")
+            raise refused("Corrupt", f"the image's first sectors cannot be read: {done.stderr.strip()}")
         return copy.read_bytes()
 
 
@@ -218,7 +229,7 @@ def _boot(sectors: bytes) -> str:
     return "uefi" if _EFI_SYSTEM in kinds and _BIOS_BOOT not in kinds else "bios"
 
 
-def _sandboxed(command: list[str], limits: Limits) -> CompletedProcess[str]:
+def sandboxed(command: list[str], limits: Limits) -> CompletedProcess[str]:
     """Run a command with limits on memory, processor and time, and without a network."""
     memory = limits.memory_mib * 1024 * 1024
     bounds = ["prlimit", f"--as={memory}", f"--cpu={limits.cpu_seconds}", "--core=0", "--nofile=64", "--"]
@@ -226,9 +237,9 @@ def _sandboxed(command: list[str], limits: Limits) -> CompletedProcess[str]:
     arena = ["env", "MALLOC_ARENA_MAX=1"]
     done = run([*bounds, "unshare", "--net", "--", *arena, *command], timeout=limits.seconds, check=False)
     if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
-        raise _refused("Limits", f"inspecting the image took more than {limits.cpu_seconds} s of processor time")
+        raise refused("Limits", f"inspecting the image took more than {limits.cpu_seconds} s of processor time")
     if done.returncode < 0 or "annot allocate memory" in done.stderr:
-        raise _refused("Limits", f"inspecting the image took more than {limits.memory_mib} MiB of memory or crashed")
+        raise refused("Limits", f"inspecting the image took more than {limits.memory_mib} MiB of memory or crashed")
     if done.returncode in (126, 127):
         raise Failure(f"{' '.join(command)}: {done.stderr.strip()}")
     return done

@@ -260,6 +260,27 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_image_permission_account"), ["account"], unique=False)
 
     op.create_table(
+        "image_task",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("desired", sa.String(length=10), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("image_file", sa.String(length=40), nullable=False),
+        sa.Column("image", sa.String(length=40), nullable=False),
+        sa.Column("snapshot", sa.String(length=40), nullable=False),
+        sa.Column("volume", sa.String(length=40), nullable=False),
+        sa.Column("details", sa.JSON(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_image_task")),
+    )
+    with op.batch_alter_table("image_task", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_image_task_account"), ["account"], unique=False)
+        batch_op.create_index(batch_op.f("ix_image_task_image_file"), ["image_file"], unique=False)
+
+    op.create_table(
         "instance",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=40), nullable=False),
@@ -794,6 +815,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_instance_account"))
 
     op.drop_table("instance")
+    with op.batch_alter_table("image_task", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_image_task_image_file"))
+        batch_op.drop_index(batch_op.f("ix_image_task_account"))
+
+    op.drop_table("image_task")
     with op.batch_alter_table("image_permission", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_image_permission_account"))
 

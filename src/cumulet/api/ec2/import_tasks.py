@@ -1,0 +1,250 @@
+"""Imports of disks that are objects, as images and as snapshots, and the tasks that say how far they are."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypedDict
+from urllib.parse import urlsplit
+
+from cumulet.api.actions import Item, Result, action, describes
+from cumulet.api.context import Context, Found
+from cumulet.api.ec2 import client_tokens
+from cumulet.api.ec2.bundles import object_at, rights_of
+from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
+from cumulet.api.ec2.validation import described, invalid, missing
+from cumulet.lib import ids
+from cumulet.lib.errors import Refusal
+from cumulet.model import Tx, image, image_task, tag
+from cumulet.model.database import Row
+
+FORMATS = ("RAW", "QCOW2", "VMDK", "VHD", "VHDX", "VDI", "OVA")
+_STAGES = {"downloading": (0, 50), "converting": (50, 85), "uploading": (85, 95)}
+"""From and to which percent of the whole each stage of a file goes."""
+
+
+class UserBucket(TypedDict, total=False):
+    S3Bucket: str
+    S3Key: str
+
+
+class DiskContainer(TypedDict, total=False):
+    Description: str
+    DeviceName: str
+    Format: str
+    Url: str
+    UserBucket: UserBucket
+
+
+class SnapshotContainer(TypedDict, total=False):
+    Description: str
+    Format: str
+    Url: str
+    UserBucket: UserBucket
+
+
+class Source(NamedTuple):
+    """An object that is to be imported, and what its owner says of it."""
+
+    found: Found
+    container: dict[str, Any]
+
+
+_IMPORTS = {
+    "ClientData": "nobody reads it",
+    "Hypervisor": "there is one",
+    "LicenseType": "this cloud brings no licences",
+    "RoleName": "the object is read with the rights of who imports it, not of a role",
+    "UsageOperation": "this cloud brings no licences",
+}
+
+
+@action(accepts=_IMPORTS)
+def import_image(
+    ctx: Context,
+    disk_containers: list[DiskContainer] | None = None,
+    description: str = "",
+    architecture: str = "x86_64",
+    platform: str = "",
+    boot_mode: str = "",
+    encrypted: bool = False,
+    client_token: str = "",
+    tag_specifications: list[TagSpecification] | None = None,
+) -> Result:
+    """Have an image made of a disk in a bucket: raw, qcow2, VMDK, VHD, VHDX, VDI, or an OVA with one disk."""
+    containers = disk_containers or []
+    if len(containers) != 1:
+        raise invalid(len(containers), "diskContainers", "An image of this cloud has one disk: give one container.")
+    if architecture not in ("", "x86_64"):
+        raise invalid(architecture, "architecture", "It is x86_64.")
+    if platform not in ("", "Linux", "Windows"):
+        raise invalid(platform, "platform", "It is Linux or Windows.")
+    if boot_mode and boot_mode not in image.BOOTS:
+        raise invalid(boot_mode, "bootMode", f"It is one of {', '.join(image.BOOTS)}.")
+    source = _source(ctx, dict(containers[0]), encrypted)
+    kept = {"attributes": {"BootMode": boot_mode} if boot_mode else {}, "platform": platform}
+    request = {"disks": containers, "description": description, "platform": platform, "boot": boot_mode}
+    task = _begun(ctx, "image", source, kept, description, (client_token, request), tag_specifications)
+    return _image_item(*task)
+
+
+@action(accepts={name: why for name, why in _IMPORTS.items() if name in ("ClientData", "RoleName")})
+def import_snapshot(
+    ctx: Context,
+    disk_container: SnapshotContainer | None = None,
+    description: str = "",
+    encrypted: bool = False,
+    client_token: str = "",
+    tag_specifications: list[TagSpecification] | None = None,
+) -> Result:
+    """Have a snapshot made of a disk in a bucket, of the same formats."""
+    if not disk_container:
+        raise missing("DiskContainer")
+    source = _source(ctx, dict(disk_container), encrypted)
+    request = {"disk": disk_container, "description": description}
+    task = _begun(ctx, "snapshot", source, {}, description, (client_token, request), tag_specifications)
+    return _snapshot_item(*task)
+
+
+@describes(
+    "ImportImageTasks",
+    id="ImportTaskId",
+    ids="import_task_ids",
+    missing="InvalidConversionTaskId",
+    malformed="InvalidConversionTaskId.Malformed",
+    prefix="import-ami-",
+    filters={"task-state": "Status"},
+)
+def describe_import_image_tasks(ctx: Context) -> list[Item]:
+    """The account's imports of images, those that are over too."""
+    return [_image_item(row, file, tags) for row, file, tags in _tasks(ctx, "image")]
+
+
+@describes(
+    "ImportSnapshotTasks",
+    id="ImportTaskId",
+    ids="import_task_ids",
+    missing="InvalidConversionTaskId",
+    malformed="InvalidConversionTaskId.Malformed",
+    prefix="import-snap-",
+    filters={"task-state": "SnapshotTaskDetail.Status"},
+)
+def describe_import_snapshot_tasks(ctx: Context) -> list[Item]:
+    """The account's imports of snapshots, those that are over too."""
+    return [_snapshot_item(row, file, tags) for row, file, tags in _tasks(ctx, "snapshot")]
+
+
+@action()
+def cancel_import_task(ctx: Context, import_task_id: str, cancel_reason: str = "") -> Result:
+    """Have an import end, and nothing be left of it."""
+    with ctx.write() as tx:
+        row = image_task.find(tx, import_task_id)
+        if row is None or row.account != ctx.account or row.kind == "export":
+            raise Refusal("InvalidConversionTaskId", f"The task {import_task_id} does not exist")
+        if row.state != "active":
+            text = f"The task {row.id} is {row.state}; only active tasks can be cancelled."
+            raise Refusal("IncorrectState", text)
+        image_task.cancel(tx, row.id, described(cancel_reason, "cancel reason"))
+    return {"ImportTaskId": import_task_id, "PreviousState": "active", "State": "deleting"}
+
+
+def _source(ctx: Context, container: dict[str, Any], encrypted: bool) -> Source:
+    """The object that a container names, which the caller may read; raises `Refusal`."""
+    if encrypted:
+        raise Refusal("UnsupportedOperation", "Encrypted volumes are not supported by this cloud.")
+    named, url = container.get("UserBucket") or {}, urlsplit(container.get("Url") or "")
+    bucket, key = named.get("S3Bucket", ""), named.get("S3Key", "")
+    if container.get("Url"):
+        if url.scheme != "s3" or named:
+            raise invalid(container["Url"], "url", "It is s3://BUCKET/KEY, with no UserBucket beside it.")
+        bucket, key = url.netloc, url.path.lstrip("/")
+    if not bucket or not key:
+        raise missing("UserBucket.S3Bucket and UserBucket.S3Key, or Url")
+    if (format := container.get("Format", "")) and format.upper() not in FORMATS:
+        raise invalid(format, "format", f"It is one of {', '.join(FORMATS)}.")
+    return Source(object_at(ctx, bucket, key, "InvalidParameter"), container)
+
+
+def _begun(
+    ctx: Context,
+    kind: str,
+    source: Source,
+    kept: dict[str, Any],
+    description: str,
+    once: tuple[str, dict[str, Any]],
+    specifications: list[TagSpecification] | None,
+) -> tuple[Row, Row | None, list[dict[str, str]]]:
+    """The new task, or that of an earlier request with the same client token."""
+    id = ids.new(f"import_{kind}")
+    token, request = once
+    tags = tags_for(specifications, f"import-{kind}-task")
+    with ctx.write() as tx:
+        name = "ImportImage" if kind == "image" else "ImportSnapshot"
+        earlier = client_tokens.earlier(tx, ctx.account, name, token, request, {"task": id})
+        if earlier is None:
+            _write(ctx, tx, id, kind, source, kept, described(description, "task"))
+            tag.put(tx, ctx.account, id, f"import-{kind}-task", tags)
+        row = image_task.find(tx, id if earlier is None else earlier["task"])
+        assert row is not None
+        return row, image.file(tx, row.image_file), shown(tags)
+
+
+def _write(ctx: Context, tx: Tx, id: str, kind: str, source: Source, kept: dict[str, Any], description: str) -> None:
+    found, container = source
+    part = {"url": found.key, "etag": found.etag, "size": found.size}
+    origin = {"bucket": found.bucket, "by": rights_of(ctx.principal), "parts": [part]}
+    file = {"account": ctx.account, "location": f"{ctx.account}/{id}", "source": f"s3://{found.bucket}/{found.key}"}
+    declared = container.get("Format", "").lower() or None
+    image_file = image.keep_file(tx, {**file, "declared": declared, "origin": origin})
+    made = [kind] if kind == "image" else ["snapshot", "volume"]
+    details = {**kept, "container": container, "size": found.size}
+    values = {"id": id, "account": ctx.account, "kind": kind, "description": description, "details": details}
+    image_task.add(tx, {**values, **{name: ids.new(name) for name in made}, "image_file": image_file})
+
+
+def _tasks(ctx: Context, kind: str) -> list[tuple[Row, Row | None, list[dict[str, str]]]]:
+    with ctx.read() as tx:
+        tags = tag.of_account(tx, ctx.account, [f"import-{kind}-task"])
+        rows = image_task.of_account(tx, ctx.account, kind)
+        return [(row, image.file(tx, row.image_file), tags.get(row.id, [])) for row in rows]
+
+
+def progress_of(row: Row, file: Row | None) -> Item:
+    """Status, StatusMessage and Progress of a task."""
+    if row.state != "active":
+        return {"Status": row.state, "StatusMessage": row.message or None}
+    if row.desired == "cancelled":
+        return {"Status": "deleting", "StatusMessage": row.message or None}
+    stage, _, percent = (file.stage if file is not None else "").partition(", ")
+    begin, end = _STAGES.get(stage, (1, 1))
+    done = begin + (end - begin) * int(percent.removesuffix(" %") or 0) // 100
+    if file is not None and file.state == "available":
+        stage, done = "updating", 95
+    return {"Status": "active", "StatusMessage": stage or "pending", "Progress": str(max(1, done))}
+
+
+def _disk(row: Row) -> Item:
+    container = row.details["container"]
+    told = {name: container.get(name) for name in ("Description", "Format", "Url", "UserBucket", "DeviceName")}
+    return {**told, "DiskImageSize": float(row.details["size"])}
+
+
+def _image_item(row: Row, file: Row | None, tags: list[dict[str, str]]) -> Item:
+    told = progress_of(row, file)
+    return {
+        "ImportTaskId": row.id,
+        "Architecture": "x86_64",
+        "BootMode": row.details["attributes"].get("BootMode"),
+        "Description": row.description or None,
+        "ImageId": row.image if row.state == "completed" else None,
+        "Platform": row.details["platform"] or None,
+        "SnapshotDetails": [_disk(row) | {"Status": told["Status"]}],
+        "Tags": tags,
+        **told,
+    }
+
+
+def _snapshot_item(row: Row, file: Row | None, tags: list[dict[str, str]]) -> Item:
+    told = progress_of(row, file)
+    detail = {**_disk(row), **told, "SnapshotId": row.snapshot if row.state == "completed" else None}
+    del detail["DeviceName"]
+    told_of = {"ImportTaskId": row.id, "Description": row.description or None, "Tags": tags}
+    return {**told_of, "SnapshotTaskDetail": detail}

@@ -1,0 +1,234 @@
+"""Imports of disks in buckets as images and snapshots, exports of images, and the tasks of both."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.bundles import real_images
+from support.launching import launched
+from support.refusals import code, message
+from support.tested_cloud import TestedCloud
+
+from cumulet.drivers.specs import image_files
+from cumulet.lib.command import run
+from cumulet.model import image, volume
+
+DISK = bytes(510) + b"\x55\xaa" + b"a disk" * 1000 + bytes(3 << 20)
+KEPT = DISK + bytes(-len(DISK) % 512)
+STREAM = "subformat=streamOptimized"
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) -> Iterator[TestedCloud]:
+    """A cloud whose images are real files, and all else fake; or all of it by `parametrize("cloud", [None], …)`."""
+    parts = getattr(request, "param", real_images)
+    made = TestedCloud(tmp_path / "state", parts, database_url=database_url)
+    made.client("s3").create_bucket(Bucket="disks")
+    yield made
+    made.stop()
+
+
+def converted(directory: Path, format: str, *options: str) -> bytes:
+    (directory / "raw").write_bytes(KEPT)
+    source = directory / "source"
+    run(["qemu-img", "convert", "-f", "raw", "-O", format, *options, directory / "raw", source])
+    return source.read_bytes()
+
+
+def put(cloud: Any, content: bytes, key: str = "a/disk") -> dict[str, str]:
+    cloud.client("s3").put_object(Bucket="disks", Key=key, Body=content)
+    return {"S3Bucket": "disks", "S3Key": key}
+
+
+def over(cloud: Any, describe: Any, member: str, **ids: Any) -> Any:
+    """The task once it is not active any more."""
+    for _ in range(400):
+        cloud.pass_time(1)
+        (found,) = describe(**ids)[member]
+        told = found.get("SnapshotTaskDetail") or found
+        if told["Status"] not in ("active", "deleting"):
+            return found
+        time.sleep(0.02)
+    raise AssertionError(found)
+
+
+def imported(cloud: Any, ec2: Any, task: str) -> Any:
+    return over(cloud, ec2.describe_import_image_tasks, "ImportImageTasks", ImportTaskIds=[task])
+
+
+def disk_of(cloud: Any, id: str, directory: Path) -> bytes:
+    """What a guest of the image would have on its disk."""
+    with cloud.database.read() as tx:
+        row = image.find(tx, id)
+    assert row is not None
+    disk = image_files(cloud.config.image_directory(), row.image_file)["disk"]
+    run(["qemu-img", "convert", "-O", "raw", disk, directory / "out"])
+    return (directory / "out").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("format", "made"),
+    [("VMDK", ["vmdk", "-o", STREAM]), ("VHD", ["vpc"]), ("VHDX", ["vhdx"]), ("VDI", ["vdi"]), ("", ["qcow2"])],
+)
+def test_a_disk_of_another_hypervisor_becomes_an_image(
+    cloud: Any, ec2: Any, tmp_path: Path, format: str, made: list[str]
+) -> None:
+    tags = [{"ResourceType": "import-image-task", "Tags": [{"Key": "Name", "Value": "x"}]}]
+    container: dict[str, Any] = {"UserBucket": put(cloud, converted(tmp_path, *made)), "Description": "the disk"}
+    begun = ec2.import_image(
+        DiskContainers=[container | ({"Format": format} if format else {})],
+        Description="mine",
+        TagSpecifications=tags,
+    )
+    assert (begun["Status"], begun["StatusMessage"], begun["Progress"]) == ("active", "pending", "1")
+    assert begun["Tags"] == tags[0]["Tags"]
+    task = imported(cloud, ec2, begun["ImportTaskId"])
+    assert (task["Status"], task["Description"], task["Tags"]) == ("completed", "mine", tags[0]["Tags"])
+    assert task["SnapshotDetails"][0]["UserBucket"] == {"S3Bucket": "disks", "S3Key": "a/disk"}
+    (found,) = ec2.describe_images(ImageIds=[task["ImageId"]])["Images"]
+    assert (found["State"], found["Name"], found["Public"]) == ("available", task["ImportTaskId"], False)
+    assert disk_of(cloud, task["ImageId"], tmp_path)[: len(DISK)] == DISK
+    launched(cloud, ec2, ImageId=task["ImageId"])
+
+
+def test_a_disk_in_an_ova_becomes_an_image(cloud: Any, ec2: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.vmdk").write_bytes(converted(tmp_path, "vmdk", "-o", STREAM))
+    (tmp_path / "a.ovf").write_text("<Envelope/>")
+    run(["tar", "-C", tmp_path, "--format=ustar", "-cf", tmp_path / "a.ova", "a.ovf", "a.vmdk"])
+    put(cloud, (tmp_path / "a.ova").read_bytes())
+    begun = ec2.import_image(DiskContainers=[{"Url": "s3://disks/a/disk", "Format": "OVA"}])
+    task = imported(cloud, ec2, begun["ImportTaskId"])
+    assert disk_of(cloud, task["ImageId"], tmp_path)[: len(DISK)] == DISK
+
+
+@pytest.mark.parametrize("cloud", [None], indirect=True)
+def test_a_disk_becomes_a_snapshot_of_which_volumes_are_made(cloud: Any, ec2: Any) -> None:
+    source = {"UserBucket": put(cloud, b"no boot record" * 1000), "Format": "RAW"}
+    begun = ec2.import_snapshot(DiskContainer=source, Description="data")
+    assert begun["SnapshotTaskDetail"]["Status"] == "active"
+    ids = {"ImportTaskIds": [begun["ImportTaskId"]]}
+    task = over(cloud, ec2.describe_import_snapshot_tasks, "ImportSnapshotTasks", **ids)
+    detail = task["SnapshotTaskDetail"]
+    assert (detail["Status"], detail["DiskImageSize"], detail["Format"]) == ("completed", 14000.0, "RAW")
+    (found,) = ec2.describe_snapshots(SnapshotIds=[detail["SnapshotId"]])["Snapshots"]
+    assert (found["State"], found["VolumeSize"], found["Description"]) == ("completed", 1, "data")
+    cloud.settle()
+    with cloud.database.read() as tx:
+        assert volume.find(tx, found["VolumeId"]) is None
+    made = ec2.create_volume(SnapshotId=detail["SnapshotId"], AvailabilityZone="us-east-1a")
+    cloud.settle()
+    assert ec2.describe_volumes(VolumeIds=[made["VolumeId"]])["Volumes"][0]["State"] == "available"
+    assert ec2.describe_volumes(Filters=[{"Name": "status", "Values": ["creating"]}])["Volumes"] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "format", "said"),
+    [
+        (b"neither a disk nor anything else" * 100, "", "neither qcow2 nor a disk with a boot record"),
+        (b"not what was said" * 100, "VMDK", "the image has the format raw, not vmdk as was said"),
+        (b"KDMV" + bytes(4096), "VMDK", "its descriptor names other files"),
+        (b"short", "RAW", "the smallest disk has 512"),
+    ],
+)
+def test_what_is_no_disk_ends_with_the_reason(cloud: Any, ec2: Any, content: bytes, format: str, said: str) -> None:
+    container: dict[str, Any] = {"UserBucket": put(cloud, content)} | ({"Format": format} if format else {})
+    task = imported(cloud, ec2, ec2.import_image(DiskContainers=[container])["ImportTaskId"])
+    assert task["Status"] == "deleted"
+    assert said in task["StatusMessage"]
+    assert "ImageId" not in task
+    cloud.settle()
+    assert list(cloud.config.image_directory().glob("*")) == []
+
+
+def test_an_import_is_cancelled_and_nothing_is_left(cloud: Any, ec2: Any) -> None:
+    begun = ec2.import_image(DiskContainers=[{"UserBucket": put(cloud, DISK), "Format": "RAW"}])
+    id = begun["ImportTaskId"]
+    assert ec2.cancel_import_task(ImportTaskId=id, CancelReason="no more")["PreviousState"] == "active"
+    task = imported(cloud, ec2, id)
+    assert (task["Status"], task["StatusMessage"]) == ("deleted", "no more")
+    cloud.pass_time(1)
+    assert list(cloud.config.image_directory().glob("*")) == []
+    assert code(ec2.cancel_import_task, ImportTaskId=id) == "IncorrectState"
+
+
+def test_the_same_token_makes_one_task(cloud: Any, ec2: Any) -> None:
+    disk = [{"UserBucket": put(cloud, DISK), "Format": "RAW"}]
+    first, second = (ec2.import_image(DiskContainers=disk, ClientToken="t")["ImportTaskId"] for _ in range(2))
+    assert first == second
+    changed = code(ec2.import_image, DiskContainers=disk, ClientToken="t", Description="another")
+    assert changed == "IdempotentParameterMismatch"
+    active = [{"Name": "task-state", "Values": ["active"]}]
+    assert len(ec2.describe_import_image_tasks(Filters=active)["ImportImageTasks"]) == 1
+    other = cloud.account("other").client()
+    assert other.describe_import_image_tasks()["ImportImageTasks"] == []
+    assert code(other.cancel_import_task, ImportTaskId=first) == "InvalidConversionTaskId"
+
+
+def test_an_object_is_imported_with_the_rights_of_who_asks(cloud: Any) -> None:
+    disk = [{"UserBucket": put(cloud, DISK), "Format": "RAW"}]
+    other = cloud.account("other")
+    assert "HTTP 403 (AccessDenied)" in message(other.client().import_image, DiskContainers=disk)
+    allow = {"Effect": "Allow", "Principal": {"AWS": other.id}, "Action": "s3:GetObject"}
+    statement = allow | {"Resource": "arn:aws:s3:::disks/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    cloud.client("s3").put_bucket_policy(Bucket="disks", Policy=policy)
+    task = other.client().import_image(DiskContainers=disk)["ImportTaskId"]
+    assert imported(cloud, other.client(), task)["Status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("container", "expected"),
+    [
+        ({"UserBucket": {"S3Bucket": "disks", "S3Key": "none"}}, "InvalidParameter"),
+        ({"UserBucket": {"S3Bucket": "nowhere", "S3Key": "none"}}, "InvalidParameter"),
+        ({"Url": "http://169.254.169.254/latest"}, "InvalidParameterValue"),
+        ({"Url": "file:///etc/passwd"}, "InvalidParameterValue"),
+        ({"Url": "s3://disks/a/disk", "Format": "ISO"}, "InvalidParameterValue"),
+        ({"Format": "RAW"}, "MissingParameter"),
+        ({"SnapshotId": "snap-0123456789abcdef0"}, "UnsupportedOperation"),
+    ],
+)
+def test_an_import_that_cannot_be_is_refused(cloud: Any, ec2: Any, container: Any, expected: str) -> None:
+    put(cloud, DISK)
+    assert code(ec2.import_image, DiskContainers=[container]) == expected
+    assert ec2.describe_import_image_tasks()["ImportImageTasks"] == []
+
+
+@pytest.mark.parametrize("format", ["raw", "VMDK", "vhd"])
+def test_an_image_is_exported_to_a_bucket(cloud: Any, ec2: Any, tmp_path: Path, format: str) -> None:
+    begun = ec2.import_image(DiskContainers=[{"UserBucket": put(cloud, KEPT), "Format": "RAW"}])
+    id = imported(cloud, ec2, begun["ImportTaskId"])["ImageId"]
+    where = {"S3Bucket": "disks", "S3Prefix": "out/"}
+    made = ec2.export_image(ImageId=id, DiskImageFormat=format, S3ExportLocation=where, ClientToken="t")
+    assert (made["Status"], made["ImageId"], made["S3ExportLocation"]) == ("active", id, where)
+    again = ec2.export_image(ImageId=id, DiskImageFormat=format, S3ExportLocation=where, ClientToken="t")
+    assert again["ExportImageTaskId"] == made["ExportImageTaskId"]
+    ids = {"ExportImageTaskIds": [made["ExportImageTaskId"]]}
+    task = over(cloud, ec2.describe_export_image_tasks, "ExportImageTasks", **ids)
+    assert task["Status"] == "completed"
+    key = f"out/{task['ExportImageTaskId']}.{format.lower()}"
+    (tmp_path / "got").write_bytes(cloud.client("s3").get_object(Bucket="disks", Key=key)["Body"].read())
+    known = {"raw": "raw", "VMDK": "vmdk", "vhd": "vpc"}[format]
+    run(["qemu-img", "convert", "-f", known, "-O", "raw", tmp_path / "got", tmp_path / "out"])
+    assert (tmp_path / "out").read_bytes()[: len(KEPT)] == KEPT
+    assert list(cloud.config.image_directory().glob(".*")) == []
+
+
+def test_an_export_that_may_not_be_written_ends_with_the_reason(cloud: Any, ec2: Any) -> None:
+    cloud.account("other").client("s3").create_bucket(Bucket="theirs")
+    begun = ec2.import_image(DiskContainers=[{"UserBucket": put(cloud, DISK), "Format": "RAW"}])
+    id = imported(cloud, ec2, begun["ImportTaskId"])["ImageId"]
+    arguments: dict[str, Any] = {"ImageId": id, "DiskImageFormat": "RAW"}
+    made = ec2.export_image(**arguments, S3ExportLocation={"S3Bucket": "theirs"})
+    ids = {"ExportImageTaskIds": [made["ExportImageTaskId"]]}
+    task = over(cloud, ec2.describe_export_image_tasks, "ExportImageTasks", **ids)
+    assert task["Status"] == "deleted"
+    assert "HTTP 403" in task["StatusMessage"]
+    assert code(ec2.export_image, **arguments, S3ExportLocation={"S3Bucket": "nowhere"}) == "InvalidParameter"
+    arguments["DiskImageFormat"] = "VDI"
+    assert code(ec2.export_image, **arguments, S3ExportLocation={"S3Bucket": "disks"}) == "InvalidParameterValue"
