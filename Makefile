@@ -22,13 +22,16 @@ suites := $(ordered) $(filter-out $(ordered),$(with_tests))
 typed := $(suites) $(if $(wildcard bench/*.py),bench) $(wildcard tools/*.py) tools/install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow soak test-databases check install install-with-tests bench docs lock clean
+.PHONY: help demo tutorial test test-slow soak test-databases check install install-with-tests bench docs lock clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 demo: install ## the whole cloud on this machine, used as a user would, and taken away again
 	$(venv)/python -m cumulet.demo $(DEMO_ARGS)
+
+tutorial: install-with-tests ## the tutorial of 2012 from its first to its last line, by today's clients and by that time's
+	$(venv)/python -m cumulet.tutorial
 
 test: install-with-tests check ## all the tests (PYTEST_ARGS='-k metadata' for some)
 	$(venv)/python -m pytest -n $(WORKERS) --dist loadfile $(suites) $(PYTEST_ARGS)

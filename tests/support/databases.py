@@ -8,9 +8,6 @@ of the tests, however that ends.
 
 from __future__ import annotations
 
-import os
-import pwd
-import secrets
 import shutil
 import socket
 import tempfile
@@ -23,8 +20,7 @@ from typing import Protocol
 import pytest
 import sqlalchemy as sa
 
-from cumulet.lab.servers import Postgres, Server, as_account
-from cumulet.lib.command import run
+from cumulet.lab.servers import MariaDB, Postgres, listens
 from cumulet.model import servers, tables
 
 KINDS = ("sqlite", "postgresql", "mariadb")
@@ -43,32 +39,6 @@ class DatabaseServer(Protocol):
     def stop(self, number: int = ...) -> None: ...
 
 
-class MariaDB(Server):
-    """MariaDB at a port of the loopback, with an administrator called `cumulet`."""
-
-    def __init__(self, directory: Path, port: int, *, durable: bool) -> None:
-        directory.mkdir()
-        account = pwd.getpwnam("mysql")
-        os.chown(directory, account.pw_uid, account.pw_gid)
-        inside = as_account("mysql")
-        place = [f"--datadir={directory / 'data'}", f"--tmpdir={directory}"]
-        run([*inside, "mariadb-install-db", "--no-defaults", "--skip-test-db", *place], timeout=SECONDS)
-        password = secrets.token_hex(16)
-        (directory / "first.sql").write_text(
-            f"CREATE USER IF NOT EXISTS cumulet@'{ADDRESS}' IDENTIFIED BY '{password}';\n"
-            f"GRANT ALL ON *.* TO cumulet@'{ADDRESS}' WITH GRANT OPTION;\nCREATE DATABASE IF NOT EXISTS cumulet;\n"
-        )
-        self._port = port
-        self.url = f"mariadb+pymysql://cumulet:{password}@{ADDRESS}:{port}/cumulet"
-        settings = [f"--bind-address={ADDRESS}", f"--port={port}", f"--socket={directory / 'socket'}"]
-        settings += [f"--init-file={directory / 'first.sql'}", "--skip-name-resolve", "--max-connections=200"]
-        # 2: written to the system at each commit, so that it is there after a kill; not to the disk
-        settings += [f"--innodb-flush-log-at-trx-commit={1 if durable else 2}"]
-        settings += ["--innodb-buffer-pool-size=64M", "--skip-log-bin"]
-        command = [*inside, "mariadbd", "--no-defaults", *place, *settings]
-        super().__init__(directory, command, os.environ, lambda: listens(port))
-
-
 class Tested:
     """A server in a directory of its own below /tmp, which its account can reach."""
 
@@ -83,7 +53,7 @@ class Tested:
         self._server: DatabaseServer = (
             Postgres(inner, ADDRESS, self.port, durable=durable)
             if kind == "postgresql"
-            else MariaDB(inner, self.port, durable=durable)
+            else MariaDB(inner, ADDRESS, self.port, durable=durable)
         )
         self.url = sa.make_url(self._server.url)
 
@@ -94,7 +64,7 @@ class Tested:
         """By force; returns when nobody listens any more."""
         self._server.stop()
         until = time.monotonic() + SECONDS
-        while listens(self.port):
+        while listens(ADDRESS, self.port):
             assert time.monotonic() < until
             time.sleep(0.01)
 
@@ -113,12 +83,6 @@ class Tested:
     def emptied(self, name: str = "cumulet_tested") -> str:
         """The URL of a database with tables and no rows."""
         return _emptied(self.url, name)
-
-
-def listens(port: int) -> bool:
-    with suppress(OSError), socket.create_connection((ADDRESS, port), timeout=5):
-        return True
-    return False
 
 
 def free_port() -> int:

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 DEMO = [sys.executable, "-m", "cumulet.demo"]
-
-
-@pytest.fixture
-def environ() -> Iterator[dict[str, str]]:
-    """With a directory of temporary files that no test beside this one uses; sockets in it want a short name."""
-    with tempfile.TemporaryDirectory(prefix="d-", dir="/tmp") as directory:
-        Path(directory).chmod(0o755)
-        yield {**os.environ, "TMPDIR": directory}
 
 
 @pytest.mark.timeout(300)

@@ -2,54 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-import time
-from pathlib import Path
 
 from cumulet.demo.inside import main as inside
-from cumulet.demo.inventory import MARK, differences, inventory
-from cumulet.demo.report import failed, said, step
-from cumulet.drivers.image import tiny
-from cumulet.lib.errors import CumuletError
-from cumulet.lib.private_host import SCRATCH_VARIABLE, run_in_private_host
+from cumulet.demo.outside import show
 
-
-def main() -> int:
-    """The exit status: 0 only if every step went well and nothing is left."""
-    if SCRATCH_VARIABLE in os.environ and MARK in os.environ:
-        return inside(Path(os.environ[MARK]))
-    begun = time.monotonic()
-    watched = [Path("/run/cumulet"), Path("/var/lib/cumulet")]
-    scratch = set(Path(tempfile.gettempdir()).iterdir())
-    before = inventory(*watched)
-    said(
-        "Cumulet's demonstration: a cloud in namespaces of its own; this machine's network and libvirt stay as they are"
-    )
-    status = _run()
-    left = differences(before, inventory(*watched))
-    left += [f"left behind (files): {path}" for path in sorted(set(Path(tempfile.gettempdir()).iterdir()) - scratch)]
-    for line in left:
-        failed(line)
-    if not left:
-        said(f"nothing is left on this machine ({time.monotonic() - begun:.0f} s in all)")
-    return status or (1 if left else 0)
-
-
-def _run() -> int:
-    try:
-        with step("build the tiny image (kernel and initramfs from Debian's packages)"):
-            image = tiny.build(Path.home() / ".cache" / "cumulet" / "tiny")
-        os.environ[MARK] = str(image)
-        return run_in_private_host([sys.executable, "-m", "cumulet.demo"])
-    except KeyboardInterrupt:
-        failed("interrupted")
-        return 130
-    except CumuletError as e:
-        failed(str(e))
-        return 1
-
+TITLE = "Cumulet's demonstration: a cloud in namespaces of its own; this machine's network and libvirt stay as they are"
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(show(TITLE, "cumulet.demo", inside))

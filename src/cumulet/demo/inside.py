@@ -45,11 +45,11 @@ def _use(cloud: CloudProcess, image: Path, before: dict[str, set[str]]) -> None:
         cloud.take_in_tiny(image)
     User(cloud.environ(), cloud.state).do_everything()
     with step("see that nothing of the guest is left on the host"):
-        until(lambda: not _left(before, cloud.state), 20, "the guest's things to go")
+        until(lambda: not left_of_guests(before, cloud.state), 20, "the guest's things to go")
 
 
-def _left(before: dict[str, set[str]], state: Path) -> list[str]:
-    """What the user's things have left, the cloud's own process aside."""
+def left_of_guests(before: dict[str, set[str]], state: Path) -> list[str]:
+    """What users' things have left, the cloud's own process aside."""
     now = inventory()
     kinds = ("domains", "links", "network namespaces")
     lines = differences({kind: before[kind] for kind in kinds}, {kind: now[kind] for kind in kinds})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from cumulet.lib.command import run
@@ -10,7 +11,7 @@ from cumulet.lib.private_host import SCRATCH_VARIABLE
 
 MARK = "CUMULET_DEMO_IMAGE"
 """In the environment of each process that the demonstration begins."""
-_SCRATCH = "cumulet-private-"
+_SCRATCH = f"{tempfile.gettempdir()}/cumulet-private-"
 _PROGRAMS = ("qemu-system", "dnsmasq", "libvirtd", "virtlogd", "cumulet")
 
 

@@ -1,4 +1,4 @@
-"""The servers of a laboratory's control plane: a PostgreSQL and a RabbitMQ over directories of their own.
+"""The servers of a laboratory's control plane: PostgreSQL or MariaDB, and RabbitMQ, over directories of their own.
 
 They end with the process that has started them, however that ends.
 """
@@ -12,9 +12,11 @@ import pwd
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cumulet.lib.command import run
@@ -97,6 +99,31 @@ class Postgres(Server):
         super().__init__(directory, command, os.environ, lambda: run(ready, check=False).returncode == 0)
 
 
+class MariaDB(Server):
+    """MariaDB at an address; `url` is that of its administrator, `cumulet`, who reaches it from there."""
+
+    def __init__(self, directory: Path, address: str, port: int = 3306, *, durable: bool = False) -> None:
+        directory.mkdir()
+        account = pwd.getpwnam("mysql")
+        os.chown(directory, account.pw_uid, account.pw_gid)
+        inside = as_account("mysql")
+        place = [f"--datadir={directory / 'data'}", f"--tmpdir={directory}"]
+        run([*inside, "mariadb-install-db", "--no-defaults", "--skip-test-db", *place], timeout=SECONDS)
+        password = secrets.token_hex(16)
+        (directory / "first.sql").write_text(
+            f"CREATE USER IF NOT EXISTS cumulet@'{address}' IDENTIFIED BY '{password}';\n"
+            f"GRANT ALL ON *.* TO cumulet@'{address}' WITH GRANT OPTION;\nCREATE DATABASE IF NOT EXISTS cumulet;\n"
+        )
+        self.url = f"mariadb+pymysql://cumulet:{password}@{address}:{port}/cumulet"
+        settings = [f"--bind-address={address}", f"--port={port}", f"--socket={directory / 'socket'}"]
+        settings += [f"--init-file={directory / 'first.sql'}", "--skip-name-resolve", "--max-connections=200"]
+        # 2: written to the system at each commit, so that it is there after a kill; not to the disk
+        settings += [f"--innodb-flush-log-at-trx-commit={1 if durable else 2}"]
+        settings += ["--innodb-buffer-pool-size=64M", "--skip-log-bin"]
+        command = [*inside, "mariadbd", "--no-defaults", *place, *settings]
+        super().__init__(directory, command, os.environ, lambda: listens(address, port))
+
+
 class RabbitMQ(Server):
     """RabbitMQ at an address, its management at the loopback."""
 
@@ -120,6 +147,12 @@ class RabbitMQ(Server):
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
         super().__init__(directory, [RABBITMQ], environ, _management_answers)
+
+
+def listens(address: str, port: int) -> bool:
+    with suppress(OSError), socket.create_connection((address, port), timeout=5):
+        return True
+    return False
 
 
 def _management_answers() -> bool:
