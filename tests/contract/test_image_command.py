@@ -75,7 +75,9 @@ def test_what_is_no_image_is_refused_with_what_would_be_right(shop: Shop, good: 
         ([good, "--format", "raw"], "the image has the format qcow2, not raw as was said"),
         ([good, "--sha256", "beef"], "beef is no SHA-256: that is 64 hexadecimal digits"),
         ([good, "--sha256", "0" * 64], f"{good} is not the file that was meant: its SHA-256 is {sha256}, not 000"),
-        (["http://127.0.0.1:1/good.qcow2"], "downloading http://127.0.0.1:1/good.qcow2 (Connection refused)"),
+        (["http://127.0.0.1:1/good.qcow2"], "downloading http://127.0.0.1:1/good.qcow2 (127.0.0.1 is 127.0.0.1, which"),
+        ([good, "--sha512", "beef"], "beef is no SHA-512: that is 128 hexadecimal digits"),
+        ([good, "--sha512", "0" * 128], "is not the file that was meant: its SHA-512 is"),
         ([good, "--account", "nobody"], "there is no account nobody: `cumulet account list` shows all of them"),
     ):
         refused = shop.import_image(*map(str, words))
@@ -89,7 +91,8 @@ def test_what_is_no_image_is_refused_with_what_would_be_right(shop: Shop, good: 
 def test_a_name_is_free_again_when_what_had_it_was_refused(shop: Shop, good: Path, tmp_path: Path) -> None:
     assert shop.import_image(str(good), "--format", "raw").exit_code == 1
     sha256 = hashlib.sha256(good.read_bytes()).hexdigest().upper()
-    taken = shop.import_image(str(good), "--sha256", sha256)
+    sha512 = hashlib.sha512(good.read_bytes()).hexdigest()
+    taken = shop.import_image(str(good), "--sha256", sha256, "--sha512", sha512)
     assert taken.stdout.endswith("good is available\n")
     again = shop.import_image(str(good))
     assert (again.exit_code, again.stdout) == (1, "")

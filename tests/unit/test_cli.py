@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
 from click.testing import CliRunner, Result
@@ -37,7 +38,7 @@ class Shell:
 
 
 NOBODY = 65534
-FAKE = {"CUMULET_DRIVERS": "fake", "CUMULET_HOST_NAME": "h1"}
+FAKE = {"CUMULET_DRIVERS": "fake", "CUMULET_HOST_NAME": "h1", "CUMULET_IMPORT_RANGES": "127.0.0.1/32"}
 
 
 @pytest.fixture
@@ -201,6 +202,13 @@ def web(tmp_path: Path) -> Iterator[str]:
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments, directory=str(tmp_path / "www"))  # type: ignore[arg-type]
 
+        def do_GET(self) -> None:
+            if not self.path.startswith("/to/"):
+                return super().do_GET()
+            self.send_response(302)
+            self.send_header("Location", unquote(self.path.removeprefix("/to/")))
+            return self.end_headers()
+
         def log_message(self, *arguments: object) -> None:
             pass
 
@@ -222,6 +230,29 @@ def test_a_download_that_fails_leaves_nothing(made: Shell, web: str) -> None:
     assert done.exit_code == 1
     assert done.stderr.startswith(f"cumulet: downloading {web}/nothing.raw (HTTP Error 404")
     assert list((made.state / "incoming").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("http://127.0.0.2/disk.raw", "127.0.0.2 is 127.0.0.2, which is no public address"),
+        ("http://169.254.169.254/latest/meta-data", "no public address; the setting import_ranges may allow its range"),
+        ("http://10.0.0.1/disk.raw", "which is no public address"),
+        ("http://[::1]/disk.raw", "::1 is ::1, which is no public address"),
+        ("https://[::ffff:127.0.0.2]/disk.raw", "which is no public address"),
+        ("file:///etc/passwd", "HTTP Error 302"),
+        ("ftp://127.0.0.1/disk.raw", "unknown url type: ftp"),
+    ],
+)
+def test_a_redirect_leads_to_the_outside_world_only(made: Shell, web: str, target: str, said: str) -> None:
+    done = made.run("image", "import", f"{web}/to/{quote(target)}")
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert list((made.state / "incoming").iterdir()) == []
+
+
+def test_a_redirect_to_where_it_may_lead_is_followed(made: Shell, web: str) -> None:
+    assert made.run("image", "import", f"{web}/to/{quote(web)}/disk.raw", "--name", "far").exit_code == 0
 
 
 def test_a_resource_that_is_not_there_cannot_be_explained(made: Shell) -> None:

@@ -64,6 +64,7 @@ def test_an_instance_type_may_require_attributes_of_its_host(tmp_path: Path) -> 
         ({"region": "a/b"}, "region is 'a/b'; it must be letters, digits and hyphens"),
         ({"host_name": "a b"}, "host_name is 'a b'; it must be letters"),
         ({"account": " "}, "account is ' '; it must be 1 to 64 characters"),
+        ({"import_ranges": ["10.0.0.1/8"]}, "import_ranges is ['10.0.0.1/8']; it must be ranges"),
         ({"public_pool": ["10.0.0.0/99"]}, "public_pool is ['10.0.0.0/99']; it must be IPv4 ranges"),
         ({"public_pool": ["10.0.0.9-10.0.0.1"]}, "public_pool is ['10.0.0.9-10.0.0.1']; it must be IPv4 ranges"),
         ({"vpc_cidr": "10.0.0.1/16"}, "vpc_cidr is '10.0.0.1/16'; it must be an IPv4 range"),

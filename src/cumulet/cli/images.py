@@ -46,12 +46,20 @@ def build_tiny(config: Config, json: bool) -> None:
 @click.option("--description", default="", help="What it is.")
 @click.option("--format", "declared", type=click.Choice(["qcow2", "raw"]), help="By default what the file is.")
 @click.option("--sha256", metavar="HEX", help="What its SHA-256 must be, as its publisher says.")
+@click.option("--sha512", metavar="HEX", help="What its SHA-512 must be.")
 @click.option("--public", is_flag=True, help="For all accounts.")
 @click.option("--account", "owner", help="Whose it is; the first account's by default.")
 @as_json
 @settings
 def import_image(
-    config: Config, source: str, name: str | None, sha256: str | None, owner: str | None, json: bool, **how: Any
+    config: Config,
+    source: str,
+    name: str | None,
+    sha256: str | None,
+    sha512: str | None,
+    owner: str | None,
+    json: bool,
+    **how: Any,
 ) -> None:
     """Take in a disk image from a file or a URL.
 
@@ -60,9 +68,13 @@ def import_image(
     from cumulet.cli import taking_in
 
     is_url = source.partition("://")[0] in ("http", "https")
-    file = taking_in.download(source, config.state_dir / "incoming") if is_url else taking_in.readable(source)
-    if sha256:
-        taking_in.check(file, sha256, source, ours=is_url)
+    if is_url:
+        file = taking_in.download(source, config.state_dir / "incoming", config.import_ranges)
+    else:
+        file = taking_in.readable(source)
+    for bits, expected in ((256, sha256), (512, sha512)):
+        if expected:
+            taking_in.check(file, bits, expected, source, ours=is_url)
     named = name or Path(source.partition("?")[0]).stem
     whose = owner or config.account
     values = {"name": named, "location": f"{whose}/{named}", "source": str(file), **how}

@@ -6,8 +6,8 @@ import hashlib
 import os
 import re
 import time
+import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from cumulet.cli import running
 from cumulet.cli.output import progress
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
+from cumulet.lib.outward import opener
 from cumulet.model import Database, Tx, account, image, work
 from cumulet.model.database import Row
 
@@ -38,14 +39,17 @@ def readable(source: str) -> Path:
     return path
 
 
-def download(url: str, directory: Path) -> Path:
-    """Download to a file in `directory`, whole or not at all; raises `Failure`."""
+def download(url: str, directory: Path, ranges: list[str]) -> Path:
+    """Download to a file in `directory`, whole or not at all; raises `Failure`.
+
+    Only public addresses are asked, and those in `ranges`.
+    """
     directory.mkdir(parents=True, exist_ok=True, mode=0o750)
     name = Path(urllib.parse.urlparse(url).path).name or "image"
     target = directory / f"{os.getpid()}-{name}"
     part = target.with_name(f".{target.name}")
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer, part.open("wb") as file, progress(name) as bar:
+        with opener(ranges).open(url, timeout=30) as answer, part.open("wb") as file, progress(name) as bar:
             total = int(answer.headers.get("content-length") or 0)
             done = 0
             while chunk := answer.read(_CHUNK):
@@ -61,12 +65,13 @@ def download(url: str, directory: Path) -> Path:
     return target
 
 
-def check(file: Path, expected: str, source: str, *, ours: bool) -> None:
-    """Raises `Failure` unless the file has this SHA-256; one that is `ours` (downloaded) is removed then."""
-    if not re.fullmatch(r"[0-9a-fA-F]{64}", expected):
-        raise Failure(f"{expected} is no SHA-256: that is 64 hexadecimal digits")
-    digest, done, size = hashlib.sha256(), 0, file.stat().st_size
-    with file.open("rb") as opened, progress("checking its SHA-256") as bar:
+def check(file: Path, bits: int, expected: str, source: str, *, ours: bool) -> None:
+    """Raises `Failure` unless the file has this SHA-256 or SHA-512; one that is `ours` (downloaded) is removed then."""
+    name = f"SHA-{bits}"
+    if not re.fullmatch(rf"[0-9a-fA-F]{{{bits // 4}}}", expected):
+        raise Failure(f"{expected} is no {name}: that is {bits // 4} hexadecimal digits")
+    digest, done, size = hashlib.new(f"sha{bits}"), 0, file.stat().st_size
+    with file.open("rb") as opened, progress(f"checking its {name}") as bar:
         while chunk := opened.read(_CHUNK):
             digest.update(chunk)
             done += len(chunk)
@@ -74,7 +79,7 @@ def check(file: Path, expected: str, source: str, *, ours: bool) -> None:
     if digest.hexdigest() != expected.lower():
         if ours:
             file.unlink(missing_ok=True)
-        raise Failure(f"{source} is not the file that was meant: its SHA-256 is {digest.hexdigest()}, not {expected}")
+        raise Failure(f"{source} is not the file that was meant: its {name} is {digest.hexdigest()}, not {expected}")
 
 
 def _reason(e: OSError) -> BaseException:

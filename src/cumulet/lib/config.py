@@ -96,6 +96,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     terminated_seconds: float = _key(3600.0, "how long a terminated instance stays visible")
     image_dir: str = _key("", "directory of images, the same on all hosts (NFS); empty: in the state directory")
     image_max_gib: int = _key(2048, "largest virtual size of an imported image")
+    import_ranges: list[str] = _key(
+        [], "ranges (CIDR) of addresses that are not public, from which images may be downloaded all the same"
+    )
     object_domain: str = _key("", "domain whose names are S3's, with a bucket in front or none; empty: paths only")
     object_listen: str = _key("", "one more address and port, of S3 alone; empty: S3 is at the AWS endpoint only")
     object_url: str = _key("", "where the hosts reach S3, http://HOST:PORT; empty: where this process listens")

@@ -87,6 +87,7 @@ RULES: dict[str, Rule] = {
     ),
     "account": (lambda name: 0 < len(name.strip()) <= LONGEST_ACCOUNT, f"1 to {LONGEST_ACCOUNT} characters"),
     "public_pool": (_each(_pool), "IPv4 ranges, such as 198.51.100.0/24 or 198.51.100.10-198.51.100.20"),
+    "import_ranges": (_each(ipaddress.ip_network), "ranges, such as 10.0.0.0/8 or fd00::/8"),
     "vpc_cidr": _NETWORK,
     "transit_cidr": _NETWORK,
     "dns_servers": (_each(ipaddress.ip_address), "IP addresses"),
