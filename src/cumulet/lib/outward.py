@@ -53,11 +53,11 @@ def opener(allowed: Sequence[str]) -> urllib.request.OpenerDirector:
 
     class Http(urllib.request.HTTPHandler):
         def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-            return self.do_open(Plain, request)  # type: ignore[arg-type]
+            return self.do_open(Plain, request)
 
     class Https(urllib.request.HTTPSHandler):
         def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-            return self.do_open(Secure, request)  # type: ignore[arg-type]
+            return self.do_open(Secure, request)
 
     made.add_handler(Http())
     made.add_handler(Https())
