@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from support.bundles import INITRD, KERNEL, bundled, papers, real_images, upload
 from support.launching import launched, shown
 from support.refusals import code, message
@@ -126,6 +127,29 @@ def test_a_manifest_that_cannot_be_is_refused(
     s3.put_object(Bucket="images", Key="image.manifest.xml", Body=manifest.replace(old, new, 1))
     assert code(ec2.register_image, Name="mine", ImageLocation=location) == "InvalidManifest"
     assert said in message(ec2.register_image, Name="mine", ImageLocation=location)
+
+
+def test_what_is_read_is_what_was_signed(cloud: Any, ec2: Any, tmp_path: Path) -> None:
+    """A signed text in a comment makes nothing else of the manifest believed."""
+    s3, mine = cloud.client("s3"), papers(cloud.config, "admin", tmp_path / "papers")
+    location = upload(s3, bundled(tmp_path, mine, KERNEL, kind="kernel"))
+    manifest = s3.get_object(Bucket="images", Key="image.manifest.xml")["Body"].read()
+    begin, end = manifest.index(b"<machine_configuration>"), manifest.index(b"<signature>")
+    signed = manifest[begin:end]
+    forged = signed.replace(b"image.part.0", b"evil.part.0")
+    for document in (
+        manifest[:begin] + b"<!--" + signed + b"-->" + forged + manifest[end:],
+        manifest[:begin] + forged + b"<!--" + signed + b"-->" + manifest[end:],
+    ):
+        s3.put_object(Bucket="images", Key="image.manifest.xml", Body=document)
+        try:
+            id = ec2.register_image(Name="mine", ImageLocation=location)["ImageId"]
+        except ClientError as e:
+            assert "signature was not made" in str(e)
+        else:
+            assert arrived(cloud, ec2, id)["State"] == "available"
+            assert file_of(cloud, id, "kernel") == KERNEL
+            ec2.deregister_image(ImageId=id)
 
 
 def test_a_bundle_of_another_account_or_another_cloud_is_refused(cloud: Any, ec2: Any, tmp_path: Path) -> None:

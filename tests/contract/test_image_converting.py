@@ -78,7 +78,7 @@ HOSTILE: dict[str, tuple[Make, str | None, str]] = {
     "two extents": (lambda d: vmdk_with(d, b'RW 1 SPARSE "a"\nRW 1 SPARSE "b"'), "vmdk", "DataFile"),
     "a parent": (lambda d: vmdk_with(d, b'parentFileNameHint="/etc/passwd"'), "vmdk", "BackingFile"),
     "differencing": (lambda d: vhd_of_type(d, 4), "vhd", "BackingFile"),
-    "petabytes": (lambda d: disk(d, "vmdk", size="4T"), "vmdk", "Size"),
+    "terabytes of nothing": (lambda d: disk(d, "vpc", size="2000G"), "vhd", "Size"),
     "large": (lambda d: disk(d, "vdi", size="65M"), "vdi", "Size"),
     "cut off": (lambda d: disk(d, "vhdx")[:70000], "vhdx", "Corrupt"),
     "another format": (lambda d: disk(d, "vdi"), "vhd", "Format"),

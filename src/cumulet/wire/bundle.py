@@ -19,7 +19,6 @@ MOST_BYTES = 1 << 20
 MOST_PARTS = 10_000
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _SHA1 = re.compile(r"[0-9a-fA-F]{40}")
-_SIGNED = re.compile(rb"(<machine_configuration>.*</machine_configuration>).*?(<image>.*</image>)", re.S)
 
 
 class Part(NamedTuple):
@@ -59,14 +58,17 @@ class Signed(NamedTuple):
 
 
 def read(document: bytes) -> Signed:
-    """Raises `ValueError` with the reason for what is no manifest."""
+    """Raises `ValueError` with the reason for what is no manifest.
+
+    What it says is read from the very text that was signed, wherever in the document that is.
+    """
     if len(document) > MOST_BYTES:
         raise ValueError(f"it has more than {MOST_BYTES} bytes")
-    root = read_xml(document)
-    signed = _SIGNED.search(document)
-    if root.name != "manifest" or signed is None:
+    root, text = read_xml(document), _signed(document)
+    if root.name != "manifest" or not text:
         raise ValueError("it has no <machine_configuration> and <image> in a <manifest>")
-    machine, image = _child(root, "machine_configuration"), _child(root, "image")
+    inside = read_xml(b"<manifest>" + text + b"</manifest>")
+    machine, image = _child(inside, "machine_configuration"), _child(inside, "image")
     kernel, ramdisk = _text(machine, "kernel_id"), _text(machine, "ramdisk_id")
     kind = _text(image, "type") or "machine"
     if "true" in (kernel, ramdisk):
@@ -88,7 +90,20 @@ def read(document: bytes) -> Signed:
         iv=_hex(image, "ec2_encrypted_iv"),
         parts=_parts(_child(image, "parts")),
     )
-    return Signed(manifest, signed[1] + signed[2], _hex(root, "signature"))
+    return Signed(manifest, text, _hex(root, "signature"))
+
+
+def _signed(document: bytes) -> bytes:
+    """The elements machine_configuration and image, as they stand there; empty where they do not."""
+    end = 0
+    text = b""
+    for name in (b"machine_configuration", b"image"):
+        begin = document.find(b"<" + name + b">", end)
+        end = document.find(b"</" + name + b">", begin) + len(name) + 3
+        if begin < 0 or end < begin:
+            return b""
+        text += document[begin:end]
+    return text
 
 
 def _parts(element: Element) -> list[Part]:

@@ -17,6 +17,7 @@ from typing import IO, cast
 from cumulet.drivers.image.bundle import Counted, take_out
 from cumulet.drivers.image.http import Note
 from cumulet.drivers.image.inspect import Limits, format_of, refused, sandboxed
+from cumulet.lib.errors import Failure
 
 _CONVERTED = {"vmdk": "vmdk", "vhd": "vpc", "vpc": "vpc", "vhdx": "vhdx", "vdi": "vdi"}
 """As owners call them, to QEMU's word."""
@@ -92,6 +93,8 @@ def _converted(file: Path, format: str, limits: Limits) -> Path:
     target = file.with_name("converted")
     longer = Limits(limits.memory_mib, CONVERT_SECONDS, CONVERT_SECONDS, limits.virtual_size)
     done = sandboxed(["qemu-img", "convert", "-f", format, "-O", "qcow2", str(file), str(target)], longer)
+    if "No space left" in done.stderr:
+        raise Failure(f"converting the image: the disk is full ({done.stderr.strip()[:200]})")
     if done.returncode != 0:
         raise refused("Corrupt", f"qemu-img cannot convert the image: {done.stderr.strip()[:500]}")
     return target

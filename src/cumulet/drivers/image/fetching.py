@@ -138,7 +138,11 @@ class Fetching:
     def progress(self, id: str) -> dict[str, Any]:
         """`stage` and `percent` of what is on its way; nothing where nothing is."""
         work = self._works.get(id)
-        return work.progress() if work is not None and work.is_alive() else {}
+        if work is not None and work.is_alive():
+            return work.progress()
+        if work is not None and work.error is None:
+            self._works.pop(id, None)
+        return {}
 
     def _folder(self, id: str) -> Path:
         return self._directory / f".{id}.fetched"
