@@ -82,6 +82,7 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
     from cumulet.drivers.network.linux import LinuxNetwork
     from cumulet.drivers.network.settings import NetworkSettings
     from cumulet.drivers.volume.directory import DirectoryVolumes
+    from cumulet.drivers.volume.exports import Exports
     from cumulet.lib.kvm import kvm_works
 
     state = config.state_dir
@@ -103,6 +104,7 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
         dns_servers=config.dns_servers or host_dns_servers(),
         domain="ec2.internal" if config.region == "us-east-1" else f"{config.region}.compute.internal",
     )
+    exports = Exports(RUN_DIRECTORY / "volumes", config.tunnel_address)
     return {
         "compute": Part(
             hypervisor,
@@ -110,7 +112,7 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
             {"architectures": ["x86_64"], "boots": boots()},
         ),
         "network": Part(LinuxNetwork(settings, MetadataServer(state / "metadata")), {}),
-        "volume": Part(DirectoryVolumes(directories.volumes, directories.images), {}),
+        "volume": Part(DirectoryVolumes(directories.volumes, directories.images, exports), {}),
         "image": image_part(images),
     }
 

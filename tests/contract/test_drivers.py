@@ -32,6 +32,7 @@ from cumulet.drivers.specs import (
     VpcSpec,
 )
 from cumulet.drivers.volume.directory import DirectoryVolumes
+from cumulet.drivers.volume.exports import Exports
 from cumulet.drivers.volume.fake import FakeVolumes
 from cumulet.lib.errors import Failure, Superseded
 
@@ -110,7 +111,7 @@ def fake_images(directory: Path) -> Case:
 
 
 def volumes_in_a_directory(directory: Path) -> Case:
-    return Case(DirectoryVolumes(directory / "volumes", directory / "images"), volume)
+    return Case(DirectoryVolumes(directory / "volumes", directory / "images", Exports(directory, "")), volume)
 
 
 def images_in_a_directory(directory: Path) -> Case:

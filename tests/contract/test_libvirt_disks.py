@@ -14,7 +14,7 @@ import pytest
 from support.guests import Guests, boot_record
 from support.libvirtd import bounded
 
-from cumulet.drivers.specs import DiskSpec, ImageFileSpec, SnapshotSpec, VolumeSpec, volume_file
+from cumulet.drivers.specs import DiskSpec, ImageFileSpec, SnapshotSpec, VolumeSpec, volume_top
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 
@@ -56,7 +56,7 @@ def ensure_halted(guests: Guests, id: str, *disks: DiskSpec, cut: list[str] | No
 
 def is_locked(guests: Guests, disk: DiskSpec) -> bool:
     """Whether a QEMU has the volume's file open to write."""
-    file = volume_file(guests.directories.volumes, disk.volume)
+    file = volume_top(guests.directories.volumes, disk.volume)
     return run(["qemu-io", "-f", "qcow2", "-c", "length", file], check=False).returncode != 0
 
 
@@ -150,7 +150,7 @@ def test_a_guest_changes_to_the_new_layer_and_the_snapshot_stays_as_it_is(guests
     live = ElementTree.fromstring(run(["virsh", "dumpxml", id]).stdout)
     files = {disk.findtext("serial"): disk.find("source").get("file") for disk in live.iterfind("devices/disk")}  # type: ignore[union-attr]
     for volume in (disk.volume, root):
-        assert files[volume.replace("-", "")] == str(volume_file(guests.directories.volumes, volume).resolve())
+        assert files[volume.replace("-", "")] == str(volume_top(guests.directories.volumes, volume))
     copy = f"vol-0{uuid.uuid4().hex[:16]}"
     guests.volumes.ensure(VolumeSpec(id=copy, size_gib=1, snapshot=disk.volume.replace("vol", "snap-1")[:22]))
     ensure_halted(guests, id, disk, DiskSpec(volume=copy, slot="g"))
@@ -167,3 +167,26 @@ def test_a_disk_grows_in_the_guest(guests: Guests, id: str) -> None:
         ensure_halted(guests, id, msgspec.structs.replace(disk, size_gib=size))
     guests.volumes.ensure(VolumeSpec(id=disk.volume, size_gib=2))
     assert run(["virsh", "domblkinfo", id, "vdf"]).stdout.split()[1] == str(2 << 30)
+
+
+def does(id: str, disk: DiskSpec, command: str) -> str:
+    """What QEMU says in its log when it does this to a guest's disk in the guest's stead (qemu-io's commands)."""
+    log = Path(f"/var/log/libvirt/qemu/{id}.log")
+    before = len(log.read_text())
+    device = f"/machine/peripheral/ua-{disk.name}/virtio-backend"
+    run(["virsh", "qemu-monitor-command", "--hmp", id, f'qemu-io -d {device} "{command}"'])
+    return log.read_text()[before:]
+
+
+def test_what_was_written_before_a_snapshot_is_read_after_it(guests: Guests, id: str) -> None:
+    disk = data(guests, "f")
+    ensure_halted(guests, id, disk)
+    for number in (1, 2, 3):
+        assert "wrote" in does(id, disk, f"write -P {number} {number}M 64k")
+        guests.volumes.ensure(SnapshotSpec(id=disk.volume.replace("vol", f"snap-{number}")[:22], volume=disk.volume))
+        guests.volumes.remove("vol-another")  # and the layers on which nothing stands
+        ensure_halted(guests, id, disk)
+        for before in range(1, number + 1):
+            said = does(id, disk, f"read -P {before} {before}M 64k")
+            assert "read 65536/65536" in said
+            assert "verification failed" not in said

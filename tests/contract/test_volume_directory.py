@@ -12,6 +12,7 @@ from cumulet.drivers.contract import Driver, Seen
 from cumulet.drivers.image.directory import DirectoryImages
 from cumulet.drivers.specs import ImageFileSpec, VolumeSpec, image_files, volume_file
 from cumulet.drivers.volume.directory import DirectoryVolumes
+from cumulet.drivers.volume.exports import Exports
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 
@@ -22,7 +23,7 @@ ID = "vol-0123456789abcdef0"
 
 @pytest.fixture
 def volumes(tmp_path: Path) -> DirectoryVolumes:
-    return DirectoryVolumes(tmp_path / "volumes", tmp_path / "images")
+    return DirectoryVolumes(tmp_path / "volumes", tmp_path / "images", Exports(tmp_path, ""))
 
 
 def _import(volumes: DirectoryVolumes, source: Path, format: str, size: str = "64M") -> None:

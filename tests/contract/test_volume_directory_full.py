@@ -11,6 +11,7 @@ from cumulet.drivers.contract import Seen
 from cumulet.drivers.image.directory import DirectoryImages
 from cumulet.drivers.specs import ImageFileSpec, VolumeSpec
 from cumulet.drivers.volume.directory import DirectoryVolumes
+from cumulet.drivers.volume.exports import Exports
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 
@@ -29,7 +30,7 @@ def full(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_volume_is_made_when_there_is_room_again(full: Path) -> None:
-    volumes = DirectoryVolumes(full, full / "images")
+    volumes = DirectoryVolumes(full, full / "images", Exports(full, ""))
     spec = VolumeSpec(id="vol-0123456789abcdef0", size_gib=1)
     with pytest.raises(Failure, match=r"the disk is full: it needs 262144 bytes, \d+ are free"):
         volumes.ensure(spec)

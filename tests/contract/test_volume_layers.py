@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cumulet.drivers.specs import SnapshotSpec, VolumeSpec, layer_file, snapshot_file, volume_file
+from cumulet.drivers.specs import SnapshotSpec, VolumeSpec, layer_file, snapshot_file, volume_top
 from cumulet.drivers.volume.directory import DirectoryVolumes
+from cumulet.drivers.volume.exports import Exports
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure, Impossible
 
@@ -17,17 +18,17 @@ ONE, TWO = "snap-0123456789abcdef0", "snap-0123456789abcdef1"
 
 @pytest.fixture
 def volumes(tmp_path: Path) -> DirectoryVolumes:
-    made = DirectoryVolumes(tmp_path / "volumes", tmp_path / "images")
+    made = DirectoryVolumes(tmp_path / "volumes", tmp_path / "images", Exports(tmp_path, ""))
     made.ensure(VolumeSpec(id=ID, size_gib=1))
     return made
 
 
 def write(volumes: DirectoryVolumes, number: int, volume: str = ID) -> None:
-    run(["qemu-io", "-f", "qcow2", "-c", f"write -P {number} 1M 64k", volume_file(volumes.directory, volume)])
+    run(["qemu-io", "-f", "qcow2", "-c", f"write -P {number} 1M 64k", volume_top(volumes.directory, volume)])
 
 
 def holds(volumes: DirectoryVolumes, number: int, volume: str = ID) -> bool:
-    file = volume_file(volumes.directory, volume)
+    file = volume_top(volumes.directory, volume)
     said = run(["qemu-io", "-f", "qcow2", "-r", "-c", f"read -P {number} 1M 64k", file], check=False)
     return said.returncode == 0 and "Pattern verification failed" not in said.stdout + said.stderr
 
@@ -100,7 +101,7 @@ def test_a_crash_between_the_steps_loses_nothing(volumes: DirectoryVolumes) -> N
     write(volumes, 1)
     frozen = layer_file(volumes.directory, ONE)
     frozen.parent.mkdir()
-    frozen.hardlink_to(volume_file(volumes.directory, ID))
+    frozen.hardlink_to(volume_top(volumes.directory, ID))
     assert holds(volumes, 1)
     volumes.ensure(SnapshotSpec(id=ONE, volume=ID))
     snapshot_file(volumes.directory, ONE).unlink()
@@ -116,7 +117,7 @@ def test_a_volume_with_snapshots_grows(volumes: DirectoryVolumes) -> None:
     volumes.ensure(VolumeSpec(id=ID, size_gib=4))
     assert holds(volumes, 1)
     volumes.ensure(VolumeSpec(id=CLONE, size_gib=1, snapshot=ONE))
-    sizes = [run(["qemu-img", "info", volume_file(volumes.directory, id)]).stdout for id in (ID, CLONE)]
+    sizes = [run(["qemu-img", "info", volume_top(volumes.directory, id)]).stdout for id in (ID, CLONE)]
     assert ["4 GiB" in sizes[0], "1 GiB" in sizes[1]] == [True, True]
 
 

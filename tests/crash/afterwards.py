@@ -61,6 +61,7 @@ def check(site: Whole, states: dict[str, str]) -> None:
         for host in site.worlds:
             _guests(site, host, rows)
             _disks(tx, site, host, rows)
+            _exports(tx, site, host)
             _interfaces(tx, site, host, rows)
             _groups(tx, site, host)
             _tunnels(tx, site, host)
@@ -88,6 +89,16 @@ def _disks(tx: Tx, site: Whole, host: str, rows: list[Any]) -> None:
         if row.state == "running" and row.host == host:
             there = (site.worlds[host].get("domain", row.id) or {})["disks"]
             assert there == [disk.attachment for disk in attachment.disks(tx, row.id)]
+
+
+def _exports(tx: Tx, site: Whole, host: str) -> None:
+    """A host exports the volumes of running guests that are on other hosts, and no others."""
+    running = tx.all(sa.select(instance.instance).where(instance.instance.c.state == "running"))
+    disks = [(row.host, disk) for row in running for disk in attachment.disks(tx, row.id)]
+    wanted = {disk.attachment: disk.id for there, disk in disks if disk.host == host and there != host}
+    world = site.worlds[host]
+    assert {name: (world.get("volume_export", name) or {})["volume"] for name in world.names("volume_export")} == wanted
+    assert set(attachment.exported_by(tx, host)) == set(wanted)
 
 
 def _capacity(tx: Tx, rows: list[Any]) -> None:
@@ -209,6 +220,7 @@ def _documents(tx: Tx, site: Whole) -> None:
         *tx.connection.scalars(sa.select(instance.instance.c.id).where(instance.instance.c.state != "terminated")),
         *tx.connection.scalars(sa.select(interface.interface.c.id).where(interface.interface.c.host.is_not(None))),
         *tx.connection.scalars(sa.select(volume.volume.c.id)),
+        *tx.connection.scalars(sa.select(attachment.attachment.c.id).where(attachment.attachment.c.exported != "")),
         *tx.connection.scalars(sa.select(snapshot.snapshot.c.id)),
         *tx.connection.scalars(sa.select(group.group_host.c.group_id)),
         *tx.connection.scalars(sa.select(vpc_host.vpc_host.c.vpc)),

@@ -9,10 +9,14 @@ from cumulet.lib import ids
 from cumulet.model import attachment, capacity, instance, snapshot, volume, work
 
 
-def create_volume(site: Place) -> str:
+def create_volume(site: Place, host: str | None = None) -> str:
+    """A volume on this host, or on any that serves the first zone."""
     id = ids.new("volume")
     with site.database.write() as tx:
-        host = capacity.place_disk(tx, ZONES[0], 1, site.config)
+        if host is None:
+            host = capacity.place_disk(tx, ZONES[0], 1, site.config)
+        else:
+            assert capacity.claim_disk(tx, host, 1, site.config)
         values = {"id": id, "account": site.account, "zone": ZONES[0], "host": host, "size_gib": 1}
         tx.insert(volume.volume, {**values, "created": tx.now})
         work.wake(tx, "volume", id)
@@ -102,17 +106,33 @@ def grow(site: Place, id: str) -> None:
             work.wake(tx, "instance", row.instance)
 
 
-def detach(site: Place, id: str) -> None:
+def detach(site: Place, id: str, *, force: bool = False) -> None:
     with site.database.write() as tx:
         held = attachment.of_volume(tx, id)
         if held is not None and attachment.move(
-            tx, held.id, "attached", desired="detached", state="detaching", asked=tx.now
+            tx, held.id, "attached", desired="detached", state="detaching", asked=tx.now, forced=force
         ):
             work.wake(tx, "instance", held.instance)
 
 
 def _with_volume(site: Site) -> list[str]:
     return [launch(site), create_volume(site)]
+
+
+def _with_volume_away(site: Site) -> list[str]:
+    """An instance on the first host, and a volume on the second one."""
+    return [launch(site), create_volume(site, "h2")]
+
+
+def _attached_away(site: Site) -> list[str]:
+    found = _with_volume_away(site)
+    site.settle()
+    attach(site, found[1], found[0])
+    return found
+
+
+def _detach_by_force(site: Site, found: list[str]) -> None:
+    detach(site, found[1], force=True)
 
 
 def _stopped_with_volume(site: Site) -> list[str]:
@@ -212,6 +232,12 @@ LIVES = [
     Life("start with a volume", _attached_and_stopped, lambda site, found: start(site, found[0]), ["running"]),
     Life("terminate with a volume", _attached, lambda site, found: terminate(site, found[0]), ["terminated"]),
     Life("move a volume", _attached_beside, _move_volume, ["running", "running"]),
+    Life("attach away", _with_volume_away, lambda site, found: attach(site, found[1], found[0]), ["running"]),
+    Life("detach away", _attached_away, lambda site, found: detach(site, found[1]), ["running"]),
+    Life("detach away by force", _attached_away, _detach_by_force, ["running"]),
+    Life("stop with a volume away", _attached_away, lambda site, found: stop(site, found[0]), ["stopped"]),
+    Life("terminate with a volume away", _attached_away, lambda site, found: terminate(site, found[0]), ["terminated"]),
+    Life("take snapshot away", _attached_away, lambda site, found: take_snapshot(site, found[1]), ["running"]),
     Life("take snapshot", _settled_volume, lambda site, found: take_snapshot(site, found.pop()), []),
     Life("delete snapshot", _with_snapshot, lambda site, found: delete_snapshot(site, found.pop()), []),
     Life("copy snapshot and delete it", _with_snapshot, _copy_and_delete, []),

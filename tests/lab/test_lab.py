@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from cumulet.demo.process import client, ssh, until
 from cumulet.lab.lab import Laboratory
+from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 from cumulet.lib.private_host import SCRATCH_VARIABLE
 
@@ -51,6 +54,10 @@ class Lab:
 
     def wait(self, id: str, state: str, seconds: float = 90) -> None:
         until(lambda: self.look(id)["State"]["Name"] == state, seconds, f"{id} to be {state}")
+
+    def volume(self, id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.ec2.describe_volumes(VolumeIds=[id])["Volumes"][0]
+        return found
 
     def shell(self, id: str, command: str) -> str:
         return ssh(self.key, self.look(id)["PublicIpAddress"], command)
@@ -142,6 +149,78 @@ def test_a_host_that_lost_its_power_brings_its_guests_back(lab: Lab, guests: lis
     lab.wait_for_ssh(guests[1], 120)
     assert lab.boot(guests[1]) != before
     assert lab.look(guests[1])["State"]["Name"] == "running"
+
+
+@pytest.fixture(scope="module")
+def volume(lab: Lab, guests: list[str]) -> str:
+    """In the zone of the first guest, on another host than that; attached, with four MiB written and synced."""
+    lab.laboratory.add_host(3)
+    until(lambda: "volume.h3" in lab.laboratory.alive(), 60, "the new host to be heard")
+    id = str(lab.ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"])
+    lab.ec2.get_waiter("volume_available").wait(VolumeIds=[id], WaiterConfig={"Delay": 1})
+    lab.ec2.attach_volume(VolumeId=id, InstanceId=guests[0], Device="/dev/vdb")
+    until(lambda: lab.volume(id)["Attachments"][0]["State"] == "attached", 30, "the volume to be attached")
+    lab.shell(guests[0], "head -c 4194304 /dev/urandom >/root/first; dd if=/root/first of=/dev/vdb bs=1M; sync")
+    return id
+
+
+def same(lab: Lab, guest: str, file: str, megabyte: int) -> bool:
+    """Whether the volume has, at this place, what is in the guest's file; read anew, not out of the guest's memory."""
+    read = f"dd if=/dev/vdb bs=1M skip={megabyte} count=4 | md5sum; md5sum <{file}"
+    lines = lab.shell(guest, f"echo 3 >/proc/sys/vm/drop_caches; {read}").split("\n")
+    return lines[0] == lines[1]
+
+
+def test_a_volume_of_another_host_outlives_its_export_daemon_and_its_host(
+    lab: Lab, guests: list[str], volume: str
+) -> None:
+    (found,) = [one for one in json.loads(lab.laboratory.ask("volume", "list", "--json")) if one["id"] == volume]
+    assert (found["host"], found["exported"]) == ("h3", True)
+    before = lab.boot(guests[0])
+    assert same(lab, guests[0], "/root/first", 0)
+    os.kill(export_daemon("h3"), signal.SIGKILL)
+    second = "head -c 4194304 /dev/urandom >/root/second; dd if=/root/second of=/dev/vdb bs=1M seek=8; sync"
+    lab.shell(guests[0], second)
+    assert same(lab, guests[0], "/root/first", 0)
+    host = lab.laboratory.hosts["h3"]
+    host.kill()
+    host.start()
+    until(lambda: "volume.h3" in lab.laboratory.alive(), 60, "the host to be back")
+    until(lambda: is_read(lab, guests[0]), 180, "the guest to read the volume again")
+    assert same(lab, guests[0], "/root/first", 0)
+    assert same(lab, guests[0], "/root/second", 8)
+    assert lab.boot(guests[0]) == before
+
+
+def is_read(lab: Lab, guest: str) -> bool:
+    """Whether the volume is read within some seconds: TCP may take as long again as its server was away."""
+    try:
+        return same(lab, guest, "/root/first", 0)
+    except Failure:
+        return False
+
+
+def export_daemon(host: str) -> int:
+    """The process that exports a host's volumes."""
+    listed = run(["ip", "netns", "pids", host]).stdout.split()
+    (found,) = [pid for pid in listed if "qemu-storage" in Path(f"/proc/{pid}/comm").read_text()]
+    return int(found)
+
+
+def test_force_takes_a_volume_from_a_host_that_is_cut_off_and_leaves_its_guest_alone(
+    lab: Lab, guests: list[str], volume: str
+) -> None:
+    lab.laboratory.hosts["h1"].cut()
+    try:
+        until(lambda: "compute.h1" not in lab.laboratory.alive(), 60, "the host to be missed")
+        lab.ec2.detach_volume(VolumeId=volume, Force=True)
+        until(lambda: lab.volume(volume)["State"] == "available", 60, "the volume to be free")
+    finally:
+        lab.laboratory.hosts["h1"].heal()
+    until(lambda: "compute.h1" in lab.laboratory.alive(), 60, "the host to be heard again")
+    lab.ec2.delete_volume(VolumeId=volume)
+    lab.wait_for_ssh(guests[0])
+    until(lambda: "vdb" not in lab.shell(guests[0], "cat /proc/partitions"), 60, "the guest to let go of the disk")
 
 
 def test_nothing_is_left_of_all_that(lab: Lab, guests: list[str]) -> None:

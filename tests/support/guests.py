@@ -15,6 +15,7 @@ from cumulet.drivers.hypervisor.libvirt import LibvirtHypervisor
 from cumulet.drivers.image.directory import DirectoryImages
 from cumulet.drivers.specs import DiskSpec, ImageFileSpec, InstanceSpec, VolumeSpec, volume_file
 from cumulet.drivers.volume.directory import DirectoryVolumes
+from cumulet.drivers.volume.exports import Exports
 
 _IMAGE = "imf-00000000000000001"
 _KERNEL, _RAMDISK = "imf-0000000000000000a", "imf-0000000000000000b"
@@ -46,7 +47,9 @@ class Guests:
         self.boot_id.write_text("the first one")
         self.changed = Changes()
         self.images = DirectoryImages(self.directories.images)
-        self.volumes = DirectoryVolumes(self.directories.volumes, self.directories.images)
+        self.volumes = DirectoryVolumes(
+            self.directories.volumes, self.directories.images, Exports(directory / "run", "")
+        )
         self.images.ensure(ImageFileSpec(id=_IMAGE, source=str(tiny), format="kernel"))
         self.images.ensure(ImageFileSpec(id=_KERNEL, source=str(tiny / "kernel"), format="aki"))
         self.images.ensure(ImageFileSpec(id=_RAMDISK, source=str(tiny / "initrd"), format="ari"))

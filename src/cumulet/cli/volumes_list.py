@@ -39,7 +39,8 @@ def delete(config: Config, id: str) -> None:
 
 
 def volumes(tx: Any) -> list[dict[str, Any]]:
-    """Each volume: id, account (its name), size_gib, state, host, instance, device, and the ids of its snapshots."""
+    """Each volume: id, account (its name), size_gib, state, host, instance, device, whether its host exports
+    it to the instance's, and the ids of its snapshots."""
     from cumulet.model import account, attachment, snapshot
 
     owners = account.all(tx)
@@ -56,6 +57,7 @@ def volumes(tx: Any) -> list[dict[str, Any]]:
             "instance": row.instance,
             "device": row.device,
             "attachment": row.attach_state,
+            "exported": bool(row.exported),
             "snapshots": kept.get(row.id, []),
         }
         for owner in owners
@@ -64,6 +66,10 @@ def volumes(tx: Any) -> list[dict[str, Any]]:
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
-    where = f"{one['instance']} {one['device']} ({one['attachment']})" if one["instance"] else ""
+    where = (
+        f"{one['instance']} {one['device']} ({one['attachment']}{', exported' if one['exported'] else ''})"
+        if one["instance"]
+        else ""
+    )
     snapshots = " ".join(one["snapshots"])
     return one["id"], one["account"], str(one["size_gib"]), one["state"], one["host"] or "", where, snapshots

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
+from cumulet.control import export
 from cumulet.drivers.specs import DiskSpec
 from cumulet.engine.engine import Remote, Run
-from cumulet.lib.errors import Later
+from cumulet.lib.errors import Later, Unreachable
 from cumulet.model import Tx, attachment, volume, work
 from cumulet.model.database import Row
 
@@ -20,20 +21,29 @@ LOOK_SECONDS = 1.0
 """The host tells when a guest lets go; this is for what was not heard."""
 
 
-def specs(disks: list[Row]) -> list[DiskSpec]:
-    """The disks that the guest should have."""
-    return [_spec(disk) for disk in disks if _wanted(disk)]
+def specs(run: Run, row: Row, disks: list[Row]) -> list[DiskSpec]:
+    """The disks that the guest should have; those that are on other hosts are exported to its own."""
+    wanted = [disk for disk in disks if _wanted(disk)]
+    where = export.have(run, row, wanted)
+    return [_spec(row, disk, where.get(disk.attachment, "")) for disk in wanted]
 
 
-def _spec(disk: Row) -> DiskSpec:
+def _spec(row: Row, disk: Row, where: str) -> DiskSpec:
     return DiskSpec(
         volume=disk.id,
         attachment=disk.attachment,
         slot=disk.slot,
         iops=disk.iops,
         throughput_mib=disk.throughput,
-        size_gib=disk.size_gib if disk.state == "ready" and disk.made_gib < disk.size_gib else 0,
+        size_gib=disk.size_gib if _grows(row, disk) else 0,
+        export=where,
     )
+
+
+def _grows(row: Row, disk: Row) -> bool:
+    """Whether the guest's host is to make it larger now. One that is exported grows when the guest has let go of it."""
+    grown = disk.state != "ready" or disk.made_gib >= disk.size_gib
+    return _wanted(disk) and disk.host == row.host and not grown
 
 
 def forced(disks: list[Row]) -> list[str]:
@@ -61,15 +71,16 @@ def settle(run: Run, row: Row, disks: list[Row]) -> None:
     there = set(_asked(compute, "disks", row.id))
     if forced(moving):
         there -= set(_asked(compute, "cut", row.id))
+    export.end(run, [disk for disk in moving if not _wanted(disk) and disk.attachment not in there])
     with run.write() as tx:
         held = [disk.id for disk in moving if not _settled(tx, disk, disk.attachment in there)]
     if held:
         raise Later(LOOK_SECONDS, f"waiting for the guest to take or to let go of {', '.join(held)}")
 
 
-def say_grown(run: Run, disks: list[Row]) -> None:
+def say_grown(run: Run, row: Row, disks: list[Row]) -> None:
     """The guest, as it was just ordered to be, has the sizes that were asked for."""
-    grown = [disk for disk in disks if _wanted(disk) and _spec(disk).size_gib]
+    grown = [disk for disk in disks if _grows(row, disk)]
     if grown:
         with run.write() as tx:
             for disk in grown:
@@ -95,6 +106,20 @@ def _settled(tx: Tx, disk: Row, there: bool) -> bool:
     elif disk.attach_state != "busy" and tx.now > (disk.asked or 0.0) + BUSY_SECONDS:
         attachment.move(tx, disk.attachment, "detached", state="busy")
     return not there
+
+
+def take_from_silent(run: Run, row: Row, disks: list[Row]) -> None:
+    """Free what is to go by force from a guest whose host does not answer: the volume's own host shuts that out."""
+    going = [disk for disk in disks if disk.forced and disk.exported and not _wanted(disk)]
+    if not going:
+        return
+    try:
+        run.driver("compute", row.host).look(row.id)
+    except Unreachable:
+        export.end(run, going)
+        with run.write() as tx:
+            for disk in going:
+                _free(tx, disk)
 
 
 def settle_off(tx: Tx, disks: list[Row]) -> None:

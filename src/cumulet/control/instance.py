@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cumulet.control import attachment, placing
+from cumulet.control import attachment, export, placing
 from cumulet.control.snapshot import have_taken, let_begin, say_switched
 from cumulet.drivers.specs import InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
@@ -30,15 +30,16 @@ def reconcile(run: Run, id: str) -> None:
         with run.write() as tx:
             work.forget(tx, "instance", id)
     elif row.desired == "running":
+        attachment.take_from_silent(run, row, disks)
         launch(run, row, disks, nics, mtu, taken)
         say_switched(run, attachment.of_wanted(disks, taken))
-        attachment.say_grown(run, disks)
+        attachment.say_grown(run, row, disks)
         attachment.settle(run, row, disks)
     elif row.desired == "stopped":
         halt(run, row, disks, nics)
         let_begin(run, row.id, taken)
     else:
-        tear_down(run, row, taken)
+        tear_down(run, row, disks, taken)
 
 
 def launch(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int, taken: list[Row]) -> None:
@@ -57,7 +58,7 @@ def launch(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int, take
         raise Later(0.0, "off; the order to start it needs a higher number than the one to shut down")
     have_taken(run, row.id, taken)
     _have_taps(run, row, nics, seen)
-    _start(run, row, compute, _spec(row, disks, nics, mtu))
+    _start(run, row, compute, _spec(run, row, disks, nics, mtu))
     _have_taps_plugged(run, row, nics)
     _say_running(run, row)
 
@@ -123,7 +124,7 @@ def _ask(tx: Tx, id: str, step: int) -> None:
         work.wake(tx, "interface", nic.id)
 
 
-def _spec(row: Row, disks: list[Row], nics: list[Row], mtu: int) -> InstanceSpec:
+def _spec(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int) -> InstanceSpec:
     kernel, ramdisk = _kernel(row)
     return InstanceSpec(
         id=row.id,
@@ -134,7 +135,7 @@ def _spec(row: Row, disks: list[Row], nics: list[Row], mtu: int) -> InstanceSpec
         boot=row.boot,
         kernel_image=kernel,
         ramdisk_image=ramdisk,
-        disks=attachment.specs(disks),
+        disks=attachment.specs(run, row, disks),
         cut=attachment.forced(disks),
         nics=[NicSpec(interface=nic.id, mac=nic.mac, mtu=mtu) for nic in nics],
     )
@@ -183,6 +184,7 @@ def halt(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
         if seen is not None and seen.state != "off":
             shut_down(run, row, compute, seen.generation)
         _unplug(run, row, nics)
+    export.end(run, disks)
     with run.write() as tx:
         for nic in nics:
             address.release_automatic(tx, nic.id)
@@ -201,12 +203,13 @@ def _unplug(run: Run, row: Row, nics: list[Row]) -> None:
     _await(plugged)
 
 
-def tear_down(run: Run, row: Row, taken: list[Row]) -> None:
+def tear_down(run: Run, row: Row, disks: list[Row], taken: list[Row]) -> None:
     """Nothing of it is left but the row, which is shown for a while."""
     if row.state == "terminated":
         return
     if row.host is not None:
         run.driver("compute", row.host).remove(row.id)
+    export.end(run, disks)
     let_begin(run, row.id, taken)
     say_switched(run, taken)
     with run.write() as tx:

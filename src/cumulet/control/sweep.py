@@ -10,7 +10,21 @@ from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later, Unreachable
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Seen
-from cumulet.model import Tx, group, image, instance, interface, profile, snapshot, tag, volume, vpc, vpc_host, work
+from cumulet.model import (
+    Tx,
+    attachment,
+    group,
+    image,
+    instance,
+    interface,
+    profile,
+    snapshot,
+    tag,
+    volume,
+    vpc,
+    vpc_host,
+    work,
+)
 from cumulet.model import host as hosts
 
 log = Log("sweep")
@@ -44,7 +58,7 @@ def _compare(run: Run, role: str, host: str, seen: dict[str, Seen]) -> None:
         with run.write() as tx:
             for id in lost:
                 log.warning("lost, made again", id=id, host=host)
-                work.wake(tx, _kind(id), id)
+                _wake(tx, id)
     for id in leaked:
         log.warning("leaked, removed", id=id, host=host)
         run.last_word(role, host).remove(id)
@@ -68,6 +82,7 @@ def _expected(tx: Tx, role: str, host: str) -> dict[str, str]:
         kept = snapshot.snapshot
         complete = sa.and_(kept.c.host == host, kept.c.state == "completed")
         there += tx.connection.scalars(sa.select(kept.c.id).where(complete))
+        there += attachment.exported_by(tx, host)
     return dict.fromkeys(there, "there")
 
 
@@ -84,13 +99,17 @@ _KINDS: dict[str, tuple[str, sa.Table]] = {
     "vpc": ("vpc", vpc.vpc),
     "vol": ("volume", volume.volume),
     "snap": ("snapshot", snapshot.snapshot),
+    "volattach": ("instance", attachment.attachment),
     "imf": ("image_file", image.image_file),
 }
-"""By the prefix of an id: the kind of its work, and the table of its rows."""
+"""By the prefix of an id: the kind of the work that sees to it, and the table of its rows."""
 
 
-def _kind(id: str) -> str:
-    return _KINDS[id.rpartition("-")[0]][0]
+def _wake(tx: Tx, id: str) -> None:
+    kind, table = _KINDS[id.rpartition("-")[0]]
+    found = tx.first(sa.select(table).where(table.c.id == id))
+    if found is not None:
+        work.wake(tx, kind, found.instance if table is attachment.attachment else id)
 
 
 def _exists(tx: Tx, id: str) -> bool:

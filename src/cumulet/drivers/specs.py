@@ -82,6 +82,13 @@ class SnapshotSpec(_Struct, frozen=True, tag="snapshot"):
     source: str | None = None
 
 
+class VolumeExportSpec(_Struct, frozen=True, tag="volume_export"):
+    """A volume of this host for a guest on another one; its id is the attachment's."""
+
+    id: str
+    volume: str
+
+
 class DiskSpec(_Struct, frozen=True):
     """A volume in a guest; the first one is the root disk."""
 
@@ -96,6 +103,8 @@ class DiskSpec(_Struct, frozen=True):
     """The most MiB a second; 0: no limit."""
     size_gib: int = 0
     """What it is to grow to in the guest; 0: it is as large as it should be."""
+    export: str = ""
+    """Address of the host that exports it under `name`; empty: it is on the guest's own."""
 
     @property
     def name(self) -> str:
@@ -253,7 +262,17 @@ class InterfaceSpec(_Struct, frozen=True, tag="interface"):
     metadata: MetadataSpec | None = None
 
 
-Spec = ImageFileSpec | ExportSpec | VolumeSpec | SnapshotSpec | InstanceSpec | GroupSpec | VpcSpec | InterfaceSpec
+Spec = (
+    ImageFileSpec
+    | ExportSpec
+    | VolumeSpec
+    | SnapshotSpec
+    | VolumeExportSpec
+    | InstanceSpec
+    | GroupSpec
+    | VpcSpec
+    | InterfaceSpec
+)
 
 
 def encode(spec: Any) -> bytes:
@@ -267,6 +286,8 @@ def decode(document: bytes) -> Spec:
     return spec
 
 
+EXPORT_PORT = 10809
+"""Where volumes are exported: NBD's port at IANA."""
 _DOMAIN_NAMESPACE = uuid.UUID("f3a1c3f2-5f0c-4b8e-9d58-0c6a0ec2f0de")
 
 
@@ -281,8 +302,24 @@ def tap_name(interface: str) -> str:
 
 
 def volume_file(directory: Path, volume: str) -> Path:
-    """Where the directory driver keeps a volume."""
+    """The file that a volume of the directory driver begins as; what it is named never leads to another one."""
     return directory / f"{volume}.qcow2"
+
+
+def volume_link(directory: Path, volume: str) -> Path:
+    """What leads to the top layer of a volume that a snapshot was taken of."""
+    return directory / f"{volume}.top"
+
+
+def volume_top(directory: Path, volume: str) -> Path:
+    """The file that a volume is written to: its top layer, or the one that it began as."""
+    link = volume_link(directory, volume)
+    return link.resolve() if link.is_symlink() else volume_file(directory, volume)
+
+
+def is_export(id: str) -> bool:
+    """Whether this is the id of a `VolumeExportSpec`."""
+    return id.startswith("volattach-")
 
 
 def snapshot_file(directory: Path, snapshot: str) -> Path:

@@ -66,6 +66,10 @@ def plug(host: str, number: int) -> None:
 
 def unplug(host: str) -> None:
     """No namespace of this host any more, nor what it had."""
+    for link in (f"u-{host}", f"p-{host}"):
+        run(
+            ["ip", "link", "delete", link], check=False
+        )  # else it goes with the namespace: some time after the next line
     _ip(f"netns delete {host}")
 
 

@@ -21,3 +21,12 @@ def write(path: Path, text: bytes, *, durable: bool) -> None:
     finally:
         os.close(descriptor)
     aside.rename(path)
+
+
+def sync_directory(directory: Path) -> None:
+    """What was made, renamed or removed in the directory stays so after a power cut too."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -2,7 +2,8 @@
 
 Whoever makes an attachment true is the instance's reconciler: it is one more disk in the guest. `disks` are volumes
 together with their attachments: the volume's columns, and of the attachment `attachment` (its id), `instance`,
-`device`, `slot`, `attach_desired`, `attach_state`, `forced`, `asked`, `attached` and `delete_on_termination`.
+`device`, `slot`, `attach_desired`, `attach_state`, `forced`, `asked`, `attached`, `exported` and
+`delete_on_termination`.
 """
 
 from __future__ import annotations
@@ -31,12 +32,13 @@ attachment = sa.Table(
     flag("delete_on_termination"),
     moment("attached"),
     moment("asked"),
+    text("exported", 64),
     sa.UniqueConstraint("volume"),
     sa.UniqueConstraint("instance", "slot"),
 )
 """`desired` is attached or detached; `state` is attaching, attached, detaching or busy, and the row is gone when the
 guest has let go. `attached` is when it was asked for, `asked` when its end was; `forced`: whether the guest likes it
-or not."""
+or not; `exported`: the host that may export it to the instance's, empty where it is on that host itself."""
 
 _OF_ATTACHMENT: list[Any] = [
     attachment.c.id.label("attachment"),
@@ -48,6 +50,7 @@ _OF_ATTACHMENT: list[Any] = [
     attachment.c.forced,
     attachment.c.asked,
     attachment.c.attached,
+    attachment.c.exported,
     attachment.c.delete_on_termination,
 ]
 _DISKS = sa.select(volume, *_OF_ATTACHMENT).join(attachment, attachment.c.volume == volume.c.id)
@@ -101,6 +104,16 @@ def move(tx: Tx, id: str, expected: str, **values: Any) -> bool:
     """Change an attachment that still should be as `expected` (attached or detached); whether it still should."""
     mine = sa.and_(attachment.c.id == id, attachment.c.desired == expected)
     return tx.change(attachment.update().where(mine).values(**values)) == 1
+
+
+def say_unexported(tx: Tx, id: str) -> None:
+    """The volume's host does not export it any more."""
+    tx.change(attachment.update().where(attachment.c.id == id).values(exported=""))
+
+
+def exported_by(tx: Tx, host: str) -> list[str]:
+    """The attachments that a host may export."""
+    return list(tx.connection.scalars(sa.select(attachment.c.id).where(attachment.c.exported == host)))
 
 
 def keep(tx: Tx, id: str, goes: bool) -> None:

@@ -12,7 +12,7 @@ from cumulet.api.ec2.volume_rows import owned, state
 from cumulet.api.ec2.volume_view import attachment_item
 from cumulet.lib import devices
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, attachment, work
+from cumulet.model import Tx, attachment, host, work
 from cumulet.model.database import Row
 
 
@@ -49,13 +49,19 @@ def _check_guest(tx: Tx, guest: Row, row: Row) -> None:
             f"The volume '{row.id}' is not in the same availability zone as instance '{guest.id}': they are in "
             f"{row.zone} and {guest.zone}.",
         )
-    homes = {guest.host, *(disk.host for disk in attachment.disks(tx, guest.id))} - {None}
-    if homes - {row.host}:
-        raise Refusal(
-            "UnsupportedOperation",
-            f"The volume '{row.id}' is kept on another host than the instance '{guest.id}' is on, and volumes cannot "
-            "be attached between hosts yet.",
-        )
+    if guest.host is not None and guest.host != row.host:
+        alone = [name for name in (guest.host, row.host) if not _is_reached(tx, name)]
+        if alone:
+            raise Refusal(
+                "UnsupportedOperation",
+                f"The volume '{row.id}' is kept on the host {row.host} and the instance '{guest.id}' is on "
+                f"{guest.host}; they do not reach each other: {' and '.join(alone)} needs the setting tunnel_address.",
+            )
+
+
+def _is_reached(tx: Tx, name: str) -> bool:
+    found = host.find(tx, name)
+    return found is not None and bool(found.address)
 
 
 def _attach(tx: Tx, guest: Row, row: Row, device: str) -> None:

@@ -69,15 +69,20 @@ def ensure(domain: Any, spec: InstanceSpec, directories: Directories, asked: Ask
     for name in there.keys() - wanted:
         if asked.is_due(domain, name):
             _ask_to_go(domain, name)
-        if name in spec.cut:
+        if name in spec.cut or (there[name].get("type") == "network" and _waits_for_disk(domain)):
             cut(domain, name, there[name])
-    _change_layers(domain, [disk for disk in spec.disks if disk.name in there], there, directories)
+    _change_layers(domain, [disk for disk in spec.disks if disk.name in there and not disk.export], there, directories)
     for disk in spec.disks:
         if disk.name not in there:
             domain.attachDeviceFlags(disk_xml(disk, directories), _LIVE)
         elif _limits(there[disk.name]) != _wanted_limits(disk):
             domain.setBlockIoTune(f"vd{disk.slot}", _wanted_limits(disk), _LIVE)
     grow(domain, spec.disks)
+
+
+def _waits_for_disk(domain: Any) -> bool:
+    """Whether the guest is paused because it could not read or write: it cannot let go of anything then."""
+    return bool(domain.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR])
 
 
 def grow(domain: Any, wanted: list[DiskSpec]) -> None:

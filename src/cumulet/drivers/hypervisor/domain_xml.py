@@ -11,7 +11,16 @@ from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
 from cumulet.drivers.hypervisor.facts import NAMESPACE, PREFIX, Facts
-from cumulet.drivers.specs import DiskSpec, InstanceSpec, NicSpec, domain_uuid, image_files, tap_name, volume_file
+from cumulet.drivers.specs import (
+    EXPORT_PORT,
+    DiskSpec,
+    InstanceSpec,
+    NicSpec,
+    domain_uuid,
+    image_files,
+    tap_name,
+    volume_top,
+)
 
 ALIAS = "ua-"
 _KERNEL_ARGUMENTS = "root=/dev/vda console=tty0 console=ttyS0 quiet no_timer_check net.ifnames=0"
@@ -126,11 +135,8 @@ def _processor(emulation: Emulation) -> str:
 
 def disk_xml(disk: DiskSpec, directories: Directories) -> str:
     """A disk, to be in the guest from its start or to be plugged in."""
-    file = volume_path(directories, disk)
     return f"""
-    <disk type='file' device='disk'>
-      <driver name='qemu' type='qcow2' cache='writeback' discard='unmap' detect_zeroes='unmap'/>
-      <source file={quoteattr(str(file))}/>
+    {_source(disk, directories)}
       <target dev={quoteattr(f"vd{disk.slot}")} bus='virtio'/>
       {_limits(disk)}
       <serial>{escape(disk.volume.replace("-", ""))}</serial>
@@ -138,9 +144,23 @@ def disk_xml(disk: DiskSpec, directories: Directories) -> str:
     </disk>"""
 
 
+def _source(disk: DiskSpec, directories: Directories) -> str:
+    """How the disk begins: a file, or an export, without which the guest is paused until it is there again."""
+    if not disk.export:
+        return f"""<disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' cache='writeback' discard='unmap' detect_zeroes='unmap'/>
+      <source file={quoteattr(str(volume_path(directories, disk)))}/>"""
+    wait = "error_policy='stop' rerror_policy='stop'"
+    return f"""<disk type='network' device='disk'>
+      <driver name='qemu' type='raw' cache='writeback' discard='unmap' {wait}/>
+      <source protocol='nbd' name={quoteattr(disk.name)}>
+        <host name={quoteattr(disk.export)} port='{EXPORT_PORT}'/>
+      </source>"""
+
+
 def volume_path(directories: Directories, disk: DiskSpec) -> Path:
     """The file that a guest writes to: the top layer of the volume."""
-    return volume_file(directories.volumes, disk.volume).resolve()
+    return volume_top(directories.volumes, disk.volume).absolute()
 
 
 def disk_alias(name: str) -> str:

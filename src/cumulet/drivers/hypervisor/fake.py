@@ -100,7 +100,7 @@ class FakeHypervisor:
 
     def _start(self, spec: InstanceSpec) -> dict[str, Any]:
         for disk in spec.disks:
-            if self._world.get("volume", disk.volume) is None:
+            if not disk.export and self._world.get("volume", disk.volume) is None:
                 raise Failure(f"starting {spec.id}: there is no disk {disk.volume}")
         taps = [tap_name(nic.interface) for nic in spec.nics]
         for tap in taps:
@@ -117,7 +117,8 @@ class FakeHypervisor:
 
     def _plug_disks(self, spec: InstanceSpec, domain: dict[str, Any]) -> dict[str, Any]:
         for disk in spec.disks:
-            if disk.name not in domain["disks"] and self._world.get("volume", disk.volume) is None:
+            here = disk.export or self._world.get("volume", disk.volume) is not None
+            if disk.name not in domain["disks"] and not here:
                 raise Failure(f"plugging {disk.volume} into {spec.id}: there is no such disk")
             self._grow(disk)
         wanted = [disk.name for disk in spec.disks]

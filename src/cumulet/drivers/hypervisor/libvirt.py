@@ -198,7 +198,10 @@ class LibvirtHypervisor:
             domain.resume()
             if reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR:
                 # it goes on at once where there is room again, and is paused again where there is none
-                raise Failure(f"guest {spec.id} waits until a disk of it can be written: make room at its volumes")
+                raise Failure(
+                    f"guest {spec.id} waits until a disk of it can be written: make room at its volumes, or see to the "
+                    "host that exports it"
+                )
 
     def _seen(self, domain: Any, known: Facts) -> Seen:
         state = domain.state()[0]

@@ -22,11 +22,13 @@ from pathlib import Path
 from cumulet.drivers.network import namespace, nft
 from cumulet.drivers.network.netlink import Link, Netlink
 from cumulet.drivers.network.settings import TABLE, TUNNEL_PORT, UPLINK, VETH_PREFIX, NetworkSettings
+from cumulet.drivers.specs import EXPORT_PORT
 from cumulet.lib import crash
 from cumulet.lib.errors import Failure
 from cumulet.lib.files import write
 
 _ETHERTYPE_ARP = 0x0806
+_TUNNEL, _EXPORT = f"udp dport {TUNNEL_PORT}", f"tcp dport {EXPORT_PORT}"
 
 
 class Host:
@@ -182,7 +184,9 @@ class Host:
             pool=_elements(self._pool),
             peers=_elements(sorted(self._admitted)),
             forward="\n        ".join(forward),
-            input="\n        ".join([f"iifname {ours} ct state new ip daddr {self._transit} drop", *self._tunnels()]),
+            input="\n        ".join(
+                [f"iifname {ours} ct state new ip daddr {self._transit} drop", *self._between_hosts()]
+            ),
             postrouting=out,
         )
 
@@ -190,14 +194,18 @@ class Host:
         """A guest without a public address is seen as this host, which other hosts trust."""
         if self._settings.tunnel_address is None:
             return []
-        return [f'iifname "{VETH_PREFIX}*" ip saddr {self._transit} udp dport {TUNNEL_PORT} drop']
+        seen_as_host = f'iifname "{VETH_PREFIX}*" ip saddr {self._transit}'
+        return [f"{seen_as_host} {port} drop" for port in (_TUNNEL, _EXPORT)]
 
-    def _tunnels(self) -> list[str]:
+    def _between_hosts(self) -> list[str]:
+        """What hosts alone may ask of each other: tunnels and exports of volumes, which trust who reaches them."""
         address = self._settings.tunnel_address
         if address is None:
             return []
         known = f'iifname != "{VETH_PREFIX}*" ip saddr @peers ip daddr {address} fib saddr . iif oif exists'
-        return [f"udp dport {TUNNEL_PORT} {known} accept", f"udp dport {TUNNEL_PORT} drop"]
+        host = f'iifname != "{VETH_PREFIX}*" ip saddr != @pool fib saddr . iif oif exists'
+        tunnels = [f"{_TUNNEL} {known} accept", f"{_TUNNEL} drop"]
+        return [*tunnels, f"ip daddr {address} {_EXPORT} {host} accept", f"ip daddr {address} {_EXPORT} drop"]
 
     def _transit_address(self, host: Netlink, index: int, network: str) -> str:
         """The VPC's transit address: the one that its link has, else one that no link has."""

@@ -12,9 +12,20 @@ from pathlib import Path
 import msgspec
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeSpec, image_files, volume_file
+from cumulet.drivers.specs import (
+    SnapshotSpec,
+    Spec,
+    VolumeExportSpec,
+    VolumeSpec,
+    image_files,
+    is_export,
+    volume_file,
+    volume_top,
+)
 from cumulet.drivers.volume import qcow2
+from cumulet.drivers.volume.exports import Exports
 from cumulet.drivers.volume.layers import Layers
+from cumulet.lib import files
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 
@@ -29,15 +40,16 @@ class _Facts(msgspec.Struct):
 
 
 class DirectoryVolumes:
-    """The driver of `VolumeSpec` and `SnapshotSpec`.
+    """The driver of `VolumeSpec`, `SnapshotSpec` and `VolumeExportSpec`.
 
     A volume is at least as large as what it is made from, grows, and never shrinks.
     """
 
-    def __init__(self, directory: Path, images_directory: Path) -> None:
+    def __init__(self, directory: Path, images_directory: Path, exports: Exports) -> None:
         self.directory = directory
         self.images_directory = images_directory
         self._layers = Layers(directory, self._make)
+        self._exports = exports
 
     def ensure(self, spec: Spec) -> None:
         """Make the file be there, with at least `size_gib`; growing a volume that a guest uses is a `Failure`.
@@ -48,6 +60,9 @@ class DirectoryVolumes:
         if isinstance(spec, SnapshotSpec):
             self._layers.take(spec.id, spec.volume, spec.source)
             return
+        if isinstance(spec, VolumeExportSpec):
+            self._export(spec)
+            return
         assert isinstance(spec, VolumeSpec)
         file = volume_file(self.directory, spec.id)
         wanted = spec.size_gib * _GIB
@@ -55,23 +70,34 @@ class DirectoryVolumes:
             with self._layers.lock:
                 backing, at_least = self._underneath(spec)
                 self._make(file, max(wanted, at_least), backing)
-        elif qcow2.virtual_size(file) < wanted:
-            run(["qemu-img", "resize", "-q", "-f", "qcow2", file, str(wanted)])
+        elif qcow2.virtual_size(top := volume_top(self.directory, spec.id)) < wanted:
+            run(["qemu-img", "resize", "-q", "-f", "qcow2", top, str(wanted)])
 
     def remove(self, id: str) -> None:
-        """Remove the file, one that was being made, and what only it stood on."""
-        file = volume_file(self.directory, id)
-        _aside(file).unlink(missing_ok=True)
-        self._layers.remove(file)
+        """Remove the file, one that was being made, and what only it stood on; or end the export."""
+        if is_export(id):
+            self._exports.drop(id)
+            return
+        _aside(volume_file(self.directory, id)).unlink(missing_ok=True)
+        self._layers.remove(id)
 
     def observe(self) -> list[Seen]:
-        """The volumes and snapshots in the directory."""
+        """The volumes and snapshots in the directory, and the exports."""
         found = [*self.directory.glob("vol-*.qcow2"), *self.directory.glob("snap-*.qcow2")]
-        return [Seen(id=file.stem) for file in sorted(found)]
+        return [Seen(id=id) for id in [*sorted(file.stem for file in found), *self._exports.names()]]
 
     def look(self, id: str) -> Seen | None:
-        """One volume or snapshot."""
+        """One volume, snapshot or export."""
+        if is_export(id):
+            return Seen(id=id) if id in self._exports.names() else None
         return Seen(id=id) if volume_file(self.directory, id).exists() else None
+
+    def _export(self, spec: VolumeExportSpec) -> None:
+        with self._layers.lock:
+            top = volume_top(self.directory, spec.volume)
+            if not top.exists():
+                raise Failure(f"exporting {spec.volume}: there is no {top}")
+            self._exports.put(spec.id, top.absolute())
 
     def _underneath(self, spec: VolumeSpec) -> tuple[tuple[str, str] | None, int]:
         if spec.snapshot is None:
@@ -107,7 +133,7 @@ class DirectoryVolumes:
                 opened.flush()
                 os.fsync(opened.fileno())
             aside.replace(file)
-            _sync_directory(file.parent)
+            files.sync_directory(file.parent)
 
     @contextlib.contextmanager
     def _room(self, file: Path, needed: int) -> Iterator[None]:
@@ -123,11 +149,3 @@ class DirectoryVolumes:
 
 def _aside(file: Path) -> Path:
     return file.with_name(f".{file.name}.new")
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

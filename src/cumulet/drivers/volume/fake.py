@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.fake_world import FakeWorld
-from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeSpec
+from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeExportSpec, VolumeSpec, is_export
 from cumulet.lib.errors import Failure, Impossible
 
 
@@ -19,6 +19,9 @@ class FakeVolumes:
         if isinstance(spec, SnapshotSpec):
             self._ensure_snapshot(spec)
             return
+        if isinstance(spec, VolumeExportSpec):
+            self._export(spec)
+            return
         assert isinstance(spec, VolumeSpec)
         if spec.snapshot and self._world.get("volume", spec.id) is None:
             self._must_be("snapshot", spec.snapshot, f"making volume {spec.id}")
@@ -31,10 +34,14 @@ class FakeVolumes:
         self._world.remove(_kind(id), id)
 
     def observe(self) -> list[Seen]:
-        return [Seen(id=name) for kind in ("volume", "snapshot") for name in self._world.names(kind)]
+        return [Seen(id=name) for kind in ("volume", "snapshot", "volume_export") for name in self._world.names(kind)]
 
     def look(self, id: str) -> Seen | None:
         return Seen(id=id) if self._world.get(_kind(id), id) is not None else None
+
+    def _export(self, spec: VolumeExportSpec) -> None:
+        self._must_be("volume", spec.volume, f"exporting {spec.volume}")
+        self._world.put("volume_export", spec.id, {"volume": spec.volume})
 
     def _ensure_snapshot(self, spec: SnapshotSpec) -> None:
         if self._world.get("snapshot", spec.id) is not None:
@@ -51,4 +58,6 @@ class FakeVolumes:
 
 
 def _kind(id: str) -> str:
+    if is_export(id):
+        return "volume_export"
     return "snapshot" if id.startswith("snap-") else "volume"

@@ -1,10 +1,13 @@
 """Layers of volumes that snapshots were taken of: qcow2 files on top of each other, in a directory of their own.
 
-A volume is a file until its first snapshot, and then a symbolic link to its top layer; a snapshot is a link to a layer
-that nobody writes to. Taking one gives the file that the volume was a second name (`layers/SNAPSHOT.qcow2`), makes an
-empty layer on top of that, and turns the volume's name to it in one rename. A crash in between leaves the volume as
-it was or as it should be; and a guest that still writes below finds all of it below the new layer when it starts
-again. A layer goes when no volume and no snapshot stands on it.
+A volume is a file; from its first snapshot on, a symbolic link beside it leads to its top layer. A snapshot is a link
+to a layer that nobody writes to. Taking one gives the file that the volume was written to a second name
+(`layers/SNAPSHOT.qcow2`), makes an empty layer on top of that, and turns the volume's link to it in one rename. A
+crash in between leaves the volume as it was or as it should be; and a guest that still writes below finds all of it
+below the new layer when it starts again. A layer goes when no volume and no snapshot stands on it.
+
+A name never leads to another file than before, and stays while the file is needed: QEMU opens a file by its name once
+more when it is to be written to no longer.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from cumulet.drivers.specs import layer_file, snapshot_file, volume_file
+from cumulet.drivers.specs import layer_file, snapshot_file, volume_file, volume_link, volume_top
 from cumulet.drivers.volume import qcow2
+from cumulet.lib import files
 from cumulet.lib.errors import Failure, Impossible
 
 Make = Callable[[Path, int, tuple[str, str]], None]
@@ -43,16 +47,16 @@ class Layers:
                 _point(link, frozen)
 
     def _freeze(self, snapshot: str, volume: str, frozen: Path) -> None:
-        name = volume_file(self.directory, volume)
+        name = volume_top(self.directory, volume)
         if not name.exists():
             raise Failure(f"taking snapshot {snapshot}: its volume {name} is not there")
         frozen.parent.mkdir(exist_ok=True)
         if not frozen.exists():
-            os.link(name.resolve(), frozen)
+            os.link(name, frozen)
         if frozen.samefile(name):
             top = layer_file(self.directory, f"{volume}.{snapshot}")
             self._make(top, qcow2.virtual_size(frozen), (str(frozen.absolute()), "qcow2"))
-            _point(name, top)
+            _point(volume_link(self.directory, volume), top)
 
     def _same(self, snapshot: str, source: str | None) -> Path:
         """The layer of the snapshot that this one is to be a copy of; raises `Impossible` where there is none."""
@@ -68,24 +72,26 @@ class Layers:
             raise Failure(f"the snapshot {link} is not there")
         return str(link.resolve()), qcow2.virtual_size(link)
 
-    def remove(self, name: Path) -> None:
-        """Remove the name of a volume or a snapshot, and the layers on which nothing stands then."""
+    def remove(self, id: str) -> None:
+        """Remove the names of a volume or a snapshot, and the layers on which nothing stands then."""
         with self.lock:
-            name.unlink(missing_ok=True)
-            layers = name.parent / "layers"
+            volume_file(self.directory, id).unlink(missing_ok=True)
+            volume_link(self.directory, id).unlink(missing_ok=True)
+            layers = self.directory / "layers"
             if layers.exists():
                 needed = self._needed()
                 for layer in layers.glob("*.qcow2"):
-                    if layer not in needed:
+                    if layer.stat().st_ino not in needed:
                         layer.unlink()
 
-    def _needed(self) -> set[Path]:
-        found: set[Path] = set()
-        for name in self.directory.glob("*.qcow2"):
-            layer: Path | None = name.resolve()
-            while layer is not None and layer not in found:
-                found.add(layer)
-                layer = qcow2.backing(layer) if layer.exists() else None
+    def _needed(self) -> set[int]:
+        """The inodes of those on which something stands."""
+        found: set[int] = set()
+        for name in (*self.directory.glob("*.qcow2"), *self.directory.glob("*.top")):
+            layer: Path | None = name
+            while layer is not None and layer.exists() and (number := layer.stat().st_ino) not in found:
+                found.add(number)
+                layer = qcow2.backing(layer)
         return found
 
 
@@ -95,3 +101,4 @@ def _point(name: Path, target: Path) -> None:
     aside.unlink(missing_ok=True)
     aside.symlink_to(target.relative_to(name.parent))
     aside.replace(name)
+    files.sync_directory(name.parent)

@@ -1,0 +1,107 @@
+"""Volumes on another host than their instance: attached by an export, taken from a host that is silent, or refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.launching import launched, shown
+from support.more_hosts import add_host
+from support.refusals import code, message
+from support.tested_cloud import TestedCloud
+
+from cumulet.cli.volumes_list import volumes
+from cumulet.model import attachment
+from cumulet.model.database import Row
+
+pytestmark = pytest.mark.parametrize("cloud", [{"tunnel_address": "192.0.2.1"}], indirect=True)
+
+
+def apart(cloud: TestedCloud, ec2: Any, **settings: Any) -> tuple[str, str]:
+    """An instance on one host, and a volume on another one."""
+    add_host(cloud, "h2", **settings)
+    guest = launched(cloud, ec2)
+    id = str(ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"])
+    cloud.settle()
+    with cloud.database.read() as tx:
+        row = attachment.find_volume(tx, id)
+        assert row is not None
+        assert row.host != attachment.disks(tx, guest)[0].host
+    return guest, id
+
+
+def held(cloud: TestedCloud, id: str) -> Row:
+    with cloud.database.read() as tx:
+        row = attachment.find_volume(tx, id)
+    assert row is not None
+    return row
+
+
+def exports(cloud: TestedCloud, id: str) -> list[str]:
+    """What the volume's host exports."""
+    return [seen.id for seen in cloud.cloud.remote("volume", held(cloud, id).host).observe() if "attach" in seen.id]
+
+
+def test_a_volume_is_attached_to_an_instance_on_another_host(cloud: Any, ec2: Any) -> None:
+    guest, id = apart(cloud, ec2, tunnel_address="192.0.2.2")
+    ec2.attach_volume(VolumeId=id, InstanceId=guest, Device="/dev/sdf")
+    cloud.settle()
+    assert [one["DeviceName"] for one in shown(ec2, guest)["BlockDeviceMappings"]] == ["/dev/sda1", "/dev/sdf"]
+    assert exports(cloud, id) == [held(cloud, id).attachment]
+    with cloud.database.read() as tx:
+        assert {one["id"]: one["exported"] for one in volumes(tx)}[id] is True
+    ec2.detach_volume(VolumeId=id)
+    cloud.settle()
+    assert ec2.describe_volumes(VolumeIds=[id])["Volumes"][0]["State"] == "available"
+    assert exports(cloud, id) == []
+
+
+def test_it_is_exported_only_while_the_instance_runs(cloud: Any, ec2: Any) -> None:
+    guest, id = apart(cloud, ec2, tunnel_address="192.0.2.2")
+    ec2.attach_volume(VolumeId=id, InstanceId=guest, Device="/dev/sdf")
+    cloud.settle()
+    ec2.stop_instances(InstanceIds=[guest], Force=True)
+    cloud.settle()
+    assert exports(cloud, id) == []
+    ec2.start_instances(InstanceIds=[guest])
+    cloud.settle()
+    assert exports(cloud, id) == [held(cloud, id).attachment]
+    ec2.terminate_instances(InstanceIds=[guest])
+    cloud.settle()
+    assert exports(cloud, id) == []
+    assert held(cloud, id).attachment is None
+
+
+def test_a_volume_is_grown_when_the_guest_has_let_go_of_it(cloud: Any, ec2: Any) -> None:
+    guest, id = apart(cloud, ec2, tunnel_address="192.0.2.2")
+    ec2.attach_volume(VolumeId=id, InstanceId=guest, Device="/dev/sdf")
+    cloud.settle()
+    ec2.modify_volume(VolumeId=id, Size=3)
+    cloud.settle()
+    assert held(cloud, id).made_gib == 1
+    ec2.detach_volume(VolumeId=id)
+    cloud.settle()
+    assert held(cloud, id).made_gib == 3
+
+
+def test_force_takes_a_volume_from_a_guest_whose_host_is_silent(cloud: Any, ec2: Any) -> None:
+    guest, id = apart(cloud, ec2, tunnel_address="192.0.2.2")
+    ec2.attach_volume(VolumeId=id, InstanceId=guest, Device="/dev/sdf")
+    cloud.settle()
+    with cloud.database.read() as tx:
+        topic = f"compute.{attachment.disks(tx, guest)[0].host}"
+    cloud.cloud.bus.leave(topic)
+    ec2.detach_volume(VolumeId=id)
+    cloud.settle()
+    assert held(cloud, id).attach_state == "detaching"
+    ec2.detach_volume(VolumeId=id, Force=True)
+    cloud.settle()
+    assert exports(cloud, id) == []
+    assert ec2.describe_volumes(VolumeIds=[id])["Volumes"][0]["State"] == "available"
+
+
+def test_hosts_that_do_not_reach_each_other_are_named(cloud: Any, ec2: Any) -> None:
+    guest, id = apart(cloud, ec2, tunnel_address="")
+    assert code(ec2.attach_volume, VolumeId=id, InstanceId=guest, Device="/dev/sdf") == "UnsupportedOperation"
+    said = message(ec2.attach_volume, VolumeId=id, InstanceId=guest, Device="/dev/sdf")
+    assert "h2 needs the setting tunnel_address" in said
