@@ -117,3 +117,19 @@ def test_what_is_not_there_or_is_anothers_is_refused(cloud: Any, ec2: Any) -> No
     assert code(ec2.create_snapshot, VolumeId="vol-0123456789abcdef0") == "InvalidVolume.NotFound"
     unmade = ec2.create_volume(AvailabilityZone=ZONE, Size=1)["VolumeId"]
     assert code(ec2.create_snapshot, VolumeId=unmade) == "IncorrectState"
+
+
+@pytest.mark.parametrize("cloud", [{"quota_snapshots": 2}], indirect=True)
+def test_an_account_has_so_many_snapshots(cloud: Any, ec2: Any) -> None:
+    volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    cloud.settle()
+    first = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+    cloud.settle()
+    ec2.copy_snapshot(SourceRegion="us-east-1", SourceSnapshotId=first)
+    cloud.settle()
+    assert code(ec2.create_snapshot, VolumeId=volume) == "SnapshotLimitExceeded"
+    assert code(ec2.copy_snapshot, SourceRegion="us-east-1", SourceSnapshotId=first) == "SnapshotLimitExceeded"
+    quotas = cloud.client("service-quotas")
+    assert quotas.get_service_quota(ServiceCode="ebs", QuotaCode="L-309BACF6")["Quota"]["Value"] == 2
+    ec2.delete_snapshot(SnapshotId=first)
+    assert ec2.create_snapshot(VolumeId=volume)["State"] == "pending"

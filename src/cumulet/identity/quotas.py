@@ -33,6 +33,7 @@ KNOWN = (
     Quota("rules", "vpc", "L-0EA8095F", "Inbound or outbound rules per security group"),
     Quota("volumes", "ebs", "C-VOLUMES", "Volumes"),
     Quota("volume_gib", "ebs", "C-VOLUMEGIB", "Storage of volumes, GiB"),
+    Quota("snapshots", "ebs", "L-309BACF6", "Snapshots per Region"),
     Quota("buckets", "s3", "L-DC2B2D3D", "General purpose buckets"),
 )
 SERVICES = {

@@ -87,6 +87,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     quota_images: int = _key(1000, "images of an account")
     quota_volumes: int = _key(5000, "volumes of an account")
     quota_volume_gib: int = _key(51200, "GiB of an account's volumes together")
+    quota_snapshots: int = _key(10000, "snapshots of an account")
     quota_addresses: int = _key(100, "public addresses (Elastic IPs) of an account")
     quota_groups: int = _key(500, "security groups of a VPC")
     quota_rules: int = _key(200, "rules of a security group, each direction")

@@ -116,6 +116,7 @@ RULES: dict[str, Rule] = {
     "quota_key_pairs": _at_least(0),
     "quota_images": _at_least(0),
     "quota_addresses": _at_least(0),
+    "quota_snapshots": _at_least(0),
     "quota_groups": _at_least(0),
     "quota_rules": _at_least(0),
     "stop_grace_seconds": _at_least(0),

@@ -58,6 +58,12 @@ def of_account(tx: Tx, account: str) -> list[Row]:
     return tx.all(query.order_by(snapshot.c.created, snapshot.c.id))
 
 
+def count(tx: Tx, account: str) -> int:
+    """How many snapshots the account has that are not to go."""
+    mine = sa.and_(snapshot.c.account == account, snapshot.c.desired == "present")
+    return int(tx.value(sa.select(sa.func.count()).select_from(snapshot).where(mine)))
+
+
 def visible(tx: Tx, account: str) -> list[Row]:
     """The snapshots from which an account may make volumes, with `shared`: whether it was named to by name."""
     mine = snapshot_permission.c.snapshot == snapshot.c.id

@@ -44,7 +44,7 @@ def create_image(
         found, volumes = of_instance(tx, guest, disks_of(tx, guest), block_device_mappings or [])
         id = ids.new("image")
         said = f"Created by CreateImage({guest.id}) for {id}"
-        made = take(tx, guest, volumes, said, {disk.id: tags["snapshot"] for disk in volumes})
+        made = take(ctx, tx, guest, volumes, said, {disk.id: tags["snapshot"] for disk in volumes})
         taken = {disk.device: row.id for disk, row in zip(volumes, made, strict=True)}
         if guest.state == "running" and not no_reboot:
             _reboot(ctx, tx, guest)
@@ -173,4 +173,4 @@ def _copied(ctx: Context, tx: Tx, origin: Row, disk: Row, id: str, tags: dict[st
     if not snapshot.is_open_to(tx, row, ctx.account):
         raise Refusal("InvalidRequest", "You do not have permission to access the storage of this ami")
     said = f"Copied for DestinationAmi {id} from SourceAmi {origin.id} for SourceSnapshot {row.id}."
-    return {**values, "snapshot": copied(tx, ctx.account, row, said, tags).id}
+    return {**values, "snapshot": copied(ctx, tx, row, said, tags).id}

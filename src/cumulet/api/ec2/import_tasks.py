@@ -9,6 +9,7 @@ from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context, Found
 from cumulet.api.ec2 import client_tokens
 from cumulet.api.ec2.bundles import object_at, rights_of
+from cumulet.api.ec2.snapshot_rows import check_quota
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
 from cumulet.api.ec2.validation import described, invalid, missing
 from cumulet.lib import ids
@@ -180,6 +181,8 @@ def _begun(
         name = "ImportImage" if kind == "image" else "ImportSnapshot"
         earlier = client_tokens.earlier(tx, ctx.account, name, token, request, {"task": id})
         if earlier is None:
+            if kind == "snapshot":
+                check_quota(ctx, tx)
             _write(ctx, tx, id, kind, source, kept, described(description, "task"))
             tag.put(tx, ctx.account, id, f"import-{kind}-task", tags)
         row = image_task.find(tx, id if earlier is None else earlier["task"])

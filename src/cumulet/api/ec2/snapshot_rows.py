@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from cumulet.api.actions import Item
+from cumulet.api.context import Context
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, image_disk, snapshot, tag, work
@@ -45,11 +46,24 @@ def completed(tx: Tx, account: str, id: str) -> Row:
     return row
 
 
-def written(tx: Tx, account: str, values: dict[str, Any], tags: dict[str, str]) -> Row:
-    """A new snapshot of the account's; `values` are columns of it. Its host is to make it, unless it has to wait."""
+def check_quota(ctx: Context, tx: Tx) -> None:
+    """Raises `Refusal` where the account has as many snapshots as it may have."""
+    most, have = ctx.quota(tx, "snapshots"), snapshot.count(tx, ctx.account)
+    if have >= most:
+        raise Refusal(
+            "SnapshotLimitExceeded", f"You have exceeded your maximum snapshot limit of {most}: {have} are there."
+        )
+
+
+def written(ctx: Context, tx: Tx, values: dict[str, Any], tags: dict[str, str]) -> Row:
+    """A new snapshot of the account's; `values` are columns of it. Its host is to make it, unless it has to wait.
+
+    Raises `Refusal` where the account has as many as it may have.
+    """
+    check_quota(ctx, tx)
     id = ids.new("snapshot")
-    tx.insert(snapshot.snapshot, {**values, "id": id, "account": account, "created": tx.now})
-    tag.put(tx, account, id, "snapshot", tags)
+    tx.insert(snapshot.snapshot, {**values, "id": id, "account": ctx.account, "created": tx.now})
+    tag.put(tx, ctx.account, id, "snapshot", tags)
     if values.get("state") != "waiting":
         work.wake(tx, "snapshot", id)
     row = snapshot.find(tx, id)
@@ -57,10 +71,10 @@ def written(tx: Tx, account: str, values: dict[str, Any], tags: dict[str, str]) 
     return row
 
 
-def copied(tx: Tx, account: str, origin: Row, description: str, tags: dict[str, str]) -> Row:
+def copied(ctx: Context, tx: Tx, origin: Row, description: str, tags: dict[str, str]) -> Row:
     """A new snapshot of the account's with the same on it as `origin`."""
     values = {"volume": snapshot.NO_VOLUME, "source": origin.id, "host": origin.host, "size_gib": origin.size_gib}
-    return written(tx, account, {**values, "description": description}, tags)
+    return written(ctx, tx, {**values, "description": description}, tags)
 
 
 def deletable(tx: Tx, account: str, id: str) -> bool:

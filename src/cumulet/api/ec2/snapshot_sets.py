@@ -39,7 +39,7 @@ def create_snapshots(
         guest = instance_rows.one(tx, ctx.account, instance_specification["InstanceId"])
         disks = _chosen(guest, disks_of(tx, guest), instance_specification)
         copied = {disk.id: tag.of(tx, disk.id) if copy_tags_from_source else {} for disk in disks}
-        rows = take(tx, guest, disks, description, {id: found | tags for id, found in copied.items()})
+        rows = take(ctx, tx, guest, disks, description, {id: found | tags for id, found in copied.items()})
         return {"Snapshots": [_info(row, copied[row.volume] | tags) for row in rows]}
 
 
@@ -55,7 +55,9 @@ def disks_of(tx: Tx, guest: Row) -> list[Row]:
     return disks
 
 
-def take(tx: Tx, guest: Row, disks: list[Row], description: str, tags: dict[str, dict[str, str]]) -> list[Row]:
+def take(
+    ctx: Context, tx: Tx, guest: Row, disks: list[Row], description: str, tags: dict[str, dict[str, str]]
+) -> list[Row]:
     """New snapshots of these volumes of one moment; `tags` by the volume's id."""
     work.wake(tx, "instance", guest.id)
     made = []
@@ -63,7 +65,7 @@ def take(tx: Tx, guest: Row, disks: list[Row], description: str, tags: dict[str,
         check_count(len(tags[disk.id]))
         values = {"volume": disk.id, "instance": guest.id, "host": disk.host, "size_gib": disk.size_gib}
         values |= {"state": "waiting", "description": description}
-        made.append(written(tx, guest.account, values, tags[disk.id]))
+        made.append(written(ctx, tx, values, tags[disk.id]))
     return made
 
 

@@ -73,7 +73,7 @@ def create_snapshot(
         if row.state != "ready":
             raise Refusal("IncorrectState", f"The volume '{row.id}' is not in a state to take a snapshot: {row.state}.")
         values = {"volume": row.id, "host": row.host, "size_gib": row.size_gib, "description": description}
-        return snapshot_item(written(tx, ctx.account, values, tags), shown(tags))
+        return snapshot_item(written(ctx, tx, values, tags), shown(tags))
 
 
 @action(
@@ -99,7 +99,7 @@ def copy_snapshot(
     described(description, "snapshot")
     with ctx.write() as tx:
         origin = completed(tx, ctx.account, source_snapshot_id)
-        row = copied(tx, ctx.account, origin, description, tags)
+        row = copied(ctx, tx, origin, description, tags)
     return {"SnapshotId": row.id, "Tags": shown(tags)}
 
 
