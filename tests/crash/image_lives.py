@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from crash.lives import Life, Place, deregister
+from crash.lives import Life, Place
 from crash.site import Site
 
 from cumulet.lib import ids
@@ -30,13 +29,18 @@ def register_bundle(site: Place) -> str:
         return image.take_in(tx, {**values, "declared": "raw", "origin": BUNDLE, "sealed": sealed})[0]
 
 
-def import_object(site: Place, kind: str) -> str:
-    """An image or a snapshot that is made of an object; gives the task."""
+def keep_object(site: Place) -> str:
+    """A file that is made of an object; gives its id."""
     origin = {"bucket": "disks", "by": {"kind": "user"}, "parts": [{"url": "disk"}]}
+    location = {"account": site.account, "location": "disk", "source": "s3://disks/disk"}
+    with site.database.write() as tx:
+        return image.keep_file(tx, {**location, "declared": "raw", "origin": origin})
+
+
+def import_object(site: Place, kind: str, file: str) -> str:
+    """An image or a snapshot that is made of a file; gives the task."""
     id, made = ids.new(f"import_{kind}"), [kind] if kind == "image" else ["snapshot", "volume"]
     with site.database.write() as tx:
-        location = {"account": site.account, "location": id, "source": "s3://disks/disk"}
-        file = image.keep_file(tx, {**location, "declared": "raw", "origin": origin})
         values = {"id": id, "account": site.account, "kind": kind, "image_file": file}
         image_task.add(tx, {**values, **{name: ids.new(name) for name in made}})
     return id
@@ -48,22 +52,18 @@ def cancel_import(site: Place, id: str) -> None:
         image_task.cancel(tx, id)
 
 
-def _registered(site: Site) -> list[str]:
-    return [register_bundle(site)]
-
-
-def _importing(kind: str) -> Callable[[Site, list[str]], object]:
-    return lambda site, found: import_object(site, kind)
-
-
-def _cancelling(kind: str) -> Callable[[Site, list[str]], object]:
-    return lambda site, found: cancel_import(site, import_object(site, kind))
+def _kept(site: Site) -> list[str]:
+    return [keep_object(site)]
 
 
 LIVES = [
     Life("register a bundle", lambda site: [], lambda site, found: register_bundle(site), []),
-    Life("deregister a bundle", _registered, lambda site, found: deregister(site, found.pop(0)), []),
-    Life("import an object as an image", lambda site: [], _importing("image"), []),
-    Life("import an object as a snapshot", lambda site: [], _importing("snapshot"), []),
-    Life("cancel the import of an object", lambda site: [], _cancelling("image"), []),
+    Life("import an image", _kept, lambda site, found: import_object(site, "image", found.pop()), []),
+    Life("import a snapshot", _kept, lambda site, found: import_object(site, "snapshot", found.pop()), []),
+    Life(
+        "cancel an import",
+        _kept,
+        lambda site, found: cancel_import(site, import_object(site, "image", found.pop())),
+        [],
+    ),
 ]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,6 +113,34 @@ def test_two_accounts_with_the_same_range_neither_see_nor_reach_each_other(cloud
     assert mine not in seen
     cloud.admin.terminate(mine)
     other.terminate(theirs, beside)
+
+
+def test_a_published_tarball_boots_by_its_own_kernel(cloud: RealCloud, tiny_image: Path, tmp_path: Path) -> None:
+    """As the tutorial of 2012 has it: credentials, a tarball in a bucket, and an instance of what was registered."""
+    (tmp_path / "lucid.img").write_bytes(b"from the tarball".ljust(1 << 20, b"\0"))
+    with tarfile.open(tmp_path / "lucid.tar.gz", "w:gz", compresslevel=1) as archive:
+        archive.add(tmp_path / "lucid.img", "lucid.img")
+        archive.add(tiny_image / "kernel", "lucid-vmlinuz-virtual")
+        archive.add(tiny_image / "initrd", "lucid-initrd-virtual")
+    cloud.process.command("account", "credentials", "admin", str(tmp_path / "admin.zip"))
+    with zipfile.ZipFile(tmp_path / "admin.zip") as papers:
+        papers.extractall(tmp_path)
+    files = {"--privatekey": "pk.pem", "--cert": "cert.pem", "--ec2cert": "cacert.pem"}
+    named = [word for option, name in files.items() for word in (option, str(tmp_path / name))]
+    said = cloud.process.command("image", "publish-tarball", str(tmp_path / "lucid.tar.gz"), "lucid", *named)
+    ami, ari, aki = re.findall(r'="(a[mkr]i-\w+)"', said)
+    ec2 = cloud.admin.ec2
+
+    def states() -> list[str]:
+        return [one["State"] for one in ec2.describe_images(ImageIds=[ami, ari, aki])["Images"]]
+
+    until(lambda: states() == ["available"] * 3, 30, f"the images to be available: {states()}")
+    id = cloud.admin.run(ImageId=ami)
+    cloud.admin.wait_for_ssh(id)
+    assert cloud.admin.ssh(id, "head -c 16 /dev/vda") == "from the tarball"
+    assert cloud.admin.ssh(id, "imds /latest/meta-data/kernel-id").strip() == aki
+    assert "root=/dev/vda" in cloud.admin.ssh(id, "cat /proc/cmdline")
+    cloud.admin.terminate(id)
 
 
 def test_libvirtd_away_is_said_and_comes_right_by_itself(cloud: RealCloud) -> None:
