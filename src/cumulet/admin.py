@@ -27,7 +27,8 @@ from cumulet.services import Cloud
 
 log = Log("admin")
 TOKEN_HEADER = "x-cumulet-token"
-KEPT = {"account", "access_key", "secret", "host", "service", "image", "image_file", "work", "alembic_version"}
+KEPT = {"account", "access_key", "certificate", "secret", "host", "service"}
+KEPT |= {"image", "image_file", "work", "alembic_version"}
 KEPT_WORK = ("sweep", "image_file")
 Answer = tuple[int, bytes]
 Wanted = TypeVar("Wanted")

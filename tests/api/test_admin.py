@@ -115,6 +115,19 @@ def test_explain_of_an_image_is_that_of_its_file(cloud: TestedCloud, admin: Admi
     assert (found["kind"], found["state"]) == ("image_file", "available")
 
 
+def test_explain_of_a_task_says_what_has_become_of_its_file(cloud: TestedCloud, admin: Administration) -> None:
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="disks")
+    s3.put_object(Bucket="disks", Key="disk", Body=b"x")
+    id = cloud.client().import_image(DiskContainers=[{"Url": "s3://disks/disk"}])["ImportTaskId"]
+    found = explained(admin, cloud, id)
+    assert (found["kind"], found["state"], found["host_says"]) == ("image_task", "active", {})
+    assert [(part["kind"], part["state"]) for part in found["waits_for"]] == [("image_file", "pending")]
+    for _ in range(3):
+        cloud.pass_time(3)
+    assert explained(admin, cloud, id)["state"] == "completed"
+
+
 def test_explain_of_what_is_not_there_says_so(cloud: TestedCloud, admin: Administration) -> None:
     token = (cloud.config.state_dir / "admin.token").read_text()
     status, found = ask(admin, "GET", "explain/i-0123", **{TOKEN_HEADER: token})

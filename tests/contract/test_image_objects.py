@@ -6,20 +6,24 @@ import gzip
 import hashlib
 import io
 import os
+import struct
 import tarfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import msgspec
 import pytest
 
 from cumulet.drivers.image.bundle import decrypt, untar
 from cumulet.drivers.image.directory import DirectoryImages
 from cumulet.drivers.image.inspect import Limits
 from cumulet.drivers.specs import ImageFileSpec, ObjectSpec, ObjectsSpec
+from cumulet.lib.command import run
 from cumulet.lib.errors import Failure, Impossible
 
 ID = "imf-00000000000000002"
@@ -130,6 +134,44 @@ def test_what_is_removed_on_its_way_leaves_nothing(images: DirectoryImages, stor
     assert images.progress(ID) == {}
 
 
+def qcow2(directory: Path, *options: str, size: str = "8M") -> bytes:
+    run(["qemu-img", "create", "-q", "-f", "qcow2", *options, directory / "made", size])
+    return (directory / "made").read_bytes()
+
+
+def zipped(directory: Path) -> bytes:
+    """64 MiB of nothing in a few bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("disk.raw", bytes(64 * MIB))
+    return buffer.getvalue()
+
+
+HOSTILE: dict[str, tuple[Callable[[Path], bytes], str]] = {
+    "a backing file": (lambda d: qcow2(d, "-b", "/etc/passwd", "-F", "raw"), "BackingFile"),
+    "a data file": (lambda d: qcow2(d, "-o", f"data_file={d / 'elsewhere'}"), "DataFile"),
+    "a zip bomb": (zipped, "Format"),
+    "a gzip bomb": (lambda d: gzip.compress(bytes(64 * MIB)), "Format"),
+    "an ISO": (lambda d: bytes(32768) + b"\1CD001" + bytes(32768), "Format"),
+    "cut off": (lambda d: qcow2(d, "-o", "preallocation=full")[: 2 * MIB], "Corrupt"),
+    "a header of petabytes": (lambda d: qcow2(d)[:24] + struct.pack(">Q", 1 << 50) + qcow2(d)[32:], "Corrupt"),
+    "terabytes of nothing": (lambda d: qcow2(d, size="64T"), "Size"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_object_is_refused_and_leaves_nothing(
+    images: DirectoryImages, store: Store, tmp_path: Path, name: str
+) -> None:
+    make, expected = HOSTILE[name]
+    store.content = make(tmp_path)
+    wanted = msgspec.structs.replace(spec(store), format=None)
+    with pytest.raises(Impossible) as refused:
+        settled(images, wanted)
+    assert refused.value.code == f"Client.InvalidImage.{expected}"
+    assert list(images.directory.iterdir()) == []
+
+
 Entry = tuple[tarfile.TarInfo, bytes]
 
 
@@ -169,8 +211,6 @@ def test_the_one_file_is_taken_out_whatever_its_name(tmp_path: Path, name: str, 
 
 
 def test_a_sparse_file_has_its_holes_again(tmp_path: Path) -> None:
-    from cumulet.lib.command import run
-
     source = tmp_path / "source"
     with source.open("wb") as file:
         file.seek(8 * MIB)

@@ -8,7 +8,19 @@ import sqlalchemy as sa
 
 from cumulet.lib import ids
 from cumulet.lib.errors import Failure
-from cumulet.model import attachment, group, image, instance, interface, snapshot, volume, vpc, vpc_host, work
+from cumulet.model import (
+    attachment,
+    group,
+    image,
+    image_task,
+    instance,
+    interface,
+    snapshot,
+    volume,
+    vpc,
+    vpc_host,
+    work,
+)
 from cumulet.model.database import Row, Tx
 
 ROLE_OF = {
@@ -30,13 +42,15 @@ _TABLES: dict[str, sa.Table] = {
     "volume": volume.volume,
     "snapshot": snapshot.snapshot,
     "image_file": image.image_file,
+    "image_task": image_task.image_task,
 }
 
 
 def explain(tx: Tx, id: str) -> dict[str, Any]:
     """What is known of a thing: kind, id, account, desired, state, hosts, reason, its work row and what it waits for.
 
-    An image (`ami-…`) is explained by its file. Raises `Failure` for an id that is not one of these or not there.
+    An image (`ami-…`) is explained by its file, and a task of one is on no host. Raises `Failure` for an id that is not
+    one of these or not there.
     """
     kind, row = _find(tx, id)
     known = row._mapping
@@ -50,11 +64,11 @@ def explain(tx: Tx, id: str) -> dict[str, Any]:
         "reason": vpc_host.cut_off(tx).get(id, "") if kind == "vpc" else _reason(known),
         "work": _work(tx, kind, row.id),
     }
-    return found | {"waits_for": _parts(tx, row) if kind == "instance" else []}
+    return found | {"waits_for": _parts(tx, kind, row) if kind in ("instance", "image_task") else []}
 
 
 def _reason(known: Any) -> str:
-    return ": ".join(part for part in (known.get("reason_code"), known.get("reason")) if part)
+    return ": ".join(part for part in (known.get("reason_code"), known.get("reason") or known.get("message")) if part)
 
 
 def _find(tx: Tx, id: str) -> tuple[str, Row]:
@@ -62,10 +76,11 @@ def _find(tx: Tx, id: str) -> tuple[str, Row]:
     if kind in image.ID_KINDS.values():
         named = image.find(tx, id)
         kind, id = "image_file", named.image_file if named is not None else id
+    kind = "image_task" if kind in ("import_image", "import_snapshot", "export_image") else kind
     if kind not in _TABLES:
         raise Failure(
             f"{id} is not the id of an instance (i-…), interface (eni-…), group (sg-…), VPC (vpc-…), volume (vol-…), "
-            "snapshot (snap-…) or image (ami-…)"
+            "snapshot (snap-…), image (ami-…) or task of one (import-ami-…)"
         )
     table = _TABLES[kind]
     row = tx.first(sa.select(table).where(table.c.id == id))
@@ -86,7 +101,7 @@ def _hosts(tx: Tx, kind: str, row: Row) -> list[str]:
         return sorted(group.hosts(tx, row.id))
     if kind == "vpc":
         return sorted(vpc_host.hosts(tx, row.id))
-    return [row.host] if row.host is not None else []
+    return [row.host] if row._mapping.get("host") is not None else []
 
 
 def _work(tx: Tx, kind: str, id: str) -> dict[str, Any] | None:
@@ -105,15 +120,21 @@ def _work(tx: Tx, kind: str, id: str) -> dict[str, Any] | None:
     }
 
 
-def _parts(tx: Tx, row: Row) -> list[dict[str, Any]]:
-    """The parts of an instance that are not as it needs them, or that something goes wrong with."""
+def _parts(tx: Tx, kind: str, row: Row) -> list[dict[str, Any]]:
+    """The parts of an instance or a task that are not as it needs them, or that something goes wrong with."""
     files = [file] if (file := image.file(tx, row.image_file)) is not None else []
     parts = [("image_file", file, file.state == "available") for file in files]
-    parts += [("volume", disk, disk.state == "ready") for disk in attachment.disks(tx, row.id)]
-    parts += [("interface", nic, nic.reached == nic.wanted) for nic in interface.of_instance(tx, row.id)]
+    if kind == "instance":
+        parts += _disks_and_nics(tx, row)
     found = [(kind, part, done, _work(tx, kind, part.id)) for kind, part, done in parts]
     return [
         {"kind": kind, "id": part.id, "state": _state(kind, part), "work": work}
         for kind, part, done, work in found
         if not done or (work is not None and work["tries"])
     ]
+
+
+def _disks_and_nics(tx: Tx, row: Row) -> list[tuple[str, Row, bool]]:
+    parts = [("volume", disk, disk.state == "ready") for disk in attachment.disks(tx, row.id)]
+    parts += [("interface", nic, nic.reached == nic.wanted) for nic in interface.of_instance(tx, row.id)]
+    return parts

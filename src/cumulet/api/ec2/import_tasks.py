@@ -9,6 +9,7 @@ from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context, Found
 from cumulet.api.ec2 import client_tokens
 from cumulet.api.ec2.bundles import object_at, rights_of
+from cumulet.api.ec2.image_names import check_new
 from cumulet.api.ec2.snapshot_rows import check_quota
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
 from cumulet.api.ec2.validation import described, invalid, missing
@@ -178,6 +179,8 @@ def _begun(
     token, request = once
     tags = tags_for(specifications, f"import-{kind}-task")
     with ctx.write() as tx:
+        if kind == "image":
+            check_new(ctx, tx, id)
         name = "ImportImage" if kind == "image" else "ImportSnapshot"
         earlier = client_tokens.earlier(tx, ctx.account, name, token, request, {"task": id})
         if earlier is None:
