@@ -9,22 +9,36 @@ import pytest
 from support.terraform import Terraform, require_terraform
 
 from cumulet import testing
+from cumulet.lib.config import Config
+from cumulet.model import Database, bootstrap
 
 CONFIGURATION = Path(__file__).parent / "terraform" / "main.tf"
+IMAGES = CONFIGURATION.with_name("images.tf")
 IDENTITY = Path(__file__).parent / "terraform_iam" / "main.tf"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB7r0J0b1Xb8yq0d0d5T2l0c1l8b7W8m4d1jv0m3QX1a terraform"
+
+
+def another_account(url: str, directory: Path) -> str:
+    """The number of a new account of the cloud with this database."""
+    database = Database(url)
+    with database.write() as tx:
+        made: str = bootstrap.create_account(tx, Config(state_dir=directory, database_url=url), "friend").id
+    database.close()
+    return made
 
 
 @pytest.mark.timeout(600)
 def test_terraform_applies_finds_nothing_to_change_changes_in_place_and_destroys(tmp_path: Path) -> None:
     require_terraform()
-    with testing.cloud() as cloud:
-        terraform = Terraform(tmp_path / "work", CONFIGURATION, cloud.environ)
+    url = f"sqlite:///{tmp_path / 'cloud.sqlite'}"
+    with testing.cloud(database_url=url) as cloud:
+        terraform = Terraform(tmp_path / "work", [CONFIGURATION, IMAGES], cloud.environ)
         first: dict[str, str | int] = {"endpoint": cloud.url, "public_key": PUBLIC_KEY, "image_name": "cumulet-tiny"}
-        first |= {"label": "first", "port": 8080, "user_data": "one"}
+        first |= {"label": "first", "port": 8080, "user_data": "one", "friend": another_account(url, tmp_path)}
         terraform.apply(**first)
         assert terraform.plans_nothing(**first)
         instance = terraform.output("instance")
+        assert terraform.output("disks") == ["/dev/sda1", "/dev/sdf"]
         second = first | {"label": "second", "port": 9090, "user_data": "two"}
         terraform.apply(**second)
         assert terraform.plans_nothing(**second)
@@ -81,6 +95,9 @@ def _what_is_left(cloud: testing.RunningCloud) -> list[str]:
     left = [one["InstanceId"] for one in instances]
     left += [one["PublicIp"] for one in ec2.describe_addresses()["Addresses"]]
     left += [one["VolumeId"] for one in ec2.describe_volumes()["Volumes"]]
+    left += [one["SnapshotId"] for one in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]]
+    images = ec2.describe_images(Owners=["self"])["Images"]
+    left += [one["Name"] for one in images if one["Name"] != "cumulet-tiny"]
     left += [one["KeyName"] for one in ec2.describe_key_pairs()["KeyPairs"]]
     left += [one["GroupName"] for one in ec2.describe_placement_groups()["PlacementGroups"]]
     groups = ec2.describe_security_groups()["SecurityGroups"]

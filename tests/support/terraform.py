@@ -33,12 +33,13 @@ def require_terraform() -> None:
 
 
 class Terraform:
-    """One working directory with a configuration; `environ` has the keys and the region."""
+    """One working directory with a configuration of one or several files; `environ` has the keys and the region."""
 
-    def __init__(self, directory: Path, configuration: Path, environ: dict[str, str]) -> None:
+    def __init__(self, directory: Path, configuration: Path | list[Path], environ: dict[str, str]) -> None:
         self._directory = directory
         directory.mkdir(parents=True)
-        shutil.copy(configuration, directory)
+        for file in configuration if isinstance(configuration, list) else [configuration]:
+            shutil.copy(file, directory)
         settings = directory / "terraform.rc"
         settings.write_text(
             f'provider_installation {{\n  filesystem_mirror {{\n    path = "{os.environ[MIRROR]}"\n  }}\n}}\n'

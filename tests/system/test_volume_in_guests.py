@@ -55,6 +55,13 @@ def has_it(user: Tenant, id: str, guest: str, name: str) -> bool:
     return id.replace("-", "") in user.ssh(guest, f"cat /sys/block/{name}/serial 2>&1 || true")
 
 
+def launched_of(user: Tenant, guest: str) -> tuple[str, str]:
+    """An image that is made of the guest between two starts, and an instance of it."""
+    image = user.ec2.create_image(InstanceId=guest, Name="made")["ImageId"]
+    user.ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1})
+    return image, user.run(ImageId=image)
+
+
 def test_what_was_synced_is_there_after_deaths_and_in_another_instance(cloud: RealCloud) -> None:
     user = cloud.admin
     first, second = user.run(), user.run()
@@ -85,8 +92,18 @@ def test_what_was_synced_is_there_after_deaths_and_in_another_instance(cloud: Re
     assert user.ssh(second, WRITE) != written
     attach(user, copy, second, "vdc")
     assert user.ssh(second, READ.replace("vdb", "vdc")) == written
-    user.terminate(second)
-    for one in (id, copy):
+    on_root = user.ssh(second, WRITE.replace("vdb", "vda"))
+    image, third = launched_of(user, second)
+    user.wait_for_ssh(third)
+    assert user.ssh(third, READ.replace("vdb", "vda")) == on_root
+    assert user.ssh(third, READ.replace("vdb", "vdc")) == written
+    user.wait_for_ssh(second)
+    assert user.ssh(second, READ.replace("vdb", "vda")) == on_root
+    user.ec2.deregister_image(ImageId=image, DeleteAssociatedSnapshots=True)
+    user.terminate(second, third)
+    left = [one["VolumeId"] for one in user.ec2.describe_volumes()["Volumes"]]
+    assert {id, copy} < set(left)
+    for one in left:
         wait_for(user, one, "available")
         user.ec2.delete_volume(VolumeId=one)
     user.ec2.delete_snapshot(SnapshotId=user.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"][0]["SnapshotId"])
