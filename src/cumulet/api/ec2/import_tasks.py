@@ -135,8 +135,10 @@ def describe_import_snapshot_tasks(ctx: Context) -> list[Item]:
 
 
 @action()
-def cancel_import_task(ctx: Context, import_task_id: str, cancel_reason: str = "") -> Result:
+def cancel_import_task(ctx: Context, import_task_id: str = "", cancel_reason: str = "") -> Result:
     """Have an import end, and nothing be left of it."""
+    if not import_task_id:
+        raise missing("ImportTaskId")
     with ctx.write() as tx:
         row = image_task.find(tx, import_task_id)
         if row is None or row.account != ctx.account or row.kind == "export":
