@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config as ClientConfig
+from support.leaks import Watch
 
 from cumulet.api.app import App
 from cumulet.api.s3.asgi import S3
@@ -23,7 +24,7 @@ from cumulet.services import Cloud
 class Account:
     """Somebody with keys: clients that sign with them."""
 
-    def __init__(self, url: str, region: str, key: str, secret: str, id: str) -> None:
+    def __init__(self, url: str, region: str, key: str, secret: str, id: str, watch: Watch | None = None) -> None:
         self.id = id
         self.key = key
         self.secret = secret
@@ -31,10 +32,13 @@ class Account:
         """The session token, of temporary credentials."""
         self._url = url
         self._region = region
+        self._watch = watch
+        if watch is not None:
+            watch.know({"SecretAccessKey": secret})
 
     def client(self, service: str = "ec2", **config: Any) -> Any:
         """boto3's client of a service; `config` as botocore's, `region_name` too."""
-        return boto3.client(
+        made = boto3.client(
             service,
             endpoint_url=self._url,
             aws_access_key_id=self.key,
@@ -42,6 +46,9 @@ class Account:
             aws_session_token=self.token,
             config=ClientConfig(**{"region_name": self._region, "retries": {"total_max_attempts": 1}, **config}),
         )
+        if self._watch is not None:
+            self._watch.listen(made)
+        return made
 
 
 class MovableClock(Clock):
@@ -58,7 +65,10 @@ Parts = Callable[[Config], dict[str, Part]]
 
 
 class TestedCloud:
-    """`settle` runs the engine in the test's thread until nothing is due: no test waits or polls."""
+    """`settle` runs the engine in the test's thread until nothing is due: no test waits or polls.
+
+    At its end, no secret of its clients may be in what it has logged.
+    """
 
     __test__ = False
 
@@ -66,6 +76,7 @@ class TestedCloud:
         self, directory: Path, parts: Callable[[Config], dict[str, Part]] | None = None, **settings: Any
     ) -> None:
         values = {"state_dir": directory, "drivers": "fake", "test": True, "host_name": "h1", "listen": "127.0.0.1:0"}
+        self.watch = Watch()
         self.clock = MovableClock()
         self.config = Config(**{**values, **settings})
         self.cloud = Cloud(self.config, clock=self.clock, parts=parts(self.config) if parts else None)
@@ -109,6 +120,7 @@ class TestedCloud:
     def stop(self) -> None:
         self.server.stop()
         self.database.close()
+        self.watch.ended(self.config.audit_directory())
 
     def _account(self, name: str) -> Account:
         with self.database.read() as tx:
@@ -116,4 +128,4 @@ class TestedCloud:
             assert found is not None
             key = account.keys(tx, found.id)[0]
             secret = account.secret(tx, key)
-        return Account(self.url, self.config.region, key.id, secret, found.id)
+        return Account(self.url, self.config.region, key.id, secret, found.id, self.watch)
