@@ -85,6 +85,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
         "join": "joining:join",
         "lab": "laboratory:lab",
         "explain": "explain:explain",
+        "audit": "audit:audit",
         "config": "config_show:config",
         "db": "database:db",
         "shell": "shell:shell",

@@ -18,6 +18,7 @@ from cumulet.lib.errors import Failure
 if TYPE_CHECKING:
     from cumulet.api.s3.asgi import S3
     from cumulet.api.server import Server
+    from cumulet.cli.audit import Delivery
     from cumulet.services import Cloud
 
 OVERCOMMITS = ("vcpu_overcommit", "memory_overcommit", "disk_overcommit")
@@ -68,6 +69,7 @@ def run(config: Config) -> None:
         signal.signal(number, lambda *_: ended.set())
     cloud = Cloud(config)
     servers: list[Server] = []
+    delivery: Delivery | None = None
     try:
         cloud.prepare()
         servers = _servers(cloud)
@@ -76,13 +78,27 @@ def run(config: Config) -> None:
             server.start()
         if servers:
             _announce(config, servers[0].url)
+            delivery = _delivery(cloud, servers[0].url)
         else:
             click.echo(f"{config.host()} serves: {', '.join(config.role_names())}")
         ended.wait()
     finally:
+        if delivery is not None:
+            delivery.stop()
         for server in servers:
             server.stop()
         cloud.stop()
+
+
+def _delivery(cloud: Cloud, url: str) -> Delivery | None:
+    """Puts the audit log into its bucket, where there is one, and where this process has requests and objects."""
+    from cumulet.cli.audit import Delivery
+
+    if not cloud.config.audit_bucket or cloud.objects is None or "api" not in cloud.config.role_names():
+        return None
+    made = Delivery(cloud.config, url)
+    made.start()
+    return made
 
 
 def _servers(cloud: Cloud) -> list[Server]:

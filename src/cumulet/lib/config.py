@@ -93,6 +93,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     quota_rules: int = _key(200, "rules of a security group, each direction")
     stop_grace_seconds: float = _key(60.0, "from asking a guest to shut down to switching it off")
     audit_dir: str = _key("", "directory of the audit log; empty: audit in the state directory")
+    audit_bucket: str = _key("", "bucket of the first account that the audit log is delivered to; empty: none")
+    audit_bucket_seconds: float = _key(300.0, "how often what is new is delivered there")
     audit_days: int = _key(90, "how long the audit log is kept, in days")
     terminated_seconds: float = _key(3600.0, "how long a terminated instance stays visible")
     image_dir: str = _key("", "directory of images, the same on all hosts (NFS); empty: in the state directory")

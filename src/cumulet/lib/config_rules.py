@@ -122,6 +122,7 @@ RULES: dict[str, Rule] = {
     "stop_grace_seconds": _at_least(0),
     "terminated_seconds": _at_least(0),
     "audit_days": _at_least(1),
+    "audit_bucket_seconds": _ABOVE_ZERO,
     "image_max_gib": _at_least(1),
     "threads": _at_least(1),
     "instance_types": (
