@@ -16,14 +16,24 @@ from support.refusals import code, message
 from support.tested_cloud import TestedCloud
 
 from cumulet.drivers.specs import image_files
+from cumulet.lib.config import Config
+from cumulet.parts import Part, fake_drivers
 
 DISK = bytes(1 << 20) + b"a file system" + bytes(1 << 20)
 
 
+def slow_images(config: Config) -> dict[str, Part]:
+    """Images that are on their way for ever."""
+    parts = fake_drivers(config.state_dir / "world", lambda id: None)
+    questions = {**parts["image"].questions, "progress": lambda id: b'{"stage": "untarring", "percent": 40}'}
+    return {**parts, "image": parts["image"]._replace(questions=questions)}
+
+
 @pytest.fixture
-def cloud(tmp_path: Path, database_url: str) -> Iterator[TestedCloud]:
-    """A cloud whose images are real files, and all else fake."""
-    made = TestedCloud(tmp_path / "state", real_images, database_url=database_url)
+def cloud(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) -> Iterator[TestedCloud]:
+    """A cloud whose images are real files, and all else fake; or with others by `parametrize("cloud", [...], ...)`."""
+    parts = getattr(request, "param", real_images)
+    made = TestedCloud(tmp_path / "state", parts, database_url=database_url)
     yield made
     made.stop()
 
@@ -92,6 +102,16 @@ def test_a_bundle_is_read_with_the_rights_of_who_registers_it(cloud: Any, ec2: A
     cloud.client("s3").put_bucket_policy(Bucket="images", Policy=json.dumps(policy))
     id = other.client().register_image(Name="again", ImageLocation=location)["ImageId"]
     assert arrived(cloud, other.client(), id)["State"] == "available"
+
+
+@pytest.mark.parametrize("cloud", [slow_images], indirect=True)
+def test_an_image_on_its_way_says_how_far_it_is(cloud: Any, ec2: Any, tmp_path: Path) -> None:
+    mine = papers(cloud.config, "admin", tmp_path / "papers")
+    location = upload(cloud.client("s3"), bundled(tmp_path, mine, KERNEL, kind="kernel"))
+    id = ec2.register_image(Name="mine", ImageLocation=location)["ImageId"]
+    cloud.settle()
+    (found,) = ec2.describe_images(ImageIds=[id])["Images"]
+    assert (found["State"], found["StateReason"]) == ("pending", {"Code": "pending", "Message": "untarring, 40 %"})
 
 
 def test_a_part_that_was_changed_fails_the_image(cloud: Any, ec2: Any, tmp_path: Path) -> None:

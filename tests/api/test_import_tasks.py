@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.bundles import real_images
+from support.identity import document, session, user
 from support.launching import launched
 from support.refusals import code, message
 from support.tested_cloud import TestedCloud
@@ -179,6 +180,27 @@ def test_an_object_is_imported_with_the_rights_of_who_asks(cloud: Any) -> None:
     cloud.client("s3").put_bucket_policy(Bucket="disks", Policy=policy)
     task = other.client().import_image(DiskContainers=disk)["ImportTaskId"]
     assert imported(cloud, other.client(), task)["Status"] == "completed"
+
+
+def test_users_and_sessions_import_what_their_policies_let_them(cloud: Any) -> None:
+    for key in ("a/disk", "b/disk"):
+        put(cloud, DISK, key)
+    own = {"Effect": "Allow", "Action": ["ec2:*", "s3:ListBucket"], "Resource": "*"}
+    read = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::disks/a/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [own, read]})
+    ann = user(cloud, "ann", policy)
+    sts = user(cloud, "root", document()).client("sts")
+    limited = session(cloud, sts.get_federation_token(Name="guest", Policy=policy))
+    for client in (ann.client(), limited.client()):
+        task = client.import_image(DiskContainers=[{"Url": "s3://disks/a/disk", "Format": "RAW"}])["ImportTaskId"]
+        assert imported(cloud, client, task)["Status"] == "completed"
+        refused = message(client.import_image, DiskContainers=[{"Url": "s3://disks/b/disk", "Format": "RAW"}])
+        assert "HTTP 403 (AccessDenied)" in refused
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [own]})
+    task = ann.client().import_image(DiskContainers=[{"Url": "s3://disks/a/disk", "Format": "RAW"}])["ImportTaskId"]
+    cloud.client("iam").put_user_policy(UserName="ann", PolicyName="its-own", PolicyDocument=policy)
+    task = imported(cloud, ann.client(), task)
+    assert (task["Status"], "HTTP 403" in task["StatusMessage"]) == ("deleted", True)
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

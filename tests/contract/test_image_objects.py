@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import msgspec
@@ -40,6 +40,8 @@ class Store(ThreadingHTTPServer):
         self.answers: list[int] = []
         self.breaks: list[int] = []
         self.asked: list[str | None] = []
+        self.go_on = Event()
+        self.go_on.set()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/object"
 
 
@@ -59,7 +61,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(206 if asked else 200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content[: self.server.breaks.pop(0)] if self.server.breaks else content)
+        content = content[: self.server.breaks.pop(0)] if self.server.breaks else content
+        self.wfile.write(content[: len(content) // 2])
+        self.server.go_on.wait(10)
+        self.wfile.write(content[len(content) // 2 :])
         self.close_connection = True
 
     def log_message(self, *_: Any) -> None:
@@ -89,7 +94,7 @@ def settled(images: DirectoryImages, wanted: ImageFileSpec) -> None:
     """Ensured until it is there; raises what the driver raises."""
     for _ in range(500):
         images.ensure(wanted)
-        if images.look(ID):
+        if images.look(ID) and not images.progress(ID):
             return
         time.sleep(0.01)
     raise AssertionError("it never comes to an end")
@@ -124,6 +129,20 @@ def test_an_object_that_is_too_large_or_another_is_refused(images: DirectoryImag
     with pytest.raises(Impossible, match="its SHA-1 is"):
         settled(images, spec(store, sha1="0" * 40))
     assert list(images.directory.iterdir()) == []
+
+
+def test_how_far_it_is_can_be_asked(images: DirectoryImages, store: Store) -> None:
+    store.content, store.go_on = DISK * 8, Event()
+    wanted = spec(store, size=len(store.content))
+    images.ensure(wanted)
+    while (told := images.progress(ID))["percent"] < 30:
+        assert told["stage"] in ("pending", "downloading")
+        time.sleep(0.005)
+    assert told["percent"] <= 50
+    assert images.look(ID) is None
+    store.go_on.set()
+    settled(images, wanted)
+    assert images.progress(ID) == {}
 
 
 def test_what_is_removed_on_its_way_leaves_nothing(images: DirectoryImages, store: Store) -> None:

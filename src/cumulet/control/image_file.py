@@ -60,19 +60,23 @@ def _make(run: Run, row: Row) -> None:
 
 def _fetch(run: Run, row: Row, driver: Remote, spec: ImageFileSpec) -> None:
     """What its objects hold is in the store; ends in `Later` while they are fetched."""
-    if driver.look(row.id) is not None:
-        return
-    on_its_way = msgspec.json.decode(driver.ask("progress", row.id))
-    if not on_its_way:
+    on_its_way = _progress(driver, row.id)
+    if not on_its_way and driver.look(row.id) is None:
         driver.ensure(msgspec.structs.replace(spec, objects=objects_of(run, row)))
-        if driver.look(row.id) is not None:
-            return
+        on_its_way = _progress(driver, row.id)
+    if not on_its_way and driver.look(row.id) is not None:
+        return
     stage = f"{on_its_way.get('stage', 'pending')}, {on_its_way.get('percent', 0)} %"
     if stage != row.stage:
         table = image.image_file
         with run.write() as tx:
             tx.change(table.update().where(table.c.id == row.id).values(stage=stage))
     raise Later(FETCH_SECONDS, stage)
+
+
+def _progress(driver: Remote, id: str) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.json.decode(driver.ask("progress", id))
+    return found
 
 
 def objects_of(run: Run, row: Row) -> ObjectsSpec:
