@@ -115,6 +115,14 @@ def test_explain_of_an_image_is_that_of_its_file(cloud: TestedCloud, admin: Admi
     assert (found["kind"], found["state"]) == ("image_file", "available")
 
 
+def test_explain_of_an_image_of_an_instance_is_that_of_its_snapshot(cloud: TestedCloud, admin: Administration) -> None:
+    (id,) = launch(cloud)
+    cloud.settle()
+    made = cloud.client().create_image(InstanceId=id, Name="mine", NoReboot=True)["ImageId"]
+    found = explained(admin, cloud, made)
+    assert (found["kind"], found["state"], found["hosts"]) == ("snapshot", "waiting", ["h1"])
+
+
 def test_explain_of_a_task_says_what_has_become_of_its_file(cloud: TestedCloud, admin: Administration) -> None:
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket="disks")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from support.launching import launched, volume_of
 from support.refusals import code
+
+from cumulet.lib.errors import Failure
 
 TWO_MORE = [
     {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 2}},
@@ -70,6 +73,34 @@ def test_the_snapshots_of_a_stopped_guest_are_taken_and_it_starts_again(cloud: A
     ec2.start_instances(InstanceIds=[id])
     cloud.settle()
     assert states(ec2) == ["completed"] * 3
+
+
+def test_nothing_is_ordered_of_a_guest_of_which_only_some_are_taken(
+    cloud: Any, ec2: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id, _ = guest_with_disks(cloud, ec2)
+    hypervisor, volumes = (cloud.cloud.parts[role].driver for role in ("compute", "volume"))
+    order, take = hypervisor.ensure, volumes.ensure
+    there: list[int] = []
+    """How many snapshots there were at each order to the guest's host."""
+
+    def ordered(spec: Any) -> None:
+        there.append(len([seen for seen in volumes.observe() if seen.id.startswith("snap-")]))
+        order(spec)
+
+    def taken_in_the_end(spec: Any) -> None:
+        if spec.id == late and len(failed) < 2:
+            failed.append(spec.id)
+            raise Failure("not yet")
+        take(spec)
+
+    monkeypatch.setattr(hypervisor, "ensure", ordered)
+    monkeypatch.setattr(volumes, "ensure", taken_in_the_end)
+    late, failed = taken(ec2, id)[1]["SnapshotId"], list[str]()
+    for _ in range(5):
+        cloud.pass_time(3)
+    assert len(failed) == 2
+    assert (set(there), states(ec2)) == ({3}, ["completed"] * 3)
 
 
 def test_a_guest_that_is_terminated_meanwhile_is_taken_all_the_same(cloud: Any, ec2: Any) -> None:

@@ -49,7 +49,8 @@ _TABLES: dict[str, sa.Table] = {
 def explain(tx: Tx, id: str) -> dict[str, Any]:
     """What is known of a thing: kind, id, account, desired, state, hosts, reason, its work row and what it waits for.
 
-    An image (`ami-…`) is explained by its file, and a task of one is on no host. Raises `Failure` for an id that is not
+    An image (`ami-…`) is explained by its file, or by the one of its snapshots that it waits for, and a task of one is
+    on no host. Raises `Failure` for an id that is not
     one of these or not there.
     """
     kind, row = _find(tx, id)
@@ -75,7 +76,8 @@ def _find(tx: Tx, id: str) -> tuple[str, Row]:
     kind = ids.kind_of(id) or ""
     if kind in image.ID_KINDS.values():
         named = image.find(tx, id)
-        kind, id = "image_file", named.image_file if named is not None else id
+        kept = image.snapshots(tx, id)
+        kind, id = ("snapshot", kept[0].id) if kept else ("image_file", (named and named.image_file) or id)
     kind = "image_task" if kind in ("import_image", "import_snapshot", "export_image") else kind
     if kind not in _TABLES:
         raise Failure(

@@ -119,6 +119,13 @@ def disks_of_visible(tx: Tx, account: str) -> dict[str, list[Row]]:
     return found
 
 
+def snapshots(tx: Tx, id: str) -> list[Row]:
+    """The snapshots of an image's disks, those that are not completed first."""
+    query = sa.select(snapshot).join(image_disk, image_disk.c.snapshot == snapshot.c.id)
+    done = sa.case((snapshot.c.state == "completed", 1), else_=0)
+    return tx.all(query.where(image_disk.c.image == id).order_by(done, image_disk.c.device))
+
+
 def _with_file() -> sa.Select[Any]:
     """Images, each with `state`, `reason_code` and `reason` of its file and its disks' snapshots together.
 
