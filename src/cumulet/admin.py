@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -15,7 +16,8 @@ from cumulet import administration
 from cumulet.administration import registry
 from cumulet.control import hosts, placing
 from cumulet.drivers.fake_world import FakeWorld
-from cumulet.identity.audit import AuditLog
+from cumulet.identity.audit import AuditLog, Trail
+from cumulet.identity.principal import Principal
 from cumulet.lib import ids
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Away, Conflict, CumuletError, Failure, Unsure
@@ -27,6 +29,8 @@ from cumulet.services import Cloud
 
 log = Log("admin")
 TOKEN_HEADER = "x-cumulet-token"
+SOURCE, OPERATOR = "cumulet", "operator"
+"""In the audit log: where the operator's changes come from, and with which key."""
 KEPT = {"account", "access_key", "certificate", "secret", "host", "service"}
 KEPT |= {"image", "image_file", "work", "alembic_version"}
 KEPT_WORK = ("sweep", "image_file")
@@ -60,7 +64,12 @@ class Administration:
             case "GET", ["join", id]:
                 return self._join(id)
         asked = self._asked(method, parts, body)
-        return self._answered(asked, headers.get(TOKEN_HEADER, "")) if asked is not None else None
+        if asked is None:
+            return None
+        answer = self._answered(asked, headers.get(TOKEN_HEADER, ""))
+        if method == "POST":
+            self._audit(parts, body, answer)
+        return answer
 
     def _asked(self, method: str, parts: list[str], body: bytes) -> Callable[[], Any] | None:
         """What only the holder of the token is answered."""
@@ -96,6 +105,23 @@ class Administration:
             return _answer(503, {"error": str(e)})
         except Failure as e:
             return _answer(404, {"error": str(e)})
+
+    def _audit(self, parts: list[str], body: bytes, answer: Answer) -> None:
+        """What the operator changes is in the audit log of the first account, as its root's doing; refusals too."""
+        config, clock = self._cloud.config, self._cloud.database.clock
+        trail = Trail(ids.request_id(), SOURCE, SOURCE)
+        trail.service, trail.parameters = SOURCE, _parameters(parts, body)
+        trail.action = (
+            f"{parts[1].title()}{parts[0].title()}" if tuple(parts) in registry.ORDERS else f"Change{parts[0].title()}"
+        )
+        if answer[0] != 200:
+            trail.error = "Refused", str(msgspec.json.decode(answer[1])["error"])
+        with suppress(Failure), self._cloud.database.read() as tx:
+            first = account.named(tx, config.account)
+            if first is not None and answer[0] != 403:
+                shared = {"account": first.id, "canonical_id": first.canonical_id, "account_name": first.name}
+                trail.principal = Principal(**shared, name="root", access_key=OPERATOR)
+        AuditLog(config.audit_directory(), config.audit_days).write(trail, clock.now(), config.region)
 
     def _health(self) -> Answer:
         try:
@@ -169,6 +195,15 @@ class Administration:
         except CumuletError as e:
             return f"no answer: {e}"
         return msgspec.to_builtins(seen) if seen is not None else "it is not there"
+
+
+def _parameters(parts: list[str], body: bytes) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        found = None
+    named = {} if tuple(parts) in registry.ORDERS else {"of": "/".join(parts[1:])}
+    return {**named, **(found if isinstance(found, dict) else {})}
 
 
 def _decoded(body: bytes, type: type[Wanted], right: str) -> Wanted:

@@ -101,8 +101,8 @@ def test_a_pool_that_cannot_be_is_refused_by_name(run: Run, range: str, said: st
 def test_the_host_is_told_of_which_pool_an_address_is(cloud: TestedCloud, ec2: Any, run: Run) -> None:
     """Its own settings do not have it, so that it would refuse to answer for it."""
     answered(run, "pool", "create", "203.0.113.0/29")
-    id = launched(cloud, ec2)
     address = ec2.allocate_address(Address="203.0.113.3")
+    id = launched(cloud, ec2)
     ec2.associate_address(AllocationId=address["AllocationId"], InstanceId=id)
     cloud.settle()
     documents = cloud.cloud.host.agents["network"].documents
@@ -240,3 +240,24 @@ def test_the_running_cloud_wants_the_token_and_whole_questions(cloud: TestedClou
         answer = admin(method, f"/_cumulet/{path}", token, b"{}")
         assert answer is not None
         assert answer[0] == 404
+
+
+def test_what_the_operator_changes_is_in_the_audit_log(cloud: TestedCloud) -> None:
+    admin = Administration(cloud.cloud, "secret")
+    for token, path, body in (
+        ("secret", "pools/create", {"range": "203.0.113.0/24"}),
+        ("secret", "pools/create", {"range": "203.0.113.0/28"}),
+        ("secret", "users/admin", {"do": "create", "user": "ann"}),
+        ("wrong", "pools/remove", {"range": "203.0.113.0/24"}),
+    ):
+        admin("POST", f"/_cumulet/{path}", {"x-cumulet-token": token}, msgspec.json.encode(body))
+    admin("GET", "/_cumulet/pools", {"x-cumulet-token": "secret"}, b"")
+    found = cloud.client("cloudtrail").lookup_events()["Events"]
+    records = [msgspec.json.decode(one["CloudTrailEvent"]) for one in reversed(found)]
+    ours = [one for one in records if one["eventSource"].startswith("cumulet.")]
+    assert [one["eventName"] for one in ours] == ["CreatePools", "CreatePools", "ChangeUsers"]
+    assert [one.get("errorMessage", "")[:25] for one in ours] == ["", "203.0.113.0/28 overlaps 2", ""]
+    assert ours[2]["requestParameters"] == {"of": "admin", "do": "create", "user": "ann"}
+    assert ours[0]["userIdentity"]["accessKeyId"] == "operator"
+    (unknown,) = (cloud.config.audit_directory() / "unknown").iterdir()
+    assert "RemovePools" in unknown.read_text()

@@ -297,7 +297,7 @@ def test_ini_is_read_too_and_one_file_may_name_another(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("what is this\n", ":1: 'what is this' is no flag, such as --verbose=1"),
-        ("--sql_connection=oracle://x\n", "sql_connection is 'oracle://x'; it begins with mysql"),
+        ("--sql_connection=oracle://u:p@x/y\n", "sql_connection is 'oracle://u:***@x/y'; it begins with mysql"),
         ("--libvirt_type=uml\n", "libvirt_type is 'uml'; here it is kvm or qemu"),
     ],
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cumulet.lib.errors import Failure
+from cumulet.lib.urls import without_password
 
 _LINE = re.compile(r"(?:--)?(?P<no>no)?(?P<name>[A-Za-z_][\w-]*)\s*(?:=\s*(?P<value>.*))?")
 _REFERENCE = re.compile(r"\$\{?(\w+)\}?")
@@ -129,9 +130,11 @@ def _setting(name: str, value: str) -> str:
     match name:
         case "sql_connection":
             scheme, _, rest = value.partition("://")
-            if scheme not in _SCHEMES:
-                raise Failure(f"the flag sql_connection is {value!r}; it begins with {', '.join(_SCHEMES)}")
-            return f"{_SCHEMES[scheme]}://{rest}"
+            database = scheme.partition("+")[0]  # whichever driver was meant, here there is one for each
+            if database not in _SCHEMES:
+                shown = without_password(value)
+                raise Failure(f"the flag sql_connection is {shown!r}; it begins with {', '.join(_SCHEMES)}")
+            return f"{_SCHEMES[database]}://{rest}"
         case "libvirt_type":
             if value not in _EMULATION:
                 raise Failure(f"the flag libvirt_type is {value!r}; here it is kvm or qemu")
