@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cumulet.demo.inside import left_of_guests
@@ -86,9 +86,22 @@ def _walk(there: Installation, aws: WarmAws, image: Path, before: dict[str, set[
 
 
 def _together(*parts: Callable[[], None]) -> None:
-    with ThreadPoolExecutor(len(parts)) as tenants:
-        for done in [tenants.submit(part) for part in parts]:
-            done.result()
+    """All at a time; raises what the first one that failed has raised. An interrupt waits for none of them."""
+    failures: list[BaseException] = []
+
+    def guarded(part: Callable[[], None]) -> None:
+        try:
+            part()
+        except BaseException as e:  # noqa: BLE001 - it is raised again below
+            failures.append(e)
+
+    threads = [threading.Thread(target=guarded, args=(part,), daemon=True) for part in parts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 def _client_of_2012(aws: WarmAws, environ: dict[str, str]) -> Client:
