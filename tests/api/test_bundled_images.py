@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from support.bundles import INITRD, KERNEL, bundled, papers, real_images, upload
+from support.bundles import INITRD, KERNEL, bundled, bundled_by_tools, papers, real_images, upload
 from support.launching import launched, shown
 from support.refusals import code, message
 from support.tested_cloud import TestedCloud
@@ -84,6 +85,17 @@ def test_kernel_ramdisk_and_a_machine_image_that_names_them(cloud: Any, ec2: Any
     assert wrong == "InvalidParameterValue"
     own = shown(ec2, launched(cloud, ec2, ImageId=ami, KernelId=aki))
     assert own["KernelId"] == aki
+
+
+def test_what_the_tools_of_2012_make_is_taken_in(cloud: Any, ec2: Any, tmp_path: Path) -> None:
+    """tar, gzip and openssl, as they call them; the disk is sparse, and the parts are several."""
+    mine = papers(cloud.config, "admin", tmp_path / "papers")
+    disk = bytes(8 << 20) + random.Random(1).randbytes(300_000)
+    manifest = bundled_by_tools(tmp_path / "bundle", mine, disk)
+    assert len(list(manifest.parent.glob("image.part.?"))) > 2
+    id = ec2.register_image(Name="mine", ImageLocation=upload(cloud.client("s3"), manifest))["ImageId"]
+    assert arrived(cloud, ec2, id)["State"] == "available"
+    assert file_of(cloud, id, "disk") == disk
 
 
 def test_a_bundle_is_read_with_the_rights_of_who_registers_it(cloud: Any, ec2: Any, tmp_path: Path) -> None:
