@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.commands import Run, command, running_cloud
+from support.in_memory import tmp_path as tmp_path
 from support.tested_cloud import TestedCloud
 
 

@@ -8,6 +8,7 @@ import pytest
 from crash.site import Site
 from support import databases
 from support.databases import Tested
+from support.in_memory import tmp_path as tmp_path
 
 
 @pytest.fixture(scope="session")
