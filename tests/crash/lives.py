@@ -231,6 +231,8 @@ class Life(NamedTuple):
     states: list[str]
     alone: bool = False
     """What happens to the host, and so to all of its instances."""
+    every: int = 1
+    """It dies at every so many points: more than one for a life whose parts are lives of their own."""
 
 
 def _running(site: Site) -> list[str]:

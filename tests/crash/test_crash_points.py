@@ -89,9 +89,9 @@ def test_a_crash_at_any_point_leaves_nothing_stuck_and_nothing_behind(
             break
         site.start_again()
         end(site, life, subjects)
-        deaths += 1
+        deaths += life.every
     end(site, life, subjects)
-    assert deaths > 3
+    assert deaths > 3 * life.every
 
 
 @pytest.mark.parametrize("life", LIVES, ids=lambda life: life.name)

@@ -243,7 +243,7 @@ LIVES = [
     Life("copy snapshot and delete it", _with_snapshot, _copy_and_delete, []),
     Life("take snapshot in a guest", _attached, lambda site, found: take_snapshot(site, found[1]), ["running"]),
     Life("take snapshot and stop", _attached, _snapshot_and_stop, ["stopped"]),
-    Life("make an image", _attached, lambda site, found: make_image(site, found[0]), ["running"]),
+    Life("make an image", _attached, lambda site, found: make_image(site, found[0]), ["running"], every=3),
     Life("grow", _settled_volume, lambda site, found: grow(site, found.pop()), []),
     Life("grow in a guest", _attached, lambda site, found: grow(site, found[1]), ["running"]),
     Life("grow and detach", _attached, _grow_and_detach, ["running"]),

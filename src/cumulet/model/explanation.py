@@ -50,8 +50,7 @@ def explain(tx: Tx, id: str) -> dict[str, Any]:
     """What is known of a thing: kind, id, account, desired, state, hosts, reason, its work row and what it waits for.
 
     An image (`ami-…`) is explained by its file, or by the one of its snapshots that it waits for, and a task of one is
-    on no host. Raises `Failure` for an id that is not
-    one of these or not there.
+    on no host. Raises `Failure` for an id that is not one of these or not there.
     """
     kind, row = _find(tx, id)
     known = row._mapping
