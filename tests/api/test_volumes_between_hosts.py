@@ -94,6 +94,7 @@ def test_force_takes_a_volume_from_a_guest_whose_host_is_silent(cloud: Any, ec2:
     ec2.detach_volume(VolumeId=id)
     cloud.settle()
     assert held(cloud, id).attach_state == "detaching"
+    cloud.clock.ahead += 20
     ec2.detach_volume(VolumeId=id, Force=True)
     cloud.settle()
     assert exports(cloud, id) == []

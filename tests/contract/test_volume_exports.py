@@ -15,7 +15,7 @@ from support.databases import free_port
 from support.libvirtd import bounded
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.specs import SnapshotSpec, VolumeExportSpec, VolumeSpec, volume_file
+from cumulet.drivers.specs import SnapshotSpec, VolumeExportSpec, VolumeSpec, move_export, volume_file
 from cumulet.drivers.volume.directory import DirectoryVolumes
 from cumulet.drivers.volume.exports import Exports
 from cumulet.lib.command import run
@@ -33,10 +33,10 @@ class Host:
         self.volumes = self.agent()
         self.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=1))
 
-    def agent(self) -> DirectoryVolumes:
+    def agent(self, volumes: str = "volumes") -> DirectoryVolumes:
         """The driver of a process that has just been started."""
         exports = Exports(self.directory / "run", "127.0.0.1", self.port)
-        return DirectoryVolumes(self.directory / "volumes", self.directory / "images", exports)
+        return DirectoryVolumes(self.directory / volumes, self.directory / "images", exports)
 
     def io(self, *commands: str, name: str = NAME) -> subprocess.CompletedProcess[str]:
         words = [word for command in commands for word in ("-c", command)]
@@ -144,6 +144,39 @@ def test_an_exported_volume_has_snapshots(host: Host) -> None:
     host.volumes.remove(NAME)
     host.volumes.ensure(VolumeExportSpec(id=NAME, volume=VOLUME))
     assert host.does("read -P 2 0 64k", "read -P 1 64k 64k")
+
+
+def test_a_volume_is_copied_from_another_host(host: Host) -> None:
+    there = host.agent("volumes of another host")
+    host.volumes.ensure(VolumeExportSpec(id=move_export(VOLUME), volume=VOLUME))
+    assert host.does("write -P 4 3M 64k", name=move_export(VOLUME))
+    spec = VolumeSpec(id=VOLUME, size_gib=1, source="127.0.0.1")
+    for _ in bounded(20):
+        there.ensure(spec)
+        if there.look(VOLUME) is not None:
+            break
+    file = volume_file(there.directory, VOLUME)
+    assert (file.stat().st_mode & 0o777, list(there.directory.iterdir())) == (0o600, [file])
+    run(["qemu-io", "-f", "qcow2", "-c", "read -P 4 3M 64k", file])
+    there.ensure(VolumeSpec(id=VOLUME, size_gib=2))
+    host.volumes.remove(move_export(VOLUME))
+    there.remove(VOLUME)
+    assert list(there.directory.iterdir()) == []
+
+
+def test_a_copy_that_fails_says_why_and_begins_anew(host: Host) -> None:
+    there = host.agent("volumes of another host")
+    spec = VolumeSpec(id=VOLUME, size_gib=1, source="127.0.0.1")
+    with pytest.raises(Failure, match=f"copying {VOLUME} from nbd://127.0.0.1"):
+        for _ in bounded(20):
+            there.ensure(spec)
+    host.volumes.ensure(VolumeExportSpec(id=move_export(VOLUME), volume=VOLUME))
+    for _ in bounded(20):
+        there.ensure(spec)
+        if there.look(VOLUME) is not None:
+            break
+    there.ensure(spec)
+    there.remove(VOLUME)
 
 
 def test_two_exports_of_a_volume_are_refused(host: Host) -> None:

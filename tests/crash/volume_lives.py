@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from crash.lives import Life, Place, launch, reboot, start, stop, terminate
+from crash.lives import Life, Place, launch, launch_beside, reboot, start, stop, terminate
 from crash.site import ZONES, Site
 
+from cumulet.control import moving
+from cumulet.control.fleet import Fleet
 from cumulet.lib import ids
 from cumulet.model import attachment, capacity, instance, snapshot, volume, work
 
@@ -135,6 +137,49 @@ def _detach_by_force(site: Site, found: list[str]) -> None:
     detach(site, found[1], force=True)
 
 
+def carry(site: Place, id: str) -> None:
+    """The volume is to be on the host where it is not."""
+    with site.database.write() as tx:
+        row = volume.find(tx, id)
+        if row is not None and row.host is not None:
+            moving.carry(tx, site.config, row, "h1" if row.host == "h2" else "h2")
+
+
+def _carry_and_delete(site: Site, found: list[str]) -> None:
+    carry(site, found[0])
+    delete_volume(site, found.pop())
+
+
+def _migrate(site: Site, found: list[str]) -> None:
+    """The instance is to be on the other host."""
+    with site.database.write() as tx:
+        fleet = Fleet(site.config)
+        fleet.learn(tx)
+        moving.ask(tx, site.config, fleet, found[0])
+
+
+def _migrate_and_terminate(site: Site, found: list[str]) -> None:
+    _migrate(site, found)
+    terminate(site, found[0])
+
+
+def _beside(site: Site) -> list[str]:
+    """An instance on the second host, whose zone the first one serves too."""
+    found = [launch_beside(site)]
+    site.settle()
+    return found
+
+
+def _beside_with_volumes(site: Site) -> list[str]:
+    """It has a volume on each host."""
+    found = [launch_beside(site), create_volume(site, "h1"), create_volume(site, "h2")]
+    site.settle()
+    attach(site, found[1], found[0], "f")
+    attach(site, found[2], found[0], "g")
+    site.settle()
+    return found
+
+
 def _stopped_with_volume(site: Site) -> list[str]:
     found = _with_volume(site)
     site.settle()
@@ -235,8 +280,11 @@ LIVES = [
     Life("attach away", _with_volume_away, lambda site, found: attach(site, found[1], found[0]), ["running"]),
     Life("detach away", _attached_away, lambda site, found: detach(site, found[1]), ["running"]),
     Life("detach away by force", _attached_away, _detach_by_force, ["running"]),
-    Life("stop with a volume away", _attached_away, lambda site, found: stop(site, found[0]), ["stopped"]),
     Life("terminate with a volume away", _attached_away, lambda site, found: terminate(site, found[0]), ["terminated"]),
+    Life("move a volume to another host", _settled_volume, lambda site, found: carry(site, found.pop()), []),
+    Life("move a volume and delete it", _settled_volume, _carry_and_delete, []),
+    Life("move an instance with volumes", _beside_with_volumes, _migrate, ["running"]),
+    Life("move and terminate", _beside, _migrate_and_terminate, ["terminated"]),
     Life("take snapshot away", _attached_away, lambda site, found: take_snapshot(site, found[1]), ["running"]),
     Life("take snapshot", _settled_volume, lambda site, found: take_snapshot(site, found.pop()), []),
     Life("delete snapshot", _with_snapshot, lambda site, found: delete_snapshot(site, found.pop()), []),

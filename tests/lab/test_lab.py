@@ -223,6 +223,20 @@ def test_force_takes_a_volume_from_a_host_that_is_cut_off_and_leaves_its_guest_a
     until(lambda: "vdb" not in lab.shell(guests[0], "cat /proc/partitions"), 60, "the guest to let go of the disk")
 
 
+def test_a_guest_moves_to_another_host_with_its_disk_and_addresses(lab: Lab, guests: list[str]) -> None:
+    before, boot = lab.look(guests[0]), lab.boot(guests[0])
+    # the tiny image lives in memory: its disk is there for whoever wants to write to it
+    kept = lab.shell(guests[0], "dd if=/root/first of=/dev/vda bs=1M; sync; dd if=/root/first bs=1M count=4 | md5sum")
+    lab.laboratory.ask("instance", "migrate", guests[0], "--to", "h3")
+    until(lambda: lab.has_booted_since(guests[0], boot), 120, "the guest to be there again")
+    left = lab.laboratory.hosts["h1"].state / "volumes"
+    until(lambda: not list(left.glob("vol-*")), 30, "its disk to be gone where it was")
+    assert lab.shell(guests[0], "dd if=/dev/vda bs=1M count=4 | md5sum") == kept
+    for same in ("PrivateIpAddress", "PublicIpAddress"):
+        assert lab.look(guests[0])[same] == before[same]
+    assert "2 packets received" in lab.shell(guests[0], f"ping -c 2 -W 5 {lab.look(guests[1])['PrivateIpAddress']}")
+
+
 def test_nothing_is_left_of_all_that(lab: Lab, guests: list[str]) -> None:
     lab.ec2.terminate_instances(InstanceIds=guests)
     for id in guests:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cumulet.administration import accounts, machines, network
+from cumulet.administration import accounts, machines, moves, network
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 from cumulet.model import Tx
@@ -37,6 +37,7 @@ LOOKS = {
     "zones": Look(machines.zones),
     "instances": Look(lambda tx, config: machines.instances(tx)),
     "resources": Look(machines.resources, 1, 1),
+    "moves": Look(moves.left_on, 1, 1),
     "usage": Look(accounts.usage, 2, 2),
 }
 ORDERS = {
@@ -50,6 +51,8 @@ ORDERS = {
     ("types", "remove"): Order(machines.Named, machines.remove_type),
     ("types", "restore"): Order(machines.Named, machines.restore_type),
     ("things", "reset"): Order(machines.Named, machines.reset),
+    ("moves", "instance"): Order(moves.Move, moves.move_instance),
+    ("moves", "host"): Order(moves.Drained, moves.drain_host),
     ("volumes", "delete"): Order(machines.Named, machines.delete_volume),
 }
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cumulet.cli import asking, joining
 from cumulet.cli.options import as_json, settings
-from cumulet.cli.output import show_json, show_table
+from cumulet.cli.output import progress, show_json, show_table
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 
@@ -72,6 +73,38 @@ def enable(config: Config, name: str, json: bool) -> None:
 def disable(config: Config, name: str, json: bool) -> None:
     """Place no new instances on the host. Those that are there stay, and can be started again."""
     _show([_change(config, name, {"enabled": False})], json)
+
+
+@host.command(epilog="Example: cumulet host drain h2")
+@click.argument("name")
+@click.option("--no-wait", is_flag=True, help="Do not wait until the host is empty.")
+@as_json
+@settings
+def drain(config: Config, name: str, no_wait: bool, json: bool) -> None:
+    """Disable a host and move all from it: instances, which are stopped and started, and volumes. Snapshots stay."""
+    found = asking.order(config, "moves", "host", host=name)
+    if not no_wait:
+        _wait_until_moved(config, name, {one["id"] for one in found["moved"]})
+    found |= {"left": asking.see(config, "moves", name)}
+    if json:
+        show_json(found)
+        return
+    show_table(["moved", "to"], [(one["id"], one["to"]) for one in found["moved"]])
+    for id, why in found["stays"].items():
+        click.echo(f"{id} stays: {why}", err=True)
+    if found["left"]["snapshots"]:
+        click.echo(f"snapshots stay: {' '.join(found['left']['snapshots'])}", err=True)
+
+
+def _wait_until_moved(config: Config, name: str, moved: set[str]) -> None:
+    with progress(f"moving {len(moved)} things from {name}") as bar:
+        while True:
+            left = asking.see(config, "moves", name)
+            there = moved & {*left["instances"], *left["volumes"]}
+            bar.reach(len(moved) - len(there), len(moved))
+            if not there:
+                return
+            time.sleep(0.5)
 
 
 @host.command("set", epilog="Example: cumulet host set h2 rack=r1 ssd=true")

@@ -57,6 +57,20 @@ def reset(config: Config, id: str, json: bool) -> None:
         click.echo(f"woken: {' '.join(found['woken'])}")
 
 
+@instance.command(epilog="Example: cumulet instance migrate i-0123456789abcdef0 --to h2")
+@click.argument("id")
+@click.option("--to", default="", metavar="HOST", help="The host; by default the one that would be chosen for it now.")
+@as_json
+@settings
+def migrate(config: Config, id: str, to: str, json: bool) -> None:
+    """Move an instance and its disks to another host. One that runs is stopped for as long as its disks are copied."""
+    found = asking.order(config, "moves", "instance", id=id, to=to)
+    if json:
+        show_json(found)
+    else:
+        click.echo(f"{id} is moved from {found['from']} to {found['to']}: `cumulet explain {id}` says how far that is")
+
+
 @type_.command("list", epilog="Example: cumulet type list")
 @as_json
 @settings

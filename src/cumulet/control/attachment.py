@@ -11,8 +11,8 @@ import msgspec
 from cumulet.control import export
 from cumulet.drivers.specs import DiskSpec
 from cumulet.engine.engine import Remote, Run
-from cumulet.lib.errors import Later, Unreachable
-from cumulet.model import Tx, attachment, volume, work
+from cumulet.lib.errors import Later
+from cumulet.model import Tx, attachment, host, volume, work
 from cumulet.model.database import Row
 
 BUSY_SECONDS = 10.0
@@ -53,7 +53,7 @@ def forced(disks: list[Row]) -> list[str]:
 
 def unmade(disks: list[Row]) -> list[str]:
     """The volumes that the guest waits for."""
-    return [disk.id for disk in disks if disk.state != "ready" and _wanted(disk)]
+    return [disk.id for disk in disks if (disk.state != "ready" or disk.moving_to) and _wanted(disk)]
 
 
 def of_wanted(disks: list[Row], taken: list[Row]) -> list[Row]:
@@ -109,13 +109,13 @@ def _settled(tx: Tx, disk: Row, there: bool) -> bool:
 
 
 def take_from_silent(run: Run, row: Row, disks: list[Row]) -> None:
-    """Free what is to go by force from a guest whose host does not answer: the volume's own host shuts that out."""
+    """Free what is to go by force from a guest whose host is not heard: the volume's own host shuts that out."""
     going = [disk for disk in disks if disk.forced and disk.exported and not _wanted(disk)]
     if not going:
         return
-    try:
-        run.driver("compute", row.host).look(row.id)
-    except Unreachable:
+    with run.read() as tx:
+        silent = host.is_silent(tx, row.host, ["compute"])
+    if silent:
         export.end(run, going)
         with run.write() as tx:
             for disk in going:

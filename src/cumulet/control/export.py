@@ -9,7 +9,7 @@ from __future__ import annotations
 from cumulet.drivers.specs import VolumeExportSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Failure
-from cumulet.model import attachment, host
+from cumulet.model import Tx, attachment, host
 from cumulet.model.database import Row
 
 
@@ -23,7 +23,7 @@ def have(run: Run, row: Row, disks: list[Row]) -> dict[str, str]:
         return {}
     new = [disk for disk in away if disk.exported != disk.host]
     with run.write() if new else run.read() as tx:
-        where = {disk.attachment: _address(host.find(tx, disk.host), disk) for disk in away}
+        where = {disk.attachment: address_of(tx, disk) for disk in away}
         for disk in new:
             attachment.move(tx, disk.attachment, "attached", exported=disk.host)
     for disk in away:
@@ -32,7 +32,9 @@ def have(run: Run, row: Row, disks: list[Row]) -> dict[str, str]:
     return where
 
 
-def _address(found: Row | None, disk: Row) -> str:
+def address_of(tx: Tx, disk: Row) -> str:
+    """Where the host of a volume exports it; raises `Failure` where no other host reaches that."""
+    found = host.find(tx, disk.host)
     if found is None or not found.address:
         raise Failure(f"{disk.id} is on {disk.host}, which other hosts do not reach: it has no tunnel_address")
     return str(found.address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cumulet.control import attachment, export, placing
+from cumulet.control import attachment, export, moving, placing
 from cumulet.control.snapshot import have_taken, let_begin, say_switched
 from cumulet.drivers.specs import InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
@@ -29,6 +29,8 @@ def reconcile(run: Run, id: str) -> None:
     if row is None:
         with run.write() as tx:
             work.forget(tx, "instance", id)
+    elif row.moving_to and row.desired != "terminated":
+        leave(run, row, disks, nics, taken)
     elif row.desired == "running":
         attachment.take_from_silent(run, row, disks)
         launch(run, row, disks, nics, mtu, taken)
@@ -47,6 +49,8 @@ def launch(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int, take
     if not row.claimed:
         placing.place(run, row)
         raise Later(AWAIT_SECONDS, "its disks and taps are being made")
+    if any(disk.moving_to for disk in disks):
+        let_begin(run, row.id, taken)  # the guest is off, and a disk is moved when no snapshot of it is being made
     _await(attachment.unmade(disks) + [nic.id for nic in nics if nic.reached < nic.wanted])
     compute = run.driver("compute", row.host)
     seen = compute.look(row.id)
@@ -174,6 +178,21 @@ def end_by_itself(run: Run, row: Row, seen: Seen) -> None:
             reason=f"{code}: {reason}",
         )
         work.wake(tx, "instance", row.id)
+
+
+def leave(run: Run, row: Row, disks: list[Row], nics: list[Row], taken: list[Row]) -> None:
+    """The guest is off and nothing of it is left on its host; then it is one of the host that it is to be moved to."""
+    if row.host is not None:
+        compute = run.driver("compute", row.host)
+        seen = compute.look(row.id)
+        if seen is not None and seen.state != "off":
+            shut_down(run, row, compute, seen.generation)
+        _unplug(run, row, nics)
+        export.end(run, disks)
+        let_begin(run, row.id, taken)
+        say_switched(run, attachment.of_wanted(disks, taken))
+        compute.remove(row.id)
+    moving.change_host(run, row)
 
 
 def halt(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cumulet.drivers.specs import moved_volume
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later, Unreachable
 from cumulet.lib.log import Log
@@ -106,6 +107,7 @@ _KINDS: dict[str, tuple[str, sa.Table]] = {
 
 
 def _wake(tx: Tx, id: str) -> None:
+    id = moved_volume(id) or id
     kind, table = _KINDS[id.rpartition("-")[0]]
     found = tx.first(sa.select(table).where(table.c.id == id))
     if found is not None:
@@ -114,6 +116,7 @@ def _wake(tx: Tx, id: str) -> None:
 
 def _exists(tx: Tx, id: str) -> bool:
     """Whether a row stands for it, so that its own reconciler sees to it."""
+    id = moved_volume(id) or id
     known = _KINDS.get(id.rpartition("-")[0])
     if known is None:
         return False

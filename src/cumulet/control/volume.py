@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cumulet.control import moving
 from cumulet.control.instance import refuse
 from cumulet.drivers.specs import VolumeSpec
 from cumulet.engine.engine import Run
@@ -21,6 +22,9 @@ def reconcile(run: Run, id: str) -> None:
             work.forget(tx, "volume", id)
     elif row.desired == "absent":
         _remove(run, row)
+    elif row.moving_to or row.moved_from:
+        moving.step_volume(run, row)
+        raise Later(0.0, "it is where it was to be moved")
     elif row.host is not None and row.state != "error":
         _make(run, row)
 
@@ -59,8 +63,7 @@ def _remove(run: Run, row: Row) -> None:
         waiting = snapshot.unfinished(tx, row.id)
     if waiting:
         raise Later(0.5, f"{', '.join(waiting)} is being made of it")
-    if row.host is not None:
-        run.driver("volume", row.host).remove(row.id)
+    moving.remove_everywhere(run, row)
     with run.write() as tx:
         if not capacity.delete_volume(tx, row):
             raise Later(0.0, "the volume has changed meanwhile")

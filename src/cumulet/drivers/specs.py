@@ -72,6 +72,8 @@ class VolumeSpec(_Struct, frozen=True, tag="volume"):
     image_file: str | None = None
     snapshot: str | None = None
     """On top of this snapshot, which is on the same host."""
+    source: str = ""
+    """Address of the host that it is copied from, by the export `move_export(id)`: it is there when all is copied."""
 
 
 class SnapshotSpec(_Struct, frozen=True, tag="snapshot"):
@@ -83,7 +85,10 @@ class SnapshotSpec(_Struct, frozen=True, tag="snapshot"):
 
 
 class VolumeExportSpec(_Struct, frozen=True, tag="volume_export"):
-    """A volume of this host for a guest on another one; its id is the attachment's."""
+    """A volume of this host for another one: for a guest there, or to be copied to it.
+
+    Its id is the attachment's, or `move_export(volume)`.
+    """
 
     id: str
     volume: str
@@ -319,7 +324,20 @@ def volume_top(directory: Path, volume: str) -> Path:
 
 def is_export(id: str) -> bool:
     """Whether this is the id of a `VolumeExportSpec`."""
-    return id.startswith("volattach-")
+    return id.startswith(("volattach-", _MOVE))
+
+
+def move_export(volume: str) -> str:
+    """The export by which a volume is copied to another host."""
+    return _MOVE + volume.removeprefix("vol-")
+
+
+def moved_volume(export: str) -> str | None:
+    """The volume that is copied by an export; None for an export to a guest."""
+    return f"vol-{export.removeprefix(_MOVE)}" if export.startswith(_MOVE) else None
+
+
+_MOVE = "volmove-"
 
 
 def snapshot_file(directory: Path, snapshot: str) -> Path:

@@ -1,7 +1,8 @@
 """Capacity: what of its vCPUs, memory and disk a host has promised, counted on the host's own row.
 
 A promise is one conditional update, so it holds however many schedulers make promises at once. An instance's vCPUs and
-memory are promised while it is `claimed`; a volume's disk from when its host is written down until its row is deleted.
+memory are promised while it is `claimed`; a volume's disk from when its host is written down until its row is deleted,
+and on both hosts while it is moved.
 """
 
 from __future__ import annotations
@@ -120,13 +121,23 @@ _UNCLAIM = instance.update().where(_THIS).values(claimed=False)
 def delete_volume(tx: Tx, row: Row) -> bool:
     """Delete the volume's row, and its host has its disk again; False where it is gone or not where `row` says."""
     mine = volume.c.id == row.id
-    now = tx.first(sa.select(volume.c.host, volume.c.size_gib).where(mine).with_for_update())
-    if now is None or now.host != row.host:
+    now = tx.first(sa.select(*_PLACES, volume.c.size_gib).where(mine).with_for_update())
+    if now is None or [now.host, now.moving_to, now.moved_from] != [row.host, row.moving_to, row.moved_from]:
         return False
     tx.change(volume.delete().where(mine))
-    if now.host is not None:
-        release(tx, now.host, Amount(0, 0, now.size_gib))
+    for name in filter(None, (now.host, now.moving_to, now.moved_from)):
+        release(tx, name, Amount(0, 0, now.size_gib))
     return True
+
+
+_PLACES = (volume.c.host, volume.c.moving_to, volume.c.moved_from)
+
+
+def say_left(tx: Tx, row: Row) -> None:
+    """The host that a volume was moved from has its disk again: once, however often called."""
+    mine = sa.and_(volume.c.id == row.id, volume.c.moved_from == row.moved_from)
+    if tx.change(volume.update().where(mine).values(moved_from="")):
+        release(tx, row.moved_from, Amount(0, 0, row.size_gib))
 
 
 def counted(tx: Tx) -> dict[str, Amount]:
@@ -144,14 +155,16 @@ def recount(tx: Tx, name: str) -> None:
 def promised(tx: Tx, names: list[str] | None = None) -> dict[str, Amount]:
     """Host (each, or of these) to what its instances' and volumes' rows say that it has promised, if anything."""
     guests = sa.select(instance.c.host, sa.func.sum(instance.c.vcpus), sa.func.sum(instance.c.memory_mib))
-    disks = sa.select(volume.c.host, sa.func.sum(volume.c.size_gib)).where(volume.c.host.is_not(None))
+    places = sa.union_all(*(sa.select(place.label("host"), volume.c.size_gib) for place in _PLACES)).subquery()
+    disks = sa.select(places.c.host, sa.func.sum(places.c.size_gib)).where(places.c.host.is_not(None))
+    disks = disks.where(places.c.host != "")
     guests = guests.where(instance.c.claimed)
     if names is not None:
-        guests, disks = guests.where(instance.c.host.in_(names)), disks.where(volume.c.host.in_(names))
+        guests, disks = guests.where(instance.c.host.in_(names)), disks.where(places.c.host.in_(names))
     found = {
         name: Amount(int(vcpus), int(memory), 0)
         for name, vcpus, memory in tx.connection.execute(guests.group_by(instance.c.host))
     }
-    for name, disk in tx.connection.execute(disks.group_by(volume.c.host)):
+    for name, disk in tx.connection.execute(disks.group_by(places.c.host)):
         found[name] = found.get(name, NOTHING)._replace(disk_gib=int(disk))
     return found

@@ -40,6 +40,7 @@ instance = sa.Table(
     whole("partition_number", None),
     text("tenancy", 10, default="default"),
     text("wanted_host", 64),
+    text("moving_to", 64),
     id_column("vpc"),
     id_column("subnet"),
     text("desired", 12, default="running"),

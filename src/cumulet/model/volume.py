@@ -16,6 +16,8 @@ volume = sa.Table(
     id_column("account", index=True),
     text("zone", 64),
     text("host", 64, default=None),
+    text("moving_to", 64),
+    text("moved_from", 64),
     text("desired", 10, default="present"),
     text("state", 12, default="creating"),
     whole("size_gib"),
@@ -32,7 +34,8 @@ volume = sa.Table(
 )
 """`state` is creating, ready (the host has made it) or error. `iops` and `throughput` (MiB/s) are the limits that were
 asked for, 0 where none was. One that is launched with an instance has no `host` before that has one. `made_gib` is how
-large its disk is, less than `size_gib` while it grows; `before` is what it was when it was `modified`."""
+large its disk is, less than `size_gib` while it grows; `before` is what it was when it was `modified`. While it is
+moved no guest has it: it is on `host` and copied to `moving_to`, then on `host` and to be deleted on `moved_from`."""
 _UNMADE = sa.and_(volume.c.state == "creating", volume.c.desired == "present")
 
 
@@ -58,6 +61,20 @@ _SAY_READY = (
     .where(volume.c.id == sa.bindparam("of"), volume.c.state == "creating")
     .values(state="ready", made_gib=volume.c.size_gib)
 )
+
+
+def begin_move(tx: Tx, id: str, here: str, there: str) -> bool:
+    """It is to be copied from the host `here` to `there`; False if it is not as it was, or not at rest."""
+    still = sa.and_(volume.c.id == id, volume.c.host == here, volume.c.desired == "present", volume.c.state == "ready")
+    rests = sa.and_(volume.c.moving_to == "", volume.c.moved_from == "", volume.c.made_gib == volume.c.size_gib)
+    return tx.change(volume.update().where(still, rests).values(moving_to=there)) == 1
+
+
+def say_moved(tx: Tx, row: Row) -> bool:
+    """It is on the host that it was to be moved to; False if that is not so any more."""
+    mine = sa.and_(volume.c.id == row.id, volume.c.moving_to == row.moving_to, volume.c.desired == "present")
+    values = {"host": row.moving_to, "moved_from": row.host, "moving_to": ""}
+    return tx.change(volume.update().where(mine).values(**values)) == 1
 
 
 def change(tx: Tx, id: str, **values: Any) -> None:

@@ -51,6 +51,8 @@ def _check(row: Row, size: int | None) -> None:
             "IncorrectModificationState",
             f"Volume {row.id} is being modified: from {row.made_gib} to {row.size_gib} GiB; wait.",
         )
+    if row.moving_to or row.moved_from:
+        raise Refusal("IncorrectModificationState", f"Volume {row.id} is being moved to another host; wait.")
     if size is not None and size < row.size_gib:
         raise Refusal(
             "InvalidParameterValue",

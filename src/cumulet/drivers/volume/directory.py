@@ -23,6 +23,7 @@ from cumulet.drivers.specs import (
     volume_top,
 )
 from cumulet.drivers.volume import qcow2
+from cumulet.drivers.volume.copies import Copies
 from cumulet.drivers.volume.exports import Exports
 from cumulet.drivers.volume.layers import Layers
 from cumulet.lib import files
@@ -50,6 +51,7 @@ class DirectoryVolumes:
         self.images_directory = images_directory
         self._layers = Layers(directory, self._make)
         self._exports = exports
+        self._copies = Copies(exports.port)
 
     def ensure(self, spec: Spec) -> None:
         """Make the file be there, with at least `size_gib`; growing a volume that a guest uses is a `Failure`.
@@ -66,7 +68,9 @@ class DirectoryVolumes:
         assert isinstance(spec, VolumeSpec)
         file = volume_file(self.directory, spec.id)
         wanted = spec.size_gib * _GIB
-        if not file.exists():
+        if not file.exists() and spec.source:
+            self._copies.go_on(spec, file)
+        elif not file.exists():
             with self._layers.lock:
                 backing, at_least = self._underneath(spec)
                 self._make(file, max(wanted, at_least), backing)
@@ -78,6 +82,7 @@ class DirectoryVolumes:
         if is_export(id):
             self._exports.drop(id)
             return
+        self._copies.give_up(id)
         _aside(volume_file(self.directory, id)).unlink(missing_ok=True)
         self._layers.remove(id)
 

@@ -32,7 +32,7 @@ class Exports:
     def __init__(self, directory: Path, address: str, port: int = EXPORT_PORT) -> None:
         self._directory = directory
         self._address = address
-        self._port = port
+        self.port = port
         self._lock = threading.Lock()
 
     def put(self, name: str, file: Path) -> None:
@@ -91,7 +91,7 @@ class Exports:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._socket.unlink(missing_ok=True)
         monitor = ["--chardev", f"socket,id=monitor,path={self._socket},server=on,wait=off", "--monitor", "monitor"]
-        server = f"addr.type=inet,addr.host={self._address},addr.port={self._port}"
+        server = f"addr.type=inet,addr.host={self._address},addr.port={self.port}"
         run(["qemu-storage-daemon", "--daemonize", *monitor, "--nbd-server", server])
 
     def _runs(self) -> bool:

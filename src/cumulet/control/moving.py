@@ -1,0 +1,212 @@
+"""Moving: instances that are off, and volumes that no guest has open, go from one host to another.
+
+An instance is moved by its own reconciler (`step`): its guest goes off, nothing of it is left on its host, and from
+then on it is one that is to be started on the other. Its volumes are moved by theirs (`step_volume`): the one host
+exports the volume to the other, which copies it; what has moved is deleted where it was. Until it has moved it is where
+it was, so whatever dies, the next run goes on from what is written down.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from cumulet.control.export import address_of
+from cumulet.control.fleet import Fleet
+from cumulet.control.placement import choose, reasons, shortage
+from cumulet.control.placing import wish_of
+from cumulet.drivers.specs import VolumeExportSpec, VolumeSpec, move_export
+from cumulet.engine.engine import Run
+from cumulet.lib.config import Config
+from cumulet.lib.errors import Failure, Later
+from cumulet.lib.log import Log
+from cumulet.model import (
+    Tx,
+    attachment,
+    capacity,
+    host,
+    instance,
+    instance_use,
+    placement_group,
+    snapshot,
+    volume,
+    work,
+)
+from cumulet.model.database import Row
+
+log = Log("moving")
+COPY_SECONDS = 1.0
+"""From look to look at a copy that is being made."""
+
+
+def change_host(run: Run, row: Row) -> None:
+    """Nothing of the instance is left on its host: it is one of the other host, and its disks go there too."""
+    with run.write() as tx:
+        disks = [disk for disk in attachment.disks(tx, row.id) if disk.host == row.host and disk.host is not None]
+        why_not = _begin_all(tx, disks, row.moving_to, run.settings)
+        there = {} if why_not else {"host": row.moving_to, **_TO_BE_STARTED.get(row.desired, {})}
+        if not why_not:
+            capacity.release_instance(tx, row.id)
+            instance_use.end(tx, row.id)
+        expected = {"desired": row.desired, "moving_to": row.moving_to}
+        if not instance.move(tx, row.id, expected, moving_to="", **there):
+            raise Later(0.0, "the instance has changed meanwhile")
+        work.wake(tx, "instance", row.id)
+    log.info("not moved" if why_not else "moved", instance=row.id, was_on=row.host, to=row.moving_to, error=why_not)
+
+
+_TO_BE_STARTED = {"running": {"state": "pending"}}
+
+
+def carry(tx: Tx, config: Config, row: Row, to: str) -> str:
+    """Have a volume that no guest has moved to another host; gives what bars it."""
+    return _begin_all(tx, [row], to, config)
+
+
+def _begin_all(tx: Tx, disks: list[Row], to: str, config: Config) -> str:
+    """Have all these volumes copied to another host, or none of them; gives what bars it."""
+    try:
+        with tx.attempt():
+            for disk in disks:
+                _begin(tx, disk, to, config)
+    except Failure as e:
+        return str(e)
+    return ""
+
+
+def _begin(tx: Tx, row: Row, to: str, config: Config) -> None:
+    """Have a volume copied to another host; raises `Failure` where that has no room, or the volume is not at rest."""
+    if not volume.begin_move(tx, row.id, row.host, to):
+        raise Failure(f"{row.id} is being made, changed or moved: wait")
+    if not capacity.claim_disk(tx, to, row.size_gib, config):
+        raise Failure(f"{to} has no room for {row.id} ({row.size_gib} GiB)")
+    work.wake(tx, "volume", row.id)
+
+
+def step_volume(run: Run, row: Row) -> None:
+    """Go on with a volume that is moved; ends in `Later` until it is where it is to be, and nowhere else."""
+    if row.moving_to:
+        _copy(run, row)
+        with run.write() as tx:
+            unfinished = snapshot.unfinished(tx, row.id)
+            if unfinished:
+                raise Later(COPY_SECONDS, f"{', '.join(unfinished)} is being made of it")
+            if volume.say_moved(tx, row):
+                held = attachment.of_volume(tx, row.id)
+                if held is not None:
+                    work.wake(tx, "instance", held.instance)
+        raise Later(0.0, "it is to be deleted where it was")
+    left = run.driver("volume", row.moved_from)
+    left.remove(move_export(row.id))
+    left.remove(row.id)
+    with run.write() as tx:
+        capacity.say_left(tx, row)
+
+
+def _copy(run: Run, row: Row) -> None:
+    with run.read() as tx:
+        address = address_of(tx, row)
+    run.driver("volume", row.host).ensure(VolumeExportSpec(id=move_export(row.id), volume=row.id))
+    there = run.driver("volume", row.moving_to)
+    there.ensure(VolumeSpec(id=row.id, size_gib=row.size_gib, source=address))
+    if there.look(row.id) is None:
+        raise Later(COPY_SECONDS, f"it is copied to {row.moving_to}")
+
+
+def remove_everywhere(run: Run, row: Row) -> None:
+    """The volume is on no host any more, nor on its way."""
+    for name in filter(None, (row.moving_to, row.moved_from, row.host)):
+        driver = run.driver("volume", name)
+        if row.moving_to or row.moved_from:
+            driver.remove(move_export(row.id))
+        driver.remove(row.id)
+
+
+def ask(tx: Tx, config: Config, fleet: Fleet, id: str, to: str = "") -> dict[str, Any]:
+    """Write down that an instance is to be moved: to this host, or to the one that would be chosen for it now.
+
+    Raises `Failure` where that cannot be, with what would be right.
+    """
+    row = instance.find(tx, id)
+    if row is None or row.desired == "terminated":
+        raise Failure(f"there is no instance {id}: `cumulet instance list` shows all of them")
+    if row.moving_to:
+        raise Failure(f"{id} is being moved to {row.moving_to} already")
+    disks = attachment.disks(tx, id)
+    here = [disk for disk in disks if disk.host == row.host]
+    if row.host is None or any(disk.moving_to or disk.moved_from or disk.state != "ready" for disk in here):
+        raise Failure(f"{id} cannot be moved now: it, or a disk of it, is being made or moved; wait")
+    together = placement_group.find(tx, row.placement_group) if row.placement_group else None
+    wish = wish_of(tx, config, fleet, row, disks, together)
+    wanted = wish.wanted._replace(disk_gib=sum(disk.size_gib for disk in here))
+    wish = wish._replace(home="", named=to, wanted=wanted)
+    chosen = next((one.host for one in choose(fleet, wish, config.placement_policy) if one.host != row.host), None)
+    if chosen is None:
+        bars = "it is there already" if to == row.host else shortage(fleet, wish, reasons(fleet, wish))
+        raise Failure(f"{id} cannot be moved{f' to {to}' if to else ''}: {bars}")
+    _check_reached(tx, row.host, chosen)
+    fleet.take(chosen, wanted)
+    values = {"moving_to": chosen, "force_after": tx.now + config.stop_grace_seconds}
+    instance.move(tx, id, {"desired": row.desired}, **values)
+    work.wake(tx, "instance", id)
+    return {"id": id, "from": row.host, "to": chosen}
+
+
+def _check_reached(tx: Tx, *names: str) -> None:
+    alone = [name for name in names if (found := host.find(tx, name)) is None or not found.address]
+    if alone:
+        raise Failure(f"{' and '.join(alone)} does not reach other hosts: it needs the setting tunnel_address")
+
+
+def drain(tx: Tx, config: Config, name: str) -> dict[str, Any]:
+    """Place nothing more on the host, and have all that is there moved; gives what is moved, and what is not and why.
+
+    Snapshots stay. Raises `Failure` where there is no such host.
+    """
+    host.set_enabled(tx, name, False)
+    fleet = Fleet(config)
+    fleet.learn(tx)
+    moved, stays = [], {}
+    for row in instance.on_host(tx, name):
+        if row.desired != "terminated" and row.moving_to == "":
+            try:
+                moved.append(ask(tx, config, fleet, row.id))
+            except Failure as e:
+                stays[row.id] = str(e)
+    for row in _unattached(tx, name):
+        to = _room_elsewhere(fleet, row)
+        why_not = carry(tx, config, row, to) if to else f"no other host of {row.zone} has room for it"
+        if why_not:
+            stays[row.id] = why_not
+        else:
+            moved.append({"id": row.id, "from": name, "to": to})
+    return {"moved": moved, "stays": stays}
+
+
+def _unattached(tx: Tx, name: str) -> list[Row]:
+    table = volume.volume
+    held = sa.select(attachment.attachment.c.volume)
+    mine = sa.and_(table.c.host == name, table.c.moving_to == "", table.c.desired == "present", table.c.id.not_in(held))
+    return tx.all(sa.select(table).where(mine).order_by(table.c.id))
+
+
+def _room_elsewhere(fleet: Fleet, row: Row) -> str | None:
+    """The host of the volume's zone with most disk left, its own aside."""
+    able = [one for one in fleet.hosts.values() if one.alive and one.enabled and row.zone in one.zones]
+    able = [one for one in able if one.name != row.host and one.left.disk_gib >= row.size_gib]
+    best = max(able, key=lambda one: (one.left.disk_gib, one.name), default=None)
+    return best.name if best is not None else None
+
+
+def left_on(tx: Tx, name: str) -> dict[str, Any]:
+    """What a host has still: instances, volumes and snapshots, by id."""
+    volumes, snapshots = volume.volume, snapshot.snapshot
+    there = sa.or_(volumes.c.host == name, volumes.c.moved_from == name)
+    return {
+        "instances": [row.id for row in instance.on_host(tx, name) if row.state != "terminated"],
+        "volumes": list(tx.connection.scalars(sa.select(volumes.c.id).where(there).order_by(volumes.c.id))),
+        "snapshots": list(
+            tx.connection.scalars(sa.select(snapshots.c.id).where(snapshots.c.host == name).order_by(snapshots.c.id))
+        ),
+    }

@@ -1,0 +1,80 @@
+"""Volumes that are copied here from other hosts: by qemu-img in the background, into a file aside."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+from cumulet.drivers.specs import VolumeSpec, move_export
+from cumulet.lib import files
+from cumulet.lib.errors import Failure
+
+
+class Copies:
+    """Those that are under way in this process, by the volume; `port` is where other hosts export theirs."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._running: dict[str, _Copy] = {}
+
+    def go_on(self, spec: VolumeSpec, file: Path) -> None:
+        """Begin to copy, unless that is under way; raises `Failure` once when it has failed."""
+        copy = self._running.get(spec.id)
+        if copy is None:
+            self._running[spec.id] = _Copy(spec, file, self._port)
+        elif copy.failure is not None:
+            del self._running[spec.id]
+            raise copy.failure
+        elif not copy.is_alive():
+            del self._running[spec.id]
+
+    def give_up(self, id: str) -> None:
+        """Copy it no more."""
+        copy = self._running.pop(id, None)
+        if copy is not None:
+            copy.end()
+
+
+class _Copy(threading.Thread):
+    def __init__(self, spec: VolumeSpec, file: Path, port: int) -> None:
+        super().__init__(name=f"copy {spec.id}", daemon=True)
+        self.failure: Failure | None = None
+        self._id, self._file = spec.id, file
+        self._aside = file.with_name(f".{file.name}.new")
+        self._source = f"nbd://{spec.source}:{port}/{move_export(spec.id)}"
+        self._process: subprocess.Popen[str] | None = None
+        self._given_up = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._copy()
+        except (OSError, Failure) as e:
+            self.failure = e if isinstance(e, Failure) else Failure(f"copying {self._id}: {e}")
+
+    def end(self) -> None:
+        self._given_up.set()
+        if self._process is not None:
+            self._process.kill()
+        self.join()
+
+    def _copy(self) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._aside.unlink(missing_ok=True)
+        self._aside.touch(mode=0o600)
+        # it ends with this process: two of them would write to one file
+        words = ["setpriv", "--pdeathsig", "KILL", "--", "qemu-img", "convert", "-f", "raw", "-O", "qcow2"]
+        command = [*words, self._source, str(self._aside)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as self._process:
+            if self._given_up.is_set():
+                self._process.kill()
+            said, _ = self._process.communicate()
+        if self._process.returncode != 0:
+            raise Failure(f"copying {self._id} from {self._source}: {said.strip() or 'qemu-img was ended'}")
+        with self._aside.open("rb") as copied:
+            os.fsync(copied.fileno())
+        if not self._given_up.is_set():
+            self._aside.replace(self._file)
+            files.sync_directory(self._file.parent)
