@@ -78,7 +78,8 @@ def _against_moto(cloud: Endpoint, peer: Endpoint, rounds: int) -> list[Figure]:
 def _have_many(ec2: Any) -> int:
     image = _image(ec2)
     for _ in range(MANY // 100):
-        ec2.run_instances(ImageId=image, InstanceType="t2.nano", MinCount=100, MaxCount=100)
+        made = ec2.run_instances(ImageId=image, InstanceType="t2.nano", MinCount=100, MaxCount=100)
+        _wait_for(ec2, [one["InstanceId"] for one in made["Instances"]], "running")
     return MANY
 
 
