@@ -1,4 +1,4 @@
-"""Users who launch, stop, start, reboot, terminate and move addresses, and who ask again until they are answered."""
+"""Users who launch, stop, start, reboot and terminate, move addresses and volumes, and ask until they are answered."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 MOST = 8
 """Living instances of a user."""
+MOST_VOLUMES = 4
+NOT_NOW = {"IncorrectInstanceState", "IncorrectState", "VolumeInUse", "InvalidVolume.NotFound", "InvalidSnapshot.InUse"}
+"""What whoever acts while other things are still being done is refused with, as AWS's users know it too."""
 PATIENCE = 120.0
 """Seconds in which a request is answered, however often it is repeated."""
 
@@ -31,6 +34,11 @@ class User:
         self._chance = random.Random(seed)
         self._stopped = threading.Event()
         self._addresses: list[str] = []
+        self._zone_of: dict[str, str] = {}
+        """Of instances and volumes."""
+        self._volumes: dict[str, str] = {}
+        """Each with the device that it becomes, which no other one does for long."""
+        self._snapshots: list[str] = []
         self._ec2 = boto3.client(
             "ec2",
             endpoint_url=environ["AWS_ENDPOINT_URL"],
@@ -79,7 +87,43 @@ class User:
         if stopped:
             other = self._chance.choice(stopped)
             acts += [lambda: self._start(other), lambda: self._terminate(other)]
-        self._chance.choice(acts)()
+        self._chance.choice([*acts, self._act_on_a_volume])()
+
+    def _act_on_a_volume(self) -> None:
+        if len(self._volumes) < MOST_VOLUMES:
+            self._create_volume()
+            return
+        id = self._chance.choice(list(self._volumes))
+        acts = [self._attach, self._attach, self._attach, self._detach, self._detach, self._snapshot, self._delete]
+        self._chance.choice(acts)(id)
+
+    def _create_volume(self) -> None:
+        zone, token = self._chance.choice(self._zones), uuid.UUID(int=self._chance.getrandbits(128)).hex
+        id = str(self._ask("create_volume", AvailabilityZone=zone, Size=1, ClientToken=token)["VolumeId"])
+        self._zone_of[id] = zone
+        self._volumes[id] = f"/dev/sd{chr(ord('f') + self.done['create_volume'] % 20)}"
+
+    def _attach(self, id: str) -> None:
+        """To an instance of its zone, on whatever host either is."""
+        guests = [one for one, state in self.wanted.items() if state in ("running", "stopped")]
+        guests = [one for one in guests if self._zone_of[one] == self._zone_of[id]]
+        if guests:
+            guest = self._chance.choice(guests)
+            self._ask("attach_volume", VolumeId=id, InstanceId=guest, Device=self._volumes[id])
+
+    def _detach(self, id: str) -> None:
+        self._ask("detach_volume", VolumeId=id, Force=self._chance.random() < 0.3)
+
+    def _snapshot(self, id: str) -> None:
+        if len(self._snapshots) == 2:
+            self._ask("delete_snapshot", SnapshotId=self._snapshots.pop(0))
+        made = self._ask("create_snapshot", VolumeId=id)
+        if made is not None:
+            self._snapshots.append(made["SnapshotId"])
+
+    def _delete(self, id: str) -> None:
+        if self._ask("delete_volume", VolumeId=id) is not None:
+            del self._volumes[id]
 
     def _launch(self) -> str:
         where = {"AvailabilityZone": self._chance.choice(self._zones)}
@@ -88,6 +132,7 @@ class User:
         made = self._ask("run_instances", **kind, Placement=where, ClientToken=token)
         id = str(made["Instances"][0]["InstanceId"])
         self.wanted[id] = "running"
+        self._zone_of[id] = where["AvailabilityZone"]
         return id
 
     def _stop(self, id: str) -> None:
@@ -115,7 +160,7 @@ class User:
     def _ask(self, action: str, **parameters: Any) -> Any:
         """The answer; a request that got none, or was to come later, is repeated as it was.
 
-        None: refused, since the instance was not in a state for it, as AWS's users know it too. What was done by a
+        None: refused, since the instance or the volume was not in a state for it. What was done to an instance by a
         request whose answer was lost is not refused when it is repeated.
         """
         end = time.monotonic() + PATIENCE
@@ -130,7 +175,7 @@ class User:
             except ClientError as e:
                 status = e.response["ResponseMetadata"]["HTTPStatusCode"]
                 self.done[f"{status} {e.response['Error']['Code']}"] += 1
-                if e.response["Error"]["Code"] == "IncorrectInstanceState":
+                if e.response["Error"]["Code"] in NOT_NOW:
                     return None
                 if status < 500:
                     raise AssertionError(f"{e}; {self._reason_of(parameters.get('ClientToken', ''))}") from e
