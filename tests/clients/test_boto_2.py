@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from cumulet import testing
+from cumulet.tutorial.clients import VERSION, connection_of_2012
 
 pytestmark = pytest.mark.skipif(sys.version_info >= (3, 12), reason="boto 2 does not run on this Python")
-VERSION = "2012-07-20"
 
 
 @pytest.fixture(scope="module")
@@ -23,21 +22,7 @@ def cloud() -> Iterator[testing.RunningCloud]:
 
 @pytest.fixture
 def ec2(cloud: testing.RunningCloud) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from boto.ec2.connection import EC2Connection
-        from boto.ec2.regioninfo import RegionInfo
-
-        class OfThatTime(EC2Connection):  # type: ignore[misc]
-            APIVersion = VERSION
-
-            def _required_auth_capability(self) -> list[str]:
-                return ["ec2"]  # version 2; later releases of boto 2 prefer version 4
-
-        host, _, port = cloud.url.removeprefix("http://").partition(":")
-        keys = {"aws_access_key_id": cloud.access_key, "aws_secret_access_key": cloud.secret_key}
-        region = RegionInfo(name=cloud.region, endpoint=host)
-        return OfThatTime(**keys, is_secure=False, port=int(port), region=region)
+    return connection_of_2012(cloud.url, cloud.access_key, cloud.secret_key, cloud.region)
 
 
 def test_answers_are_in_the_namespace_of_the_version_asked_for(ec2: Any) -> None:

@@ -182,28 +182,17 @@ def end_by_itself(run: Run, row: Row, seen: Seen) -> None:
 
 def leave(run: Run, row: Row, disks: list[Row], nics: list[Row], taken: list[Row]) -> None:
     """The guest is off and nothing of it is left on its host; then it is one of the host that it is to be moved to."""
+    _have_off(run, row, disks, nics)
+    let_begin(run, row.id, taken)
+    say_switched(run, attachment.of_wanted(disks, taken))
     if row.host is not None:
-        compute = run.driver("compute", row.host)
-        seen = compute.look(row.id)
-        if seen is not None and seen.state != "off":
-            shut_down(run, row, compute, seen.generation)
-        _unplug(run, row, nics)
-        export.end(run, disks)
-        let_begin(run, row.id, taken)
-        say_switched(run, attachment.of_wanted(disks, taken))
-        compute.remove(row.id)
+        run.driver("compute", row.host).remove(row.id)
     moving.change_host(run, row)
 
 
 def halt(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
     """The guest is off; its taps and its public address, if that came with it, are given back."""
-    if row.host is not None:
-        compute = run.driver("compute", row.host)
-        seen = compute.look(row.id)
-        if seen is not None and seen.state != "off":
-            shut_down(run, row, compute, seen.generation)
-        _unplug(run, row, nics)
-    export.end(run, disks)
+    _have_off(run, row, disks, nics)
     with run.write() as tx:
         for nic in nics:
             address.release_automatic(tx, nic.id)
@@ -212,6 +201,17 @@ def halt(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
         if instance.move(tx, row.id, expected, state="stopped"):
             capacity.release_instance(tx, row.id)
             instance_use.end(tx, row.id)
+
+
+def _have_off(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
+    """The guest is off, has no taps, and its disks are reached from nowhere else; ends in `Later` until that is so."""
+    if row.host is not None:
+        compute = run.driver("compute", row.host)
+        seen = compute.look(row.id)
+        if seen is not None and seen.state != "off":
+            shut_down(run, row, compute, seen.generation)
+        _unplug(run, row, nics)
+    export.end(run, disks)
 
 
 def _unplug(run: Run, row: Row, nics: list[Row]) -> None:

@@ -140,28 +140,33 @@ class Aws:
         return json.loads(said) if said.strip() else {}
 
 
+def connection_of_2012(url: str, key: str, secret: str, region: str) -> Any:
+    """boto 2's EC2 connection, by the API version of that year and signature version 2."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from boto.ec2.connection import EC2Connection
+        from boto.ec2.regioninfo import RegionInfo
+
+    class OfThatTime(EC2Connection):  # type: ignore[misc]
+        APIVersion = VERSION
+
+        def _required_auth_capability(self) -> list[str]:
+            return ["ec2"]  # version 2; later releases of boto 2 prefer version 4
+
+    place = urlsplit(url)
+    where = {"port": place.port, "region": RegionInfo(name=region, endpoint=place.hostname)}
+    return OfThatTime(aws_access_key_id=key, aws_secret_access_key=secret, is_secure=False, **where)
+
+
 class Boto2:
     """boto 2.49, as a program of 2012 would have used it: by EC2_URL and the keys of `novarc`."""
 
     name = "boto 2"
 
     def __init__(self, environ: dict[str, str]) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from boto.ec2.connection import EC2Connection
-            from boto.ec2.regioninfo import RegionInfo
-
-        class OfThatTime(EC2Connection):  # type: ignore[misc]
-            APIVersion = VERSION
-
-            def _required_auth_capability(self) -> list[str]:
-                return ["ec2"]  # version 2; later releases of boto 2 prefer version 4
-
         os.environ.pop("AWS_SECURITY_TOKEN", None)
-        place = urlsplit(environ["EC2_URL"])
-        keys = {"aws_access_key_id": environ["EC2_ACCESS_KEY"], "aws_secret_access_key": environ["EC2_SECRET_KEY"]}
-        region = RegionInfo(name="nova", endpoint=place.hostname)
-        self._ec2 = OfThatTime(**keys, is_secure=False, port=place.port, region=region)
+        keys = environ["EC2_ACCESS_KEY"], environ["EC2_SECRET_KEY"]
+        self._ec2 = connection_of_2012(environ["EC2_URL"], *keys, "nova")
 
     def images(self) -> list[str]:
         return [one.id for one in self._ec2.get_all_images()]

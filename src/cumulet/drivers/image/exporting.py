@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import threading
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from cumulet.drivers.specs import ExportSpec, image_files
 from cumulet.lib.errors import CumuletError, Failure, Impossible
 from cumulet.lib.log import Log
 from cumulet.lib.urls import without_password
+from cumulet.lib.works import Work, Works
 
 log = Log("exporting")
 CONVERT_SECONDS = 4 * 3600
@@ -33,29 +33,21 @@ class Exporting:
     def __init__(self, directory: Path, limits: Limits) -> None:
         self._directory = directory
         self._limits = limits
-        self._works: dict[str, _Work] = {}
+        self._works: Works[_Work] = Works()
 
     def ensure(self, spec: ExportSpec) -> None:
         """Have it uploaded; raises, once, what has ended it early, and begins anew the next time."""
-        work = self._works.get(spec.id)
-        if work is not None and work.is_alive():
-            return
-        self._works.pop(spec.id, None)
-        if work is not None and work.error is not None:
-            raise work.error
-        self._works[spec.id] = work = _Work(spec, self._directory, self._limits)
-        work.start()
+        self._works.go_on(spec.id, lambda: _Work(spec, self._directory, self._limits))
 
     def end(self, id: str) -> None:
         """Nothing is left of it here. What is being uploaded may still arrive."""
-        self._works.pop(id, None)
+        self._works.forget(id)
         shutil.rmtree(self._directory / f".{id}.export", ignore_errors=True)
 
 
-class _Work(threading.Thread):
+class _Work(Work):
     def __init__(self, spec: ExportSpec, directory: Path, limits: Limits) -> None:
-        super().__init__(name=f"export {spec.id}", daemon=True)
-        self.error: CumuletError | None = None
+        super().__init__(f"export {spec.id}")
         self._spec = spec
         self._directory = directory
         self._limits = limits

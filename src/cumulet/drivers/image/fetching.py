@@ -21,6 +21,7 @@ from cumulet.drivers.image.inspect import Limits
 from cumulet.drivers.specs import ImageFileSpec, ObjectsSpec
 from cumulet.lib.errors import CumuletError, Failure, Impossible
 from cumulet.lib.log import Log
+from cumulet.lib.works import Work, Works
 
 log = Log("fetching")
 END_SECONDS = 5.0
@@ -32,13 +33,12 @@ class _Cancelled(Exception):
     """It is not wanted any more."""
 
 
-class _Work(threading.Thread):
+class _Work(Work):
     """One image file on its way."""
 
     def __init__(self, spec: ImageFileSpec, folder: Path, limits: Limits, take_in: TakeIn) -> None:
-        super().__init__(name=f"fetch {spec.id}", daemon=True)
+        super().__init__(f"fetch {spec.id}")
         self.spec = spec
-        self.error: CumuletError | None = None
         self.cancelled = threading.Event()
         self._folder = folder
         self._limits = limits
@@ -111,18 +111,11 @@ class Fetching:
         self._directory = directory
         self._limits = limits
         self._take_in = take_in
-        self._works: dict[str, _Work] = {}
+        self._works: Works[_Work] = Works()
 
     def ensure(self, spec: ImageFileSpec) -> None:
         """Have it fetched; raises, once, what has ended it early, and begins anew the next time."""
-        work = self._works.get(spec.id)
-        if work is not None and work.is_alive():
-            return
-        self._works.pop(spec.id, None)
-        if work is not None and work.error is not None:
-            raise work.error
-        self._works[spec.id] = work = _Work(spec, self._folder(spec.id), self._limits, self._take_in)
-        work.start()
+        self._works.go_on(spec.id, lambda: _Work(spec, self._folder(spec.id), self._limits, self._take_in))
 
     def end(self, id: str) -> None:
         """Nothing of it is on its way, nor left aside; raises `Failure` where that takes longer."""
@@ -132,7 +125,7 @@ class Fetching:
             work.join(END_SECONDS)
             if work.is_alive():
                 raise Failure(f"the image file {id} is still being taken in; it is removed when that has ended")
-            self._works.pop(id, None)
+            self._works.forget(id)
         shutil.rmtree(self._folder(id), ignore_errors=True)
 
     def progress(self, id: str) -> dict[str, Any]:
@@ -141,7 +134,7 @@ class Fetching:
         if work is not None and work.is_alive():
             return work.progress()
         if work is not None and work.error is None:
-            self._works.pop(id, None)
+            self._works.forget(id)
         return {}
 
     def _folder(self, id: str) -> Path:

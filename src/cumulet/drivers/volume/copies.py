@@ -10,49 +10,41 @@ from pathlib import Path
 from cumulet.drivers.specs import VolumeSpec, move_export
 from cumulet.lib import files
 from cumulet.lib.errors import Failure
+from cumulet.lib.works import Work, Works
 
 
 class Copies:
-    """Those that are under way in this process, by the volume; `port` is where other hosts export theirs."""
+    """Those that are under way in this process; `port` is where other hosts export theirs."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._running: dict[str, _Copy] = {}
+        self._works: Works[_Copy] = Works()
 
     def go_on(self, spec: VolumeSpec, file: Path) -> None:
-        """Begin to copy, unless that is under way; raises `Failure` once when it has failed."""
-        copy = self._running.get(spec.id)
-        if copy is None:
-            self._running[spec.id] = _Copy(spec, file, self._port)
-        elif copy.failure is not None:
-            del self._running[spec.id]
-            raise copy.failure
-        elif not copy.is_alive():
-            del self._running[spec.id]
+        """Have it copied; raises, once, what has ended it early, and begins anew the next time."""
+        self._works.go_on(spec.id, lambda: _Copy(spec, file, self._port))
 
     def give_up(self, id: str) -> None:
         """Copy it no more."""
-        copy = self._running.pop(id, None)
+        copy = self._works.forget(id)
         if copy is not None:
             copy.end()
 
 
-class _Copy(threading.Thread):
+class _Copy(Work):
     def __init__(self, spec: VolumeSpec, file: Path, port: int) -> None:
-        super().__init__(name=f"copy {spec.id}", daemon=True)
-        self.failure: Failure | None = None
+        super().__init__(f"copy {spec.id}")
         self._id, self._file = spec.id, file
         self._aside = file.with_name(f".{file.name}.new")
         self._source = f"nbd://{spec.source}:{port}/{move_export(spec.id)}"
         self._process: subprocess.Popen[str] | None = None
         self._given_up = threading.Event()
-        self.start()
 
     def run(self) -> None:
         try:
             self._copy()
         except (OSError, Failure) as e:
-            self.failure = e if isinstance(e, Failure) else Failure(f"copying {self._id}: {e}")
+            self.error = e if isinstance(e, Failure) else Failure(f"copying {self._id}: {e}")
 
     def end(self) -> None:
         self._given_up.set()
