@@ -93,13 +93,16 @@ def test_what_is_terminated_while_it_moves_leaves_nothing(cloud: Any, ec2: Any, 
         assert cloud.cloud.remote("volume", name).observe() == []
 
 
-def test_a_volume_that_is_moved_is_not_modified_meanwhile(cloud: Any, ec2: Any, second: None) -> None:
+def test_a_volume_that_is_moved_is_neither_modified_nor_attached_meanwhile(cloud: Any, ec2: Any, second: None) -> None:
+    guest = launched(cloud, ec2)
     id = str(ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"])
     cloud.settle()
     host = volume_row(cloud, id).host
     ordered(cloud, "host", host=host)
     with pytest.raises(ec2.exceptions.ClientError, match="being moved to another host"):
         ec2.modify_volume(VolumeId=id, Size=2)
+    with pytest.raises(ec2.exceptions.ClientError, match="being moved to another host"):
+        ec2.attach_volume(VolumeId=id, InstanceId=guest, Device="/dev/sdf")
     cloud.settle()
     assert volume_row(cloud, id).host == other(host)
     ec2.modify_volume(VolumeId=id, Size=2)

@@ -60,7 +60,10 @@ _TO_BE_STARTED = {"running": {"state": "pending"}}
 
 
 def carry(tx: Tx, config: Config, row: Row, to: str) -> str:
-    """Have a volume that no guest has moved to another host; gives what bars it."""
+    """Have a volume that no instance has moved to another host; gives what bars it."""
+    now = attachment.find_volume(tx, row.id)  # it stays as it is from here on: nobody attaches it
+    if now is None or now.attachment is not None:
+        return f"{row.id} is gone, or an instance has it"
     return _begin_all(tx, [row], to, config)
 
 

@@ -36,6 +36,8 @@ def attach_volume(ctx: Context, volume_id: str, instance_id: str, device: str) -
 def _check_volume(row: Row) -> None:
     if row.attachment is not None:
         raise Refusal("VolumeInUse", f"{row.id} is already attached to an instance")
+    if row.moving_to:
+        raise Refusal("IncorrectState", f"{row.id} is being moved to another host; it can be attached afterwards.")
     if state(row) != "available":
         raise Refusal("IncorrectState", f"{row.id} is not 'available'; it is {state(row)}.")
 
