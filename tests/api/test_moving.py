@@ -60,7 +60,11 @@ def test_a_running_instance_moves_with_its_disks_and_addresses(cloud: Any, ec2: 
     before, (host, _) = shown(ec2, id), where(cloud, id)
     to = other(host)
     assert ordered(cloud, "instance", id=id) == {"id": id, "from": host, "to": to}
+    wanted = [{"Name": "event.code", "Values": ["instance-reboot"]}]
+    (status,) = ec2.describe_instance_status(Filters=wanted)["InstanceStatuses"]
+    assert (status["InstanceId"], status["Events"][0]["NotBefore"].tzinfo is not None) == (id, True)
     cloud.settle()
+    assert ec2.describe_instance_status(Filters=wanted)["InstanceStatuses"] == []
     after = shown(ec2, id)
     assert where(cloud, id) == (to, [to])
     assert after["State"]["Name"] == "running"

@@ -18,6 +18,10 @@ from cumulet.model.database import Row
         "availability-zone": "AvailabilityZone",
         "availability-zone-id": "AvailabilityZoneId",
         "event.code": "Events.Code",
+        "event.description": "Events.Description",
+        "event.instance-event-id": "Events.InstanceEventId",
+        "event.not-before": "Events.NotBefore",
+        "event.not-before-deadline": "Events.NotBeforeDeadline",
         "instance-state-code": "InstanceState.Code",
         "instance-state-name": "InstanceState.Name",
         "instance-status.reachability": "InstanceStatus.Details.Status",
@@ -52,9 +56,24 @@ def _item(ctx: Context, row: Row, impaired: bool) -> Item:
         "InstanceId": row.id,
         "AvailabilityZone": row.zone,
         "AvailabilityZoneId": zone_id(ctx.config.region, row.zone),
-        "Events": [],
+        "Events": _events(ctx, row),
         "InstanceState": state(row.state),
         "InstanceStatus": summary,
         "SystemStatus": _IMPAIRED if impaired else summary,
         "AttachedEbsStatus": summary,
     }
+
+
+def _events(ctx: Context, row: Row) -> list[Item]:
+    """An instance that the operator has moved is stopped, and started on another host."""
+    if not row.moving_to:
+        return []
+    return [
+        {
+            "InstanceEventId": row.id.replace("i-", "instance-event-"),
+            "Code": "instance-reboot",
+            "Description": "The instance is being moved to another host: it is stopped, and started there.",
+            "NotBefore": row.force_after - ctx.config.stop_grace_seconds,
+            "NotBeforeDeadline": row.force_after,
+        }
+    ]
