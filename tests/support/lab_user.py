@@ -1,0 +1,83 @@
+"""A laboratory with real guests, and somebody who uses it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from cumulet.demo.process import client, ssh, until
+from cumulet.lab.lab import Laboratory
+from cumulet.lib.command import run
+from cumulet.lib.errors import Failure
+from cumulet.lib.private_host import SCRATCH_VARIABLE
+
+
+class Lab:
+    """The laboratory, and somebody who uses it."""
+
+    def __init__(self, tiny_image: Path, hosts: int) -> None:
+        self.laboratory = Laboratory(Path(os.environ[SCRATCH_VARIABLE]) / "lab", hosts)
+        try:
+            self.laboratory.start()
+            shutil.copytree(tiny_image, self.laboratory.controller.state / "tiny", dirs_exist_ok=True)
+            self.laboratory.ask("image", "build-tiny")
+            self.ec2: Any = client(self.laboratory.environ())
+            self.key = self.laboratory.directory / "test.pem"
+            self.key.touch(mode=0o600)
+            self.key.write_text(self.ec2.create_key_pair(KeyName="test", KeyType="ed25519")["KeyMaterial"])
+        except BaseException:
+            self.laboratory.stop()
+            raise
+        for protocol, low, high in (("tcp", 22, 22), ("icmp", -1, -1)):
+            self.ec2.authorize_security_group_ingress(
+                GroupName="default", IpProtocol=protocol, FromPort=low, ToPort=high, CidrIp="0.0.0.0/0"
+            )
+
+    def run(self, zone: str) -> str:
+        image = self.ec2.describe_images()["Images"][0]["ImageId"]
+        kind = {"ImageId": image, "InstanceType": "m1.tiny", "KeyName": "test", "MinCount": 1, "MaxCount": 1}
+        made = self.ec2.run_instances(**kind, Placement={"AvailabilityZone": zone})
+        return str(made["Instances"][0]["InstanceId"])
+
+    def look(self, id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]
+        return found
+
+    def wait(self, id: str, state: str, seconds: float = 90) -> None:
+        until(lambda: self.look(id)["State"]["Name"] == state, seconds, f"{id} to be {state}")
+
+    def volume(self, id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.ec2.describe_volumes(VolumeIds=[id])["Volumes"][0]
+        return found
+
+    def shell(self, id: str, command: str, timeout: float = 30) -> str:
+        return ssh(self.key, self.look(id)["PublicIpAddress"], command, timeout=timeout)
+
+    def answers(self, id: str) -> bool:
+        try:
+            return self.shell(id, "echo here") == "here\n"
+        except Failure:
+            return False
+
+    def wait_for_ssh(self, id: str, seconds: float = 90) -> None:
+        until(lambda: self.answers(id), seconds, f"{id} to answer SSH")
+
+    def boot(self, id: str) -> str:
+        """Another one after each start of the guest."""
+        return self.shell(id, "cat /proc/sys/kernel/random/boot_id")
+
+    def has_booted_since(self, id: str, boot: str) -> bool:
+        """Whether it answers, in a later start; a guest that goes down may hang up on us."""
+        try:
+            return self.boot(id) != boot
+        except Failure:
+            return False
+
+
+def export_daemon(host: str) -> int:
+    """The process that exports a host's volumes."""
+    listed = run(["ip", "netns", "pids", host]).stdout.split()
+    (found,) = [pid for pid in listed if "qemu-storage" in Path(f"/proc/{pid}/comm").read_text()]
+    return int(found)
