@@ -1,3 +1,23 @@
 """What all tests share: modules that are marked so run in a private host (`support/libvirtd.py`)."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from cumulet.lib.config import Config
+
+SETTINGS = [f"CUMULET_{key.upper()}" for key in Config.__struct_fields__]
+
+
+@pytest.fixture(autouse=True)
+def _settings_stay() -> Iterator[None]:
+    """A test that left a setting in the environment would change those that come after it in its process."""
+    before = {name: os.environ.get(name) for name in SETTINGS}
+    yield
+    assert {name: os.environ.get(name) for name in SETTINGS} == before
+
+
 pytest_plugins = ["support.slow", "support.libvirtd", "support.rabbitmq", "support.databases"]

@@ -25,14 +25,11 @@ def test_the_administrators_part_works_as_printed(
     )
     if not cloud.config.database_url:
         conf.write_text(conf.read_text().replace("--sql_connection=sqlite:///x\n", ""))
-    for name, value in (("CUMULET_PUBLIC_POOL", ""), ("CUMULET_DRIVERS", "fake"), ("CUMULET_STATE_DIR", "")):
+    for name, value in (("CUMULET_PUBLIC_POOL", ""), ("CUMULET_DRIVERS", "fake")):
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("CUMULET_STATE_DIR")
     monkeypatch.chdir(tmp_path)
 
     def nova_manage(line: str, status: int = 0) -> Any:
-        for name in ("CUMULET_STATE_DIR", "CUMULET_ZONES", "CUMULET_DATABASE_URL"):
-            monkeypatch.delenv(name, raising=False)
         assert main([f"--flagfile={conf}", *line.split()]) == status, capsys.readouterr()
         return capsys.readouterr().out if status == 0 else capsys.readouterr().err
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cumulet.lib.errors import CumuletError, Failure
@@ -58,10 +59,22 @@ def _main(words: list[str]) -> int:
         return 0
     name, known = find(category, action)
     wanted = _from_flags(name, found.own) | arguments(name, known, rest)
-    for key, value in found.settings.items():
-        os.environ.setdefault(f"CUMULET_{key.upper()}", value)
-    _say(_done(known.do, wanted))
+    with _environ(found.settings):
+        _say(_done(known.do, wanted))
     return 0
+
+
+@contextmanager
+def _environ(settings: dict[str, str]) -> Iterator[None]:
+    """The commands of `cumulet` have these settings, where the environment does not say otherwise."""
+    found = {f"CUMULET_{key.upper()}": value for key, value in settings.items()}
+    added = {name: value for name, value in found.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def _leading_flags(words: list[str]) -> tuple[dict[str, str], list[str]]:
