@@ -55,7 +55,8 @@ def fake_cumulet(*options: str, database_url: str = "") -> Iterator[Endpoint]:
     with tempfile.TemporaryDirectory(prefix="cumulet-bench-", dir=place) as name:
         port = _free_port()
         words = ["up", "--drivers", "fake", "--state-dir", name, "--listen", f"127.0.0.1:{port}", *options]
-        environ = {**os.environ, "CUMULET_DATABASE_URL": database_url}
+        # an address for each of a thousand instances
+        environ = {**os.environ, "CUMULET_DATABASE_URL": database_url, "CUMULET_PUBLIC_POOL": "198.18.0.0/16"}
         command = [sys.executable, "-m", "cumulet", *words]
         with _running(command, f"http://127.0.0.1:{port}/", environ) as (pid, seconds):
             access = _access(Path(name), environ)

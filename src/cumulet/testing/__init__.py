@@ -84,7 +84,12 @@ def cloud(**settings: Any) -> Iterator[RunningCloud]:
 
 
 def in_memory() -> str | None:
-    """The directory for what need not outlive the test: a file takes less time there. None: the usual one."""
+    """The directory for what need not outlive the test: a file takes less time there.
+
+    None: the usual one, as `TMPDIR` names it, or where there is no room in memory.
+    """
+    if os.environ.get("TMPDIR"):
+        return None
     there = Path(MEMORY).is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
     return MEMORY if there else None
 
