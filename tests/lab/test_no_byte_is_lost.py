@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import BotoCoreError
 from support.lab_user import Lab, export_daemon
 
-from cumulet.demo.process import until
+from cumulet.demo.process import ssh, until
 from cumulet.lib.errors import Failure
 
 KILLS = int(os.environ.get("KILLS") or 20)
@@ -26,6 +27,7 @@ SEED = int(os.environ.get("SEED") or time.time())
 BLOCKS = 200_000
 """Of 4 KiB, in the volume; block n is written with the number n."""
 WRITER = """
+trap "" HUP
 n=$1
 while :; do
     n=$((n + 1))
@@ -67,7 +69,18 @@ class Site:
 
     def begin(self) -> None:
         """The guest writes, from where it has got to."""
-        self.lab.shell(self.guest, f"echo '{WRITER}' >/writer; nohup sh /writer {self.synced()} >/dev/null 2>&1 &")
+        self.address = str(self.lab.look(self.guest)["PublicIpAddress"])
+        self.shell(f"echo '{WRITER}' >/writer; sh /writer {self.synced()} </dev/null >/dev/null 2>&1 &")
+
+    def shell(self, command: str) -> str:
+        """Without the API, which may be away."""
+        return ssh(self.lab.key, self.address, command, timeout=300)
+
+    def api_answers(self) -> bool:
+        try:
+            return bool(self.lab.look(self.guest))
+        except BotoCoreError:
+            return False
 
     def synced(self) -> int:
         """The last block that the guest has said is synced."""
@@ -83,12 +96,13 @@ class Site:
     def check(self) -> None:
         """What was synced since the last check is there, read from the volume's own host."""
         last = self.synced()
-        said = self.lab.shell(self.guest, f"echo '{READER}' >/reader; sh /reader {self.checked} {last}", timeout=300)
+        said = self.shell(f"echo '{READER}' >/reader; sh /reader {self.checked} {last}")
         assert said.endswith("read\n") and "lost" not in said, f"{said} (SEED={SEED})"
         self.checked = last
 
     def kill_guest(self) -> None:
         """Its QEMU dies; it is started again, as its user would."""
+        until(self.api_answers, 60, "the API to answer")
         for entry in Path("/proc").glob("[0-9]*/cmdline"):
             if b"qemu-system" in (words := _read(entry)) and self.guest.encode() in words:
                 os.kill(int(entry.parent.name), signal.SIGKILL)
@@ -151,6 +165,7 @@ def test_what_was_synced_is_there_whatever_is_killed(site: Site) -> None:
 
 
 def test_the_volume_is_whole_without_its_guest(site: Site) -> None:
+    until(site.api_answers, 60, "the API to answer")
     site.lab.ec2.terminate_instances(InstanceIds=[site.guest])
     site.lab.wait(site.guest, "terminated")
     until(lambda: site.lab.volume(site.volume)["State"] == "available", 60, "the volume to be free")
