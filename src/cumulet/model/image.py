@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +11,7 @@ from cumulet.model.account import account as owner
 from cumulet.model.database import Row, Tx
 from cumulet.model.image_disk import image_disk
 from cumulet.model.schema import body, flag, id_column, json, metadata, moment, text, whole
+from cumulet.model.sharing import Shares
 from cumulet.model.snapshot import UNFINISHED, snapshot
 from cumulet.model.work import wake
 
@@ -86,6 +86,7 @@ image_permission = sa.Table(
     sa.Column("account", sa.String(40), primary_key=True, index=True),
 )
 """An account that may use an image of another's that is not public."""
+SHARES = Shares(image, image_permission, "image")
 
 
 def visible(tx: Tx, account: str) -> list[Row]:
@@ -181,19 +182,6 @@ def permissions(tx: Tx, account: str) -> dict[str, list[str]]:
     return found
 
 
-def open_to(tx: Tx, id: str, accounts: Iterable[str]) -> None:
-    """These accounts may use the image."""
-    wanted = list(dict.fromkeys(accounts))
-    close_to(tx, id, wanted)
-    tx.insert(image_permission, *({"image": id, "account": account} for account in wanted))
-
-
-def close_to(tx: Tx, id: str, accounts: Iterable[str]) -> None:
-    """These accounts may not use the image any more."""
-    mine = image_permission.c.image == id
-    tx.change(image_permission.delete().where(mine, image_permission.c.account.in_(list(accounts))))
-
-
 def file(tx: Tx, id: str) -> Row | None:
     return tx.first(sa.select(image_file).where(image_file.c.id == id))
 
@@ -254,12 +242,6 @@ def add(tx: Tx, values: dict[str, Any], disks: list[dict[str, Any]]) -> None:
     tx.insert(image, {**values, "created": tx.now})
     in_order = sorted(disks, key=lambda disk: str(disk["device"]))
     tx.insert(image_disk, *({**disk, "image": values["id"]} for disk in in_order))
-
-
-def close(tx: Tx, id: str) -> None:
-    """Nobody but its account may use the image any more."""
-    tx.change(image_permission.delete().where(image_permission.c.image == id))
-    change(tx, id, public=False)
 
 
 def change(tx: Tx, id: str, **values: object) -> None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import flag, id_column, metadata, moment, text, whole
+from cumulet.model.sharing import Shares
 from cumulet.model.work import wake
 
 snapshot = sa.Table(
@@ -44,6 +45,7 @@ snapshot_permission = sa.Table(
     sa.Column("account", sa.String(40), primary_key=True, index=True),
 )
 """An account that may make volumes from a snapshot of another's."""
+SHARES = Shares(snapshot, snapshot_permission, "snapshot")
 
 
 def find(tx: Tx, id: str) -> Row | None:
@@ -75,33 +77,7 @@ def visible(tx: Tx, account: str) -> list[Row]:
 
 def is_open_to(tx: Tx, row: Row, account: str) -> bool:
     """Whether the account may make volumes from the snapshot."""
-    return row.account == account or row.public or account in permissions(tx, row.id)
-
-
-def permissions(tx: Tx, id: str) -> list[str]:
-    """The accounts that the snapshot was opened to."""
-    held = snapshot_permission.c
-    query = sa.select(held.account).where(held.snapshot == id).order_by(held.account)
-    return list(tx.connection.scalars(query))
-
-
-def open_to(tx: Tx, id: str, accounts: Iterable[str]) -> None:
-    """These accounts may make volumes from the snapshot."""
-    wanted = list(dict.fromkeys(accounts))
-    close_to(tx, id, wanted)
-    tx.insert(snapshot_permission, *({"snapshot": id, "account": account} for account in wanted))
-
-
-def close_to(tx: Tx, id: str, accounts: Iterable[str]) -> None:
-    """These accounts may not make volumes from the snapshot any more."""
-    mine = snapshot_permission.c.snapshot == id
-    tx.change(snapshot_permission.delete().where(mine, snapshot_permission.c.account.in_(list(accounts))))
-
-
-def close(tx: Tx, id: str) -> None:
-    """Nobody but its account may make volumes from the snapshot any more."""
-    tx.change(snapshot_permission.delete().where(snapshot_permission.c.snapshot == id))
-    change(tx, id, public=False)
+    return row.account == account or row.public or account in SHARES.accounts(tx, row.id)
 
 
 def homes(tx: Tx, ids: Iterable[str | None]) -> set[str]:
@@ -154,5 +130,5 @@ def change(tx: Tx, id: str, **values: Any) -> None:
 
 
 def remove(tx: Tx, id: str) -> None:
-    tx.change(snapshot_permission.delete().where(snapshot_permission.c.snapshot == id))
+    SHARES.forget(tx, id)
     tx.change(snapshot.delete().where(snapshot.c.id == id))

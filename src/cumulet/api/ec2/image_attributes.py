@@ -85,11 +85,7 @@ def modify_image_attribute(
         if row.disabled and (launch_permission or named):
             raise Refusal("IncorrectState", f"The image '{row.id}' is disabled; it cannot be shared.")
         for given in (launch_permission or {}, named):
-            change = sharing.change(tx, given, "InvalidAMIAttributeItemValue")
-            if change.public is not None:
-                image.change(tx, row.id, public=change.public)
-            image.close_to(tx, row.id, change.closed)
-            image.open_to(tx, row.id, change.opened)
+            sharing.change(tx, image.SHARES, row.id, given, "InvalidAMIAttributeItemValue")
     return {}
 
 
@@ -106,7 +102,7 @@ def reset_image_attribute(ctx: Context, image_id: str, attribute: str) -> Result
     if attribute != "launchPermission":
         raise invalid(attribute, "attribute", "launchPermission can be reset.")
     with ctx.write() as tx:
-        image.close(tx, owned(tx, ctx.account, image_id).id)
+        image.SHARES.close(tx, owned(tx, ctx.account, image_id).id)
     return {}
 
 

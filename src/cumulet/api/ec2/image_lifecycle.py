@@ -24,7 +24,7 @@ def disable_image(ctx: Context, image_id: str) -> Result:
         row = owned(tx, ctx.account, image_id)
         if row.state not in ("available", "disabled"):
             raise Refusal("IncorrectState", f"The image '{row.id}' is {row.state}; only an available one is disabled.")
-        image.close(tx, row.id)
+        image.SHARES.close(tx, row.id)
         image.change(tx, row.id, disabled=True)
     return {"Return": True}
 

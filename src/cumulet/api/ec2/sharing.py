@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypedDict
+from typing import TypedDict
 
 from cumulet.api.ec2.validation import invalid
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, account
+from cumulet.model.sharing import Shares
 
 
 class Permission(TypedDict, total=False):
@@ -17,14 +18,6 @@ class Permission(TypedDict, total=False):
 class Permissions(TypedDict, total=False):
     Add: list[Permission]
     Remove: list[Permission]
-
-
-class Change(NamedTuple):
-    """Whom it is opened to and closed to; `public` is None where that stays as it is."""
-
-    opened: list[str]
-    closed: list[str]
-    public: bool | None
 
 
 def by_name(operation: str, groups: list[str], users: list[str]) -> Permissions:
@@ -38,14 +31,15 @@ def by_name(operation: str, groups: list[str], users: list[str]) -> Permissions:
     return {"Add": given} if operation == "add" else {"Remove": given}
 
 
-def change(tx: Tx, permissions: Permissions, code: str) -> Change:
-    """What a request asks for; raises `Refusal` with `code` for what no permission can be."""
+def change(tx: Tx, shares: Shares, id: str, permissions: Permissions, code: str) -> None:
+    """Do what a request asks for; raises `Refusal` with `code` for what no permission can be."""
     add, remove = permissions.get("Add") or [], permissions.get("Remove") or []
     for permission in [*add, *remove]:
         _check(tx, permission, code)
-    groups = any("Group" in permission for permission in [*add, *remove])
-    public = any("Group" in permission for permission in add) if groups else None
-    return Change(_users(add), _users(remove), public)
+    if any("Group" in permission for permission in [*add, *remove]):
+        shares.publish(tx, id, any("Group" in permission for permission in add))
+    shares.close_to(tx, id, _users(remove))
+    shares.open_to(tx, id, _users(add))
 
 
 def shown(public: bool, users: list[str]) -> list[Permission]:

@@ -19,7 +19,7 @@ def describe_snapshot_attribute(ctx: Context, snapshot_id: str, attribute: str) 
     """Who may make volumes from an own snapshot; and no product codes, which nothing has here."""
     with ctx.read() as tx:
         row = owned(tx, ctx.account, snapshot_id)
-        opened = snapshot.permissions(tx, row.id)
+        opened = snapshot.SHARES.accounts(tx, row.id)
     shown: dict[str, Result] = {
         _PERMISSION: {"CreateVolumePermissions": sharing.shown(row.public, opened)},
         "productCodes": {"ProductCodes": []},
@@ -47,11 +47,7 @@ def modify_snapshot_attribute(
     with ctx.write() as tx:
         row = owned(tx, ctx.account, snapshot_id)
         for given in (create_volume_permission or {}, named):
-            change = sharing.change(tx, given, "InvalidParameterValue")
-            if change.public is not None:
-                snapshot.change(tx, row.id, public=change.public)
-            snapshot.close_to(tx, row.id, change.closed)
-            snapshot.open_to(tx, row.id, change.opened)
+            sharing.change(tx, snapshot.SHARES, row.id, given, "InvalidParameterValue")
     return {}
 
 
@@ -60,7 +56,7 @@ def reset_snapshot_attribute(ctx: Context, snapshot_id: str, attribute: str) -> 
     """Nobody but its account may make volumes from the snapshot any more."""
     _expect_permission(attribute)
     with ctx.write() as tx:
-        snapshot.close(tx, owned(tx, ctx.account, snapshot_id).id)
+        snapshot.SHARES.close(tx, owned(tx, ctx.account, snapshot_id).id)
     return {}
 
 

@@ -58,7 +58,7 @@ def _is_restorable(ctx: Context, tx: Tx, row: Row, users: set[str]) -> bool:
         return True
     if row.account != ctx.account:
         return bool(row.shared and users & {"self", ctx.account})
-    return bool(users & {"self", ctx.account, *snapshot.permissions(tx, row.id)})
+    return bool(users & {"self", ctx.account, *snapshot.SHARES.accounts(tx, row.id)})
 
 
 @action(accepts={"Location": "there is one region, and no local zones"})
