@@ -146,3 +146,13 @@ def test_what_cannot_be_moved_is_refused_with_the_reason(cloud: Any, ec2: Any) -
     assert "h9" in refused(cloud, "host", host="h9")
     found = ordered(cloud, "host", host="h1")
     assert list(found["stays"]) == [id]
+
+
+def test_a_volume_of_a_host_that_no_other_reaches_stays(cloud: Any, ec2: Any) -> None:
+    add_host(cloud, "h2", tunnel_address="")
+    ids = [str(ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]) for _ in range(2)]
+    cloud.settle()
+    (there,) = [id for id in ids if volume_row(cloud, id).host == "h2"]
+    found = ordered(cloud, "host", host="h2")
+    assert "it has no tunnel_address" in found["stays"][there]
+    assert volume_row(cloud, there).moving_to == ""

@@ -46,6 +46,11 @@ class Host:
         done = self.io(*commands, name=name)
         return done.returncode == 0 and "failed" not in done.stdout + done.stderr
 
+    def client(self) -> subprocess.Popen[str]:
+        """One that stays connected, and does what it reads."""
+        words = ["qemu-io", "-f", "raw", f"nbd://127.0.0.1:{self.port}/{NAME}"]
+        return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+
     def daemons(self) -> list[int]:
         """The processes that export for this host."""
         mine = str(self.directory / "run").encode()
@@ -87,10 +92,7 @@ def test_what_is_written_by_an_export_is_in_the_volume(host: Host) -> None:
 
 def test_who_is_connected_is_shut_out_when_the_export_ends(host: Host) -> None:
     host.volumes.ensure(VolumeExportSpec(id=NAME, volume=VOLUME))
-    address = f"nbd://127.0.0.1:{host.port}/{NAME}"
-    with subprocess.Popen(
-        ["qemu-io", "-f", "raw", address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-    ) as client:
+    with host.client() as client:
         assert client.stdin and client.stdout
         client.stdin.write("write -P 1 0 64k\n")
         assert "wrote" in client.stdout.readline()
@@ -105,10 +107,7 @@ def test_who_is_connected_is_shut_out_when_the_export_ends(host: Host) -> None:
 
 def test_a_written_byte_outlives_the_daemon_without_a_flush(host: Host) -> None:
     host.volumes.ensure(VolumeExportSpec(id=NAME, volume=VOLUME))
-    address = f"nbd://127.0.0.1:{host.port}/{NAME}"
-    with subprocess.Popen(
-        ["qemu-io", "-f", "raw", address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-    ) as client:
+    with host.client() as client:
         assert client.stdin and client.stdout
         client.stdin.write("write -P 9 5M 64k\n")
         assert "wrote" in client.stdout.readline()
@@ -146,15 +145,19 @@ def test_an_exported_volume_has_snapshots(host: Host) -> None:
     assert host.does("read -P 2 0 64k", "read -P 1 64k 64k")
 
 
+def until_copied(there: DirectoryVolumes, spec: VolumeSpec) -> None:
+    for _ in bounded(20):
+        there.ensure(spec)
+        if there.look(spec.id) is not None:
+            return
+
+
 def test_a_volume_is_copied_from_another_host(host: Host) -> None:
     there = host.agent("volumes of another host")
     host.volumes.ensure(VolumeExportSpec(id=move_export(VOLUME), volume=VOLUME))
     assert host.does("write -P 4 3M 64k", name=move_export(VOLUME))
     spec = VolumeSpec(id=VOLUME, size_gib=1, source="127.0.0.1")
-    for _ in bounded(20):
-        there.ensure(spec)
-        if there.look(VOLUME) is not None:
-            break
+    until_copied(there, spec)
     file = volume_file(there.directory, VOLUME)
     assert (file.stat().st_mode & 0o777, list(there.directory.iterdir())) == (0o600, [file])
     run(["qemu-io", "-f", "qcow2", "-c", "read -P 4 3M 64k", file])
@@ -171,10 +174,7 @@ def test_a_copy_that_fails_says_why_and_begins_anew(host: Host) -> None:
         for _ in bounded(20):
             there.ensure(spec)
     host.volumes.ensure(VolumeExportSpec(id=move_export(VOLUME), volume=VOLUME))
-    for _ in bounded(20):
-        there.ensure(spec)
-        if there.look(VOLUME) is not None:
-            break
+    until_copied(there, spec)
     there.ensure(spec)
     there.remove(VOLUME)
 

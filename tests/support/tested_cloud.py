@@ -119,6 +119,7 @@ class TestedCloud:
 
     def stop(self) -> None:
         self.server.stop()
+        self.cloud.engine.stop()  # it runs where the cloud was reset
         self.database.close()
         self.watch.ended(self.config.audit_directory())
 

@@ -15,6 +15,7 @@ from cumulet.model import (
     account,
     address,
     bucket,
+    certificate,
     client_token,
     entity,
     fixed_network,
@@ -50,6 +51,7 @@ _LIVING = {
 """What an account must not have any more when it goes, by its name."""
 _GOES_WITH_IT = (
     account.access_key,
+    certificate.certificate,
     client_token.client_token,
     image.image_permission,
     instance.instance,
@@ -57,6 +59,7 @@ _GOES_WITH_IT = (
     placement_group.placement_group,
     policy.attachment,
     policy.policy,
+    snapshot.snapshot_permission,
     subnet.subnet,
     tag.tag,
     vpc.vpc,

@@ -59,11 +59,13 @@ def create(config: Config, name: str, administrator: bool, vpc_cidr: str | None,
 def _check_range(text: str | None) -> None:
     import ipaddress
 
+    from cumulet.model.fixed_network import LARGEST, SMALLEST
+
     try:
         network = ipaddress.IPv4Network(text or "10.0.0.0/16")
     except ValueError as e:
         raise Failure(f"--vpc-cidr is no IPv4 range, such as 10.0.0.0/16: {e}") from None
-    if not 16 <= network.prefixlen <= 28:
+    if not LARGEST <= network.prefixlen <= SMALLEST:
         raise Failure(f"--vpc-cidr is {network}; a VPC has a range of /16 to /28")
 
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cumulet.cli import asking, joining
-from cumulet.cli.options import as_json, settings
+from cumulet.cli.options import as_json, pairs, settings
 from cumulet.cli.output import progress, show_json, show_table
 from cumulet.lib.config import Config
-from cumulet.lib.errors import Failure
 
 if TYPE_CHECKING:
     from cumulet.model import Tx
@@ -114,11 +113,7 @@ def _wait_until_moved(config: Config, name: str, moved: set[str]) -> None:
 @settings
 def set_attributes(config: Config, name: str, attributes: tuple[str, ...], json: bool) -> None:
     """Give the host attributes. rack=r1, dedicated_to=ACCOUNT, or any other; KEY= takes one away."""
-    wrong = [text for text in attributes if "=" not in text or text.startswith("=")]
-    if wrong:
-        raise Failure(f"{wrong[0]!r} is not KEY=VALUE, such as ssd=true")
-    pairs = (text.partition("=") for text in attributes)
-    _show([_change(config, name, {"attributes": {key: value for key, _, value in pairs}})], json)
+    _show([_change(config, name, {"attributes": pairs(attributes)})], json)
 
 
 def _change(config: Config, name: str, change: dict[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from cumulet.cli import asking
-from cumulet.cli.options import as_json, settings
+from cumulet.cli.options import as_json, pairs, settings
 from cumulet.cli.output import show, show_json
 from cumulet.lib.config import Config
-from cumulet.lib.errors import Failure
 
 
 @click.group()
@@ -88,11 +87,7 @@ def list_types(config: Config, json: bool) -> None:
 @settings
 def add_type(config: Config, name: str, vcpus: int, memory_mib: int, requires: tuple[str, ...], json: bool) -> None:
     """Offer an instance type. Or change one; KEY=VALUE are attributes that a host must have."""
-    wrong = [text for text in requires if "=" not in text or text.startswith("=")]
-    if wrong:
-        raise Failure(f"{wrong[0]!r} is not KEY=VALUE, such as ssd=true")
-    pairs = {key: value for key, _, value in (text.partition("=") for text in requires)}
-    values = {"name": name, "vcpus": vcpus, "memory_mib": memory_mib, "requires": pairs}
+    values = {"name": name, "vcpus": vcpus, "memory_mib": memory_mib, "requires": pairs(requires)}
     show([asking.order(config, "types", "put", **values)], json, TYPE, _type)
 
 

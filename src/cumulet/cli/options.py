@@ -43,6 +43,14 @@ def as_json(command: Command) -> Command:
     return click.option("--json", is_flag=True, help="Answer in JSON, for programs.")(command)
 
 
+def pairs(words: tuple[str, ...]) -> dict[str, str]:
+    """What KEY=VALUE words say; raises `Failure` for one that is none."""
+    wrong = [word for word in words if "=" not in word or word.startswith("=")]
+    if wrong:
+        raise Failure(f"{wrong[0]!r} is not KEY=VALUE, such as ssd=true")
+    return {key: value for key, _, value in (word.partition("=") for word in words)}
+
+
 def load(file: Path | None, **overrides: Any) -> tuple[Config, dict[str, str]]:
     """The configuration, with paths made absolute, and each key's origin; raises `Failure`."""
     import msgspec

@@ -34,10 +34,10 @@ def have(run: Run, row: Row, disks: list[Row]) -> dict[str, str]:
 
 def address_of(tx: Tx, disk: Row) -> str:
     """Where the host of a volume exports it; raises `Failure` where no other host reaches that."""
-    found = host.find(tx, disk.host)
-    if found is None or not found.address:
+    found = host.address(tx, disk.host)
+    if not found:
         raise Failure(f"{disk.id} is on {disk.host}, which other hosts do not reach: it has no tunnel_address")
-    return str(found.address)
+    return found
 
 
 def end(run: Run, disks: list[Row]) -> None:

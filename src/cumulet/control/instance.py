@@ -185,8 +185,7 @@ def leave(run: Run, row: Row, disks: list[Row], nics: list[Row], taken: list[Row
     _have_off(run, row, disks, nics)
     let_begin(run, row.id, taken)
     say_switched(run, attachment.of_wanted(disks, taken))
-    if row.host is not None:
-        run.driver("compute", row.host).remove(row.id)
+    run.driver("compute", row.host).remove(row.id)
     moving.change_host(run, row)
 
 

@@ -1,9 +1,9 @@
 """Moving: instances that are off, and volumes that no guest has open, go from one host to another.
 
-An instance is moved by its own reconciler (`step`): its guest goes off, nothing of it is left on its host, and from
-then on it is one that is to be started on the other. Its volumes are moved by theirs (`step_volume`): the one host
-exports the volume to the other, which copies it; what has moved is deleted where it was. Until it has moved it is where
-it was, so whatever dies, the next run goes on from what is written down.
+An instance is moved by its own reconciler (`instance.leave`): its guest goes off, nothing of it is left on its host,
+and from then on it is one that is to be started on the other. Its volumes are moved by theirs (`step_volume`): the one
+host exports the volume to the other, which copies it; what has moved is deleted where it was. Until it has moved it is
+where it was, so whatever dies, the next run goes on from what is written down.
 """
 
 from __future__ import annotations
@@ -43,20 +43,18 @@ COPY_SECONDS = 1.0
 def change_host(run: Run, row: Row) -> None:
     """Nothing of the instance is left on its host: it is one of the other host, and its disks go there too."""
     with run.write() as tx:
-        disks = [disk for disk in attachment.disks(tx, row.id) if disk.host == row.host and disk.host is not None]
+        disks = [disk for disk in attachment.disks(tx, row.id) if disk.host == row.host]
         why_not = _begin_all(tx, disks, row.moving_to, run.settings)
-        there = {} if why_not else {"host": row.moving_to, **_TO_BE_STARTED.get(row.desired, {})}
+        there = {}
         if not why_not:
             capacity.release_instance(tx, row.id)
             instance_use.end(tx, row.id)
+            there = {"host": row.moving_to} | ({"state": "pending"} if row.desired == "running" else {})
         expected = {"desired": row.desired, "moving_to": row.moving_to}
         if not instance.move(tx, row.id, expected, moving_to="", **there):
             raise Later(0.0, "the instance has changed meanwhile")
         work.wake(tx, "instance", row.id)
     log.info("not moved" if why_not else "moved", instance=row.id, was_on=row.host, to=row.moving_to, error=why_not)
-
-
-_TO_BE_STARTED = {"running": {"state": "pending"}}
 
 
 def carry(tx: Tx, config: Config, row: Row, to: str) -> str:
@@ -79,7 +77,8 @@ def _begin_all(tx: Tx, disks: list[Row], to: str, config: Config) -> str:
 
 
 def _begin(tx: Tx, row: Row, to: str, config: Config) -> None:
-    """Have a volume copied to another host; raises `Failure` where that has no room, or the volume is not at rest."""
+    """Have a volume copied to another host; raises `Failure` where it cannot be, or cannot be now."""
+    address_of(tx, row)
     if not volume.begin_move(tx, row.id, row.host, to):
         raise Failure(f"{row.id} is being made, changed or moved: wait")
     if not capacity.claim_disk(tx, to, row.size_gib, config):
@@ -157,7 +156,7 @@ def ask(tx: Tx, config: Config, fleet: Fleet, id: str, to: str = "") -> dict[str
 
 
 def _check_reached(tx: Tx, *names: str) -> None:
-    alone = [name for name in names if (found := host.find(tx, name)) is None or not found.address]
+    alone = [name for name in names if not host.address(tx, name)]
     if alone:
         raise Failure(f"{' and '.join(alone)} does not reach other hosts: it needs the setting tunnel_address")
 

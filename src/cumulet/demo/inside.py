@@ -32,6 +32,11 @@ def main(image: Path) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    return complain_of_left(before)
+
+
+def complain_of_left(before: dict[str, set[str]]) -> int:
+    """Say what was not there before; gives the exit status."""
     left = differences(before, inventory())
     for line in left:
         failed(line)

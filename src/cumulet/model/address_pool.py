@@ -23,7 +23,10 @@ address_pool = sa.Table(
 
 def made(tx: Tx) -> list[Row]:
     """Those of the command, the oldest first."""
-    return tx.all(sa.select(address_pool).order_by(address_pool.c.created, address_pool.c.range))
+    return tx.all(_MADE)
+
+
+_MADE = sa.select(address_pool).order_by(address_pool.c.created, address_pool.c.range)
 
 
 def all(tx: Tx, config: Config) -> list[str]:

@@ -131,6 +131,12 @@ def find(tx: Tx, name: str) -> Row | None:
 _FIND = sa.select(host).where(host.c.name == sa.bindparam("of"))
 
 
+def address(tx: Tx, name: str) -> str:
+    """Where other hosts reach it; empty where they do not, since it has no `tunnel_address`."""
+    found = find(tx, name)
+    return str(found.address) if found is not None else ""
+
+
 def guest_mtu(tx: Tx, name: str | None) -> int:
     """The largest packet of the guests on a host."""
     found: int | None = tx.value(_GUEST_MTU, of=name)

@@ -123,9 +123,10 @@ def _server(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
 
 
 def _sqlite(url: sa.URL, durable: bool, options: dict[str, Any]) -> sa.Engine:
-    url = url.set(drivername="sqlite+cumulet")
     kept = {"execution_options": {"compiled_cache": _COMPILED}, "connect_args": {"check_same_thread": False}}
-    made = sa.create_engine(url, pool_size=32, max_overflow=32, **kept, **options)
+    ours = url.set(drivername="sqlite+cumulet")
+    made = sa.create_engine(ours, pool_size=32, max_overflow=32, **kept, **options)
+    made.url = url  # as its user has written it: he is told of it
 
     @sa.event.listens_for(made, "connect")
     def prepare(connection: Any, record: Any) -> None:

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from cumulet.demo.inside import left_of_guests
-from cumulet.demo.inventory import differences, inventory
+from cumulet.demo.inside import complain_of_left, left_of_guests
+from cumulet.demo.inventory import inventory
 from cumulet.demo.process import make_world, until
 from cumulet.demo.report import failed, said, shown, step
 from cumulet.lib.errors import CumuletError, Failure
@@ -52,10 +52,7 @@ def main(image: Path) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    left = differences(before, inventory())
-    for line in left:
-        failed(line)
-    return 1 if left else 0
+    return complain_of_left(before)
 
 
 def _walk(there: Installation, aws: WarmAws, image: Path, before: dict[str, set[str]]) -> None:

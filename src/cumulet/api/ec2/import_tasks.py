@@ -212,7 +212,12 @@ def _tasks(ctx: Context, kind: str) -> list[tuple[Row, Row | None, list[dict[str
     with ctx.read() as tx:
         tags = tag.of_account(tx, ctx.account, [f"import-{kind}-task"])
         rows = image_task.of_account(tx, ctx.account, kind)
-        return [(row, image.file(tx, row.image_file), tags.get(row.id, [])) for row in rows]
+        return [(row, _file_of(tx, row), tags.get(row.id, [])) for row in rows]
+
+
+def _file_of(tx: Tx, row: Row) -> Row | None:
+    """The file of a task that is not over: it says how far that is."""
+    return image.file(tx, row.image_file) if row.state == "active" else None
 
 
 def progress_of(row: Row, file: Row | None) -> Item:

@@ -52,18 +52,13 @@ def _check_guest(tx: Tx, guest: Row, row: Row) -> None:
             f"{row.zone} and {guest.zone}.",
         )
     if guest.host is not None and guest.host != row.host:
-        alone = [name for name in (guest.host, row.host) if not _is_reached(tx, name)]
+        alone = [name for name in (guest.host, row.host) if not host.address(tx, name)]
         if alone:
             raise Refusal(
                 "UnsupportedOperation",
                 f"The volume '{row.id}' is kept on the host {row.host} and the instance '{guest.id}' is on "
                 f"{guest.host}; they do not reach each other: {' and '.join(alone)} needs the setting tunnel_address.",
             )
-
-
-def _is_reached(tx: Tx, name: str) -> bool:
-    found = host.find(tx, name)
-    return found is not None and bool(found.address)
 
 
 def _attach(tx: Tx, guest: Row, row: Row, device: str) -> None:

@@ -7,7 +7,6 @@ guesses.
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 import tarfile
@@ -16,7 +15,7 @@ from typing import IO, cast
 
 from cumulet.drivers.image.bundle import Counted, take_out
 from cumulet.drivers.image.http import Note
-from cumulet.drivers.image.inspect import Limits, format_of, refused, sandboxed
+from cumulet.drivers.image.inspect import Limits, convert, described, format_of, refused
 from cumulet.lib.errors import Failure
 
 _CONVERTED = {"vmdk": "vmdk", "vhd": "vpc", "vpc": "vpc", "vhdx": "vhdx", "vdi": "vdi"}
@@ -27,7 +26,6 @@ _DESCRIPTOR = 64 << 10
 _EXTENT = re.compile(rb"^\s*(?:RW|RDONLY|NOACCESS)\s+\d+\s+(\w+)", re.M)
 _DIFFERENCING = 4
 _OVF_BYTES = 1 << 20
-CONVERT_SECONDS = 4 * 3600
 
 
 def prepared(file: Path, declared: str | None, limits: Limits, note: Note) -> tuple[Path, str | None]:
@@ -81,18 +79,10 @@ def _check_vmdk(head: bytes) -> None:
 
 
 def _converted(file: Path, format: str, limits: Limits) -> Path:
-    done = sandboxed(["qemu-img", "info", "--output=json", "-f", format, str(file)], limits)
-    if done.returncode != 0:
-        raise refused("Corrupt", f"qemu-img cannot read the image: {done.stderr.strip()[:500]}")
-    known = json.loads(done.stdout)
-    if known.get("backing-filename"):
+    if described(file, format, limits).get("backing-filename"):
         raise refused("BackingFile", "the image has a backing file; flatten it with: qemu-img convert")
-    size, most = known["virtual-size"], limits.virtual_size
-    if not 512 <= size <= most:
-        raise refused("Size", f"the image's virtual size is {size} bytes; from 512 to {most} are accepted")
     target = file.with_name("converted")
-    longer = Limits(limits.memory_mib, CONVERT_SECONDS, CONVERT_SECONDS, limits.virtual_size)
-    done = sandboxed(["qemu-img", "convert", "-f", format, "-O", "qcow2", str(file), str(target)], longer)
+    done = convert(["-f", format, "-O", "qcow2", str(file), str(target)], limits)
     if "No space left" in done.stderr:
         raise Failure(f"converting the image: the disk is full ({done.stderr.strip()[:200]})")
     if done.returncode != 0:

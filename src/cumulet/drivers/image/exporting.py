@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cumulet.drivers.image.http import SECONDS
-from cumulet.drivers.image.inspect import Limits, sandboxed
+from cumulet.drivers.image.inspect import Limits, convert
 from cumulet.drivers.specs import ExportSpec, image_files
 from cumulet.lib.errors import CumuletError, Failure, Impossible
 from cumulet.lib.log import Log
@@ -17,7 +17,6 @@ from cumulet.lib.urls import without_password
 from cumulet.lib.works import Work, Works
 
 log = Log("exporting")
-CONVERT_SECONDS = 4 * 3600
 MOST_BYTES = 5 << 30
 """S3 takes no larger object in one request."""
 _OPTIONS = {
@@ -73,9 +72,7 @@ class _Work(Work):
             raise Impossible("ClientError", "the image has no disk: it boots by a kernel of its own")
         with disk.open("rb") as opened:
             format = "qcow2" if opened.read(4) == b"QFI\xfb" else "raw"
-        longer = Limits(self._limits.memory_mib, CONVERT_SECONDS, CONVERT_SECONDS, self._limits.virtual_size)
-        to = _OPTIONS[self._spec.format]
-        done = sandboxed(["qemu-img", "convert", "-f", format, "-O", *to, str(disk), str(target)], longer)
+        done = convert(["-f", format, "-O", *_OPTIONS[self._spec.format], str(disk), str(target)], self._limits)
         if done.returncode != 0:
             raise Failure(f"converting {self._spec.image_file}: {done.stderr.strip()[:500]}")
         size = target.stat().st_size

@@ -63,6 +63,9 @@ _INITRDS = (
 """How an initrd begins: cpio, gzip, xz, zstd, lz4, bzip2, lzma, lzo."""
 
 
+CONVERT_SECONDS = 4 * 3600
+
+
 @dataclass(frozen=True)
 class Limits:
     """What inspecting one image may take, and what an image may be."""
@@ -88,10 +91,7 @@ def inspect_disk(file: Path, declared: str | None, limits: Limits) -> Found:
     format = _format(file, declared)
     if format == "qcow2":
         _check_header(file)
-    size = _described(file, format, limits)["virtual-size"]
-    if not 512 <= size <= limits.virtual_size:
-        text = f"the image's virtual size is {size} bytes; from 512 to {limits.virtual_size} are accepted"
-        raise refused("Size", text)
+    size = described(file, format, limits)["virtual-size"]
     if format == "qcow2":
         _check_consistency(file, limits)
     sectors = _first_sectors(file, format, limits)
@@ -172,12 +172,17 @@ def _check_header(file: Path) -> None:
         raise refused("Corrupt", "the image is marked as corrupt; try: qemu-img check -r all")
 
 
-def _described(file: Path, format: str, limits: Limits) -> dict[str, Any]:
+def described(file: Path, format: str, limits: Limits) -> dict[str, Any]:
+    """What `qemu-img info` says of a disk that it can read and whose size is accepted; raises `Impossible`."""
     done = sandboxed(["qemu-img", "info", "--output=json", "-f", format, str(file)], limits)
     if done.returncode != 0:
-        raise refused("Corrupt", f"qemu-img cannot read the image: {done.stderr.strip()}")
-    described: dict[str, Any] = json.loads(done.stdout)
-    return described
+        raise refused("Corrupt", f"qemu-img cannot read the image: {done.stderr.strip()[:500]}")
+    known: dict[str, Any] = json.loads(done.stdout)
+    size = known["virtual-size"]
+    if not 512 <= size <= limits.virtual_size:
+        text = f"the image's virtual size is {size} bytes; from 512 to {limits.virtual_size} are accepted"
+        raise refused("Size", text)
+    return known
 
 
 def _check_consistency(file: Path, limits: Limits) -> None:
@@ -227,6 +232,12 @@ def _boot(sectors: bytes) -> str:
     table = sectors[1024:]
     kinds = {table[start : start + 16] for start in range(0, len(table), 128)}
     return "uefi" if _EFI_SYSTEM in kinds and _BIOS_BOOT not in kinds else "bios"
+
+
+def convert(words: list[str], limits: Limits) -> CompletedProcess[str]:
+    """`qemu-img convert` with these words, which may take hours."""
+    longer = Limits(limits.memory_mib, CONVERT_SECONDS, CONVERT_SECONDS, limits.virtual_size)
+    return sandboxed(["qemu-img", "convert", *words], longer)
 
 
 def sandboxed(command: list[str], limits: Limits) -> CompletedProcess[str]:

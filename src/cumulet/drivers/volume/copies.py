@@ -20,9 +20,12 @@ class Copies:
         self._port = port
         self._works: Works[_Copy] = Works()
 
-    def go_on(self, spec: VolumeSpec, file: Path) -> None:
-        """Have it copied; raises, once, what has ended it early, and begins anew the next time."""
-        self._works.go_on(spec.id, lambda: _Copy(spec, file, self._port))
+    def go_on(self, spec: VolumeSpec, file: Path, aside: Path) -> None:
+        """Have it copied, `aside` until it is whole.
+
+        Raises, once, what has ended it early, and begins anew the next time.
+        """
+        self._works.go_on(spec.id, lambda: _Copy(spec, file, aside, self._port))
 
     def give_up(self, id: str) -> None:
         """Copy it no more."""
@@ -32,10 +35,9 @@ class Copies:
 
 
 class _Copy(Work):
-    def __init__(self, spec: VolumeSpec, file: Path, port: int) -> None:
+    def __init__(self, spec: VolumeSpec, file: Path, aside: Path, port: int) -> None:
         super().__init__(f"copy {spec.id}")
-        self._id, self._file = spec.id, file
-        self._aside = file.with_name(f".{file.name}.new")
+        self._id, self._file, self._aside = spec.id, file, aside
         self._source = f"nbd://{spec.source}:{port}/{move_export(spec.id)}"
         self._process: subprocess.Popen[str] | None = None
         self._given_up = threading.Event()

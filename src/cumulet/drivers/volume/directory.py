@@ -69,7 +69,7 @@ class DirectoryVolumes:
         file = volume_file(self.directory, spec.id)
         wanted = spec.size_gib * _GIB
         if not file.exists() and spec.source:
-            self._copies.go_on(spec, file)
+            self._copies.go_on(spec, file, _aside(file))
         elif not file.exists():
             with self._layers.lock:
                 backing, at_least = self._underneath(spec)
