@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from cumulet.control.export import address_of
 from cumulet.control.fleet import Fleet
-from cumulet.control.placement import choose, reasons, shortage
+from cumulet.control.placement import Reason, choose, reasons, shortage
 from cumulet.control.placing import wish_of
 from cumulet.drivers.specs import VolumeExportSpec, VolumeSpec, move_export
 from cumulet.engine.engine import Run
@@ -145,7 +145,8 @@ def ask(tx: Tx, config: Config, fleet: Fleet, id: str, to: str = "") -> dict[str
     wish = wish._replace(home="", named=to, wanted=wanted)
     chosen = next((one.host for one in choose(fleet, wish, config.placement_policy) if one.host != row.host), None)
     if chosen is None:
-        bars = "it is there already" if to == row.host else shortage(fleet, wish, reasons(fleet, wish))
+        found = {row.host: Reason("its own", "it is there already"), **reasons(fleet, wish)}
+        bars = "it is there already" if to == row.host else shortage(fleet, wish, found)
         raise Failure(f"{id} cannot be moved{f' to {to}' if to else ''}: {bars}")
     _check_reached(tx, row.host, chosen)
     fleet.take(chosen, wanted)
