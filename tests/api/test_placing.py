@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.launching import described, found, launched, one_of, shown
 from support.more_hosts import add_host
-from support.refusals import refusal
+from support.refusals import code, refusal
 
 from cumulet.control import hosts, placing
 from cumulet.lib.config import InstanceType
@@ -93,6 +93,19 @@ def test_a_disabled_host_takes_no_new_instance_and_starts_those_that_it_has(clou
     assert shown(ec2, id)["State"]["Name"] == "running"
     change(cloud, "h1", enabled=True)
     assert shown(ec2, launched(cloud, ec2))["State"]["Name"] == "running"
+
+
+def test_a_disabled_host_takes_no_new_volume(cloud: Any, ec2: Any) -> None:
+    change(cloud, "h1", enabled=False)
+    asked = {"AvailabilityZone": "us-east-1a", "Size": 1}
+    assert code(ec2.create_volume, **asked) == "InsufficientVolumeCapacity"
+    add_host(cloud, "h2")
+    for _ in range(2):
+        ec2.create_volume(**asked)
+    assert (counted(cloud).disk_gib, counted(cloud, "h2").disk_gib) == (0, 2)
+    change(cloud, "h1", enabled=True)
+    ec2.create_volume(**asked)
+    assert counted(cloud).disk_gib == 1
 
 
 def test_a_host_stays_disabled_while_it_is_heard(cloud: Any, ec2: Any) -> None:

@@ -61,7 +61,7 @@ def show_host(config: Config, name: str, json: bool) -> None:
 @as_json
 @settings
 def enable(config: Config, name: str, json: bool) -> None:
-    """Place new instances on the host again."""
+    """Place new instances and volumes on the host again."""
     _show([_change(config, name, {"enabled": True})], json)
 
 
@@ -70,7 +70,7 @@ def enable(config: Config, name: str, json: bool) -> None:
 @as_json
 @settings
 def disable(config: Config, name: str, json: bool) -> None:
-    """Place no new instances on the host. Those that are there stay, and can be started again."""
+    """Place no new instances and volumes on the host. Those that are there stay, and can be started again."""
     _show([_change(config, name, {"enabled": False})], json)
 
 

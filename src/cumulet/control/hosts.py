@@ -18,7 +18,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What is to be different with a host."""
 
     enabled: bool | None = None
-    """Whether new instances are placed there; None: as before."""
+    """Whether new instances and volumes are placed there; None: as before."""
     attributes: dict[str, str] = {}
     """An empty value takes a key away."""
 

@@ -56,9 +56,9 @@ def claim_disk(tx: Tx, name: str, gib: int, config: Config) -> bool:
 def place_disk(tx: Tx, zone: str, gib: int, config: Config) -> str | None:
     """Promise so much disk of the host of this zone that has the most left; None where none has as much.
 
-    Hosts whose volume service has been heard lately come first.
+    Hosts whose volume service has been heard lately come first; those disabled, by their compute service too, get none.
     """
-    able = [row for row in tx.all(_KEEPERS) if row.enabled and zone in row.zones]
+    able = [row for row in tx.all(_KEEPERS) if zone in row.zones]
     able.sort(key=lambda row: (row.heard <= tx.now - LIVE_SECONDS, row.used_disk_gib - row.disk_gib))
     return next((str(row.name) for row in able if claim_disk(tx, row.name, gib, config)), None)
 
@@ -99,10 +99,11 @@ _CLAIM = _CHANGE.where(
 _CLAIM_DISK = _CHANGE.where(
     host.c.name == sa.bindparam("of"), _fits(host.c.used_disk_gib, _DISK, host.c.disk_gib, "disk_ratio")
 )
+_DISABLED = sa.select(service.c.host).where(service.c.role.in_(["compute", "volume"]), sa.not_(service.c.enabled))
 _KEEPERS = (
-    sa.select(host.c.name, host.c.zones, host.c.disk_gib, host.c.used_disk_gib, service.c.heard, service.c.enabled)
+    sa.select(host.c.name, host.c.zones, host.c.disk_gib, host.c.used_disk_gib, service.c.heard)
     .join(service, service.c.host == host.c.name)
-    .where(service.c.role == "volume")
+    .where(service.c.role == "volume", host.c.name.not_in(_DISABLED))
 )
 
 

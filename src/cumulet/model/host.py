@@ -83,7 +83,7 @@ def describe(tx: Tx, name: str, values: dict[str, Any]) -> None:
 
 
 def set_enabled(tx: Tx, name: str, enabled: bool) -> None:
-    """Whether new instances are placed on the host; raises `Failure` for one without a compute service."""
+    """Whether new instances and volumes are placed on the host; raises `Failure` for one without a compute service."""
     mine = sa.and_(service.c.role == "compute", service.c.host == name)
     if not tx.change(service.update().where(mine).values(enabled=enabled)):
         raise Failure(_unknown(tx, name))
