@@ -16,8 +16,9 @@ def run(
     timeout: float = 30.0,
     check: bool = True,
     preexec: Callable[[], None] | None = None,
+    descriptors: Sequence[int] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end and give what it said.
+    """Run a command to its end and give what it said. It has these `descriptors` of ours by their numbers.
 
     Raises `Failure` with the command, its exit status and its output when it fails (unless `check` is false),
     takes longer than `timeout` seconds, or is not installed.
@@ -34,6 +35,7 @@ def run(
             errors="replace",
             timeout=timeout,
             preexec_fn=preexec,
+            pass_fds=descriptors,
         )
     except FileNotFoundError as e:
         raise Failure(f"running {command[0]}: it is not installed") from e
