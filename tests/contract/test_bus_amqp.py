@@ -20,6 +20,7 @@ from support.buses import PATIENCE, connected, until
 from support.rabbitmq import VirtualHost, certify
 
 from cumulet.bus.amqp import AmqpBus
+from cumulet.bus.amqp_session import PROBE_SECONDS
 from cumulet.bus.contract import Bus
 from cumulet.bus.serving import THREADS
 from cumulet.lib.errors import Failure, Unreachable
@@ -38,10 +39,15 @@ def host(vhost: VirtualHost) -> Iterator[AmqpBus]:
 
 
 def answers(bus: Bus, topic: str = TOPIC, seconds: float = PATIENCE) -> bool:
+    return answered(bus, topic, seconds) == b"heard one"
+
+
+def answered(bus: Bus, topic: str = TOPIC, seconds: float = PATIENCE) -> bytes:
+    """The answer; empty when there is none."""
     try:
-        return bus.call(topic, b"one", seconds) == b"heard one"
+        return bus.call(topic, b"one", seconds)
     except Unreachable:
-        return False
+        return b""
 
 
 def test_no_answer_in_time_is_unreachable(control: AmqpBus, host: AmqpBus) -> None:
@@ -52,6 +58,34 @@ def test_no_answer_in_time_is_unreachable(control: AmqpBus, host: AmqpBus) -> No
     released.set()
     host.serve(TOPIC, echo)
     assert control.call(TOPIC, b"two", PATIENCE) == b"heard two"
+
+
+def test_an_answer_that_is_lost_is_not_waited_for(vhost: VirtualHost, control: AmqpBus, host: AmqpBus) -> None:
+    begun, released = threading.Event(), threading.Event()
+
+    def answer(message: bytes, sender: str) -> bytes:
+        begun.set()
+        released.wait(PATIENCE)
+        return message
+
+    host.serve(TOPIC, answer)
+    with ThreadPoolExecutor(1) as caller:
+        asked = caller.submit(control.call, TOPIC, b"one", 100 * PATIENCE)
+        assert begun.wait(PATIENCE)
+        until(lambda: vhost.rabbitmq.cut(vhost.name, "host-h1") > 0)
+        released.set()
+        with pytest.raises(Unreachable, match="the answer was lost|nobody serves"):
+            asked.result(PATIENCE)
+    until(lambda: answered(control) == b"one")
+
+
+def test_an_answer_that_takes_long_is_waited_for(control: AmqpBus, host: AmqpBus) -> None:
+    def answer(message: bytes, sender: str) -> bytes:
+        time.sleep(2.5 * PROBE_SECONDS)
+        return message
+
+    host.serve(TOPIC, answer)
+    assert control.call(TOPIC, b"one", PATIENCE) == b"one"
 
 
 def test_a_question_that_nobody_waits_for_any_more_is_not_heard(control: AmqpBus, host: AmqpBus) -> None:
@@ -100,14 +134,7 @@ def test_a_topic_of_a_host_is_one_process_and_the_next_takes_over(
         second.serve(TOPIC, lambda message, sender: b"second")
         assert {control.call(TOPIC, b"who", PATIENCE) for _ in range(4)} == {b"first"}
         host.stop()
-        until(lambda: who(control) == b"second")
-
-
-def who(bus: Bus) -> bytes:
-    try:
-        return bus.call(TOPIC, b"who", PATIENCE)
-    except Unreachable:
-        return b""
+        until(lambda: answered(control) == b"second")
 
 
 def test_what_is_being_answered_at_the_end_is_answered_still(vhost: VirtualHost, control: AmqpBus) -> None:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from cryptography import x509
@@ -118,16 +119,24 @@ class RabbitMQ:
         except (OSError, http.client.HTTPException):
             return False
 
-    def look(self, path: str, login: str = ADMINISTRATOR) -> tuple[int, bytes]:
+    def look(self, path: str, login: str = ADMINISTRATOR, method: str = "GET") -> tuple[int, bytes]:
         """What the management answers: status and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.management_port, timeout=30)
         try:
             headers = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()}
-            connection.request("GET", path, headers=headers)
+            connection.request(method, path, headers=headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
             connection.close()
+
+    def cut(self, vhost: str, user: str) -> int:
+        """End the connections of a user; gives how many are known and were ended."""
+        found = json.loads(self.look(f"/api/vhosts/{vhost}/connections")[1])
+        names = [quote(one["name"], safe="") for one in found if one["user"] == user]
+        for name in names:
+            self.look(f"/api/connections/{name}", method="DELETE")
+        return len(names)
 
     def stop(self) -> None:
         """As an operator does: it says good-bye to its clients."""

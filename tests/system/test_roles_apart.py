@@ -107,6 +107,8 @@ def apart(tmp_path: Path, vhost: VirtualHost) -> Iterator[Apart]:
     made.start_controller()
     yield made
     made.stop()
+    for log in sorted(tmp_path.glob("*.log")):  # shown where the test has failed
+        sys.stdout.write(f"--- {log.name}\n{log.read_text()[-8000:]}\n")
 
 
 def launch(ec2: Any, count: int) -> list[str]:
@@ -116,11 +118,18 @@ def launch(ec2: Any, count: int) -> list[str]:
 
 
 def await_state(ec2: Any, ids: list[str], state: str, seconds: float = 60) -> None:
-    def holds() -> bool:
-        status = ec2.describe_instance_status(InstanceIds=ids, IncludeAllInstances=True)["InstanceStatuses"]
-        return {one["InstanceState"]["Name"] for one in status} == {state}
+    def told() -> list[tuple[str, str]]:
+        found = ec2.describe_instances(InstanceIds=ids)["Reservations"]
+        return [
+            (one["State"]["Name"], one.get("StateReason", {}).get("Message", ""))
+            for reservation in found
+            for one in reservation["Instances"]
+        ]
 
-    until(holds, f"{ids} to be {state}", seconds)
+    end = time.monotonic() + seconds
+    while {name for name, _ in told()} != {state}:
+        assert time.monotonic() < end, f"waited {seconds} s for {ids} to be {state}: {told()}"
+        time.sleep(0.1)
 
 
 def test_machines_join_serve_are_lost_and_come_back(apart: Apart) -> None:

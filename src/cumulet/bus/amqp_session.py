@@ -38,8 +38,11 @@ MOST_HINTS = 1000
 """That wait to be sent, or heard; further ones are lost."""
 HINT_SECONDS = 1.0
 """An older hint is of no use: the engine has looked by itself."""
-FAILED = "failure"
-"""The type of an answer that says why there is none."""
+PROBE_SECONDS = 3.0
+"""Whoever waits for an answer asks so often whether the question is still known."""
+PROBE, LOST, FAILED = "probe", "lost", "failure"
+"""The types of a message that asks for a question put before, of an answer that says that it is not known, and of one
+that says why there is no answer."""
 
 Hear = Callable[[AbstractIncomingMessage], Awaitable[None]]
 Declare = Callable[[AbstractChannel], Awaitable[AbstractQueue]]
@@ -124,7 +127,7 @@ class Session:
         try:
             async with asyncio.timeout(timeout):
                 await self._put(topic, id, message, timeout)
-                answer = await question.answered
+                answer = await self._answer_to(question, id)
         except TimeoutError:
             raise Unreachable(f"{topic}: no answer within {timeout:g} s") from None
         except DeliveryError:
@@ -135,11 +138,20 @@ class Session:
             raise Unreachable(f"{topic}: the connection is lost") from e
         finally:
             del self._questions[id]
+        if answer.type == LOST:
+            raise Unreachable(f"{topic}: the answer was lost; who was asked has lost the connection, or was restarted")
         if answer.type == FAILED:
             raise Failure(answer.body.decode(errors="replace"))
         return answer.body
 
-    async def _put(self, topic: str, id: str, message: bytes, timeout: float) -> None:
+    async def _answer_to(self, question: Question, id: str) -> AbstractIncomingMessage:
+        """Wait, and learn early that nobody is at work on it any more; only a topic of one process can tell."""
+        probed = "." in question.topic
+        while not (await asyncio.wait([question.answered], timeout=PROBE_SECONDS if probed else None))[0]:
+            await self._put(question.topic, id, b"", PROBE_SECONDS, PROBE)
+        return question.answered.result()
+
+    async def _put(self, topic: str, id: str, message: bytes, timeout: float, type: str | None = None) -> None:
         transport = self._connection.transport
         if transport is None or self.ended.is_set():
             raise Unreachable(f"{topic}: the connection is lost")
@@ -147,7 +159,12 @@ class Session:
         exchange = self._to_hosts if "." in topic else self._to_all
         await exchange.publish(
             aio_pika.Message(
-                message, correlation_id=id, reply_to=self._answers.name, user_id=self._user, expiration=timeout
+                message,
+                type=type,
+                correlation_id=id,
+                reply_to=self._answers.name,
+                user_id=self._user,
+                expiration=timeout,
             ),
             routing_key=topic,
             mandatory=True,
@@ -185,11 +202,22 @@ class Session:
         if not sender or not names.is_answer_queue(to, sender):
             log.warning("refused a question", topic=served.topic, sender=sender, answer_to=to)
             return
-        work = asyncio.get_running_loop().run_in_executor(served.threads, served.run, message.body, sender)
-        good, answer = await work
-        reply = aio_pika.Message(
-            answer, correlation_id=message.correlation_id, user_id=self._user, type=None if good else FAILED
-        )
+        question = (to, message.correlation_id or "")
+        if message.type == PROBE:
+            if question not in served.under_way:
+                await self._reply(question, b"", LOST)
+            return
+        served.under_way.add(question)
+        try:
+            work = asyncio.get_running_loop().run_in_executor(served.threads, served.run, message.body, sender)
+            good, answer = await work
+            await self._reply(question, answer, None if good else FAILED)
+        finally:
+            served.under_way.discard(question)
+
+    async def _reply(self, question: tuple[str, str], answer: bytes, type: str | None) -> None:
+        to, id = question
+        reply = aio_pika.Message(answer, correlation_id=id, user_id=self._user, type=type)
         await self._answering.publish(reply, routing_key=to, mandatory=False)
 
     def hint(self, kind: str, id: str) -> None:

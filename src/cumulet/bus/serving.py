@@ -21,6 +21,8 @@ class Served:
         self.topic = topic
         self.answer = answer
         self.threads = ThreadPoolExecutor(THREADS, topic)
+        self.under_way: set[tuple[str, str]] = set()
+        """The questions that are being answered: where the answer is to go, and their ids."""
 
     def run(self, message: bytes, sender: str) -> tuple[bool, bytes]:
         """Whether it went well, and the answer, or else what went wrong."""
