@@ -41,15 +41,24 @@ def drivers(config: Config, on_change: OnChange, clock: Clock | None = None) -> 
     """Each role's driver; `on_change(instance id)` is called when a guest has changed by itself."""
     if config.drivers == "fake":
         return fake_drivers(
-            config.state_dir / "world", on_change, clock, Path(config.image_dir) if config.image_dir else None
+            config.state_dir / "world",
+            on_change,
+            clock,
+            image_directory=Path(config.image_dir) if config.image_dir else None,
+            volume_directory=Path(config.volume_dir) if config.volume_dir else None,
         )
     return real_drivers(config, on_change)
 
 
 def fake_drivers(
-    directory: Path, on_change: OnChange, clock: Clock | None = None, image_directory: Path | None = None
+    directory: Path,
+    on_change: OnChange,
+    clock: Clock | None = None,
+    *,
+    image_directory: Path | None = None,
+    volume_directory: Path | None = None,
 ) -> dict[str, Part]:
-    """Drivers whose world is a directory of small files; with `image_directory`, images are in one for many hosts."""
+    """Drivers whose world is a directory of small files; images or volumes may be in another one, for many hosts."""
     from cumulet.drivers.fake_world import FakeWorld
     from cumulet.drivers.hypervisor.fake import FakeHypervisor
     from cumulet.drivers.image.fake import FakeImages
@@ -58,7 +67,8 @@ def fake_drivers(
 
     world = FakeWorld(directory)
     store = FakeWorld(image_directory) if image_directory else world
-    hypervisor, images = FakeHypervisor(world, on_change, clock=clock), FakeImages(store)
+    disks = FakeWorld(volume_directory) if volume_directory else world
+    hypervisor, images = FakeHypervisor(world, on_change, clock=clock, disks=disks), FakeImages(store)
     return {
         "compute": Part(
             hypervisor,
@@ -66,7 +76,7 @@ def fake_drivers(
             {"architectures": ["x86_64"], "boots": ["bios", "kernel", "uefi"]},
         ),
         "network": Part(FakeNetwork(world), {}),
-        "volume": Part(FakeVolumes(world, store), {}),
+        "volume": Part(FakeVolumes(world, store, disks), {}),
         "image": Part(images, {"facts": images.facts, "progress": images.progress}),
     }
 
@@ -86,7 +96,7 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
     from cumulet.lib.kvm import kvm_works
 
     state = config.state_dir
-    directories = Directories(state / "volumes", config.image_directory(), state / "consoles")
+    directories = Directories(config.volume_directory(), config.image_directory(), state / "consoles")
     chosen = _in_thread(lambda: config.emulation == "auto" and kvm_works(RUN_DIRECTORY / "kvm"))
 
     def emulation() -> Emulation:

@@ -14,6 +14,7 @@ from cumulet.bus.remote import Remote
 from cumulet.control import GIVE_UP, RECONCILERS
 from cumulet.control.object_keeper import Keeper
 from cumulet.drivers.blob.directory import DirectoryBlobs
+from cumulet.drivers.volume.shared import identity
 from cumulet.engine.engine import Engine
 from cumulet.lib.clock import Clock
 from cumulet.lib.config import AGENTS, Config
@@ -46,6 +47,8 @@ class Host:
         self.heartbeat = heartbeat
         if "compute" in self.agents:
             heartbeat.facts = {**parts["compute"].facts, "attributes": config.host_attributes}
+            if config.volume_dir:
+                heartbeat.store = identity(config.volume_directory(), config.state_dir / "volume-store")
         self._recovery = Recovery(list(self.agents.values()))
 
     def start(self) -> None:
@@ -238,7 +241,7 @@ def describe(tx: Tx, beat: Beat) -> None:
     network = {"address": beat.address, "guest_mtu": beat.guest_mtu}
     known = host.find(tx, beat.host)
     # the roles of a machine may be several processes: only the one that runs guests knows what guests it can run
-    facts = {"facts": beat.facts} if "compute" in beat.roles else {}
+    facts = {"facts": beat.facts, "store": beat.store} if "compute" in beat.roles else {}
     host.describe(tx, beat.host, {**values, **network, **facts})
     if known is None:
         capacity.recount(tx, beat.host)

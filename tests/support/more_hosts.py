@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,7 +17,8 @@ def add_host(cloud: TestedCloud, name: str, **settings: Any) -> Host:
     state = cloud.config.state_dir / "hosts" / name
     state.mkdir(parents=True)
     config = msgspec.structs.replace(cloud.config, host_name=name, state_dir=state, **settings)
-    parts = fake_drivers(cloud.config.state_dir / "world", lambda id: None)
+    place = Path(config.volume_dir) if config.volume_dir else None
+    parts = fake_drivers(cloud.config.state_dir / "world", lambda id: None, volume_directory=place)
     host = Host(config, cloud.cloud.bus, parts, heartbeat_of(config, cloud.cloud.bus))
     host.heartbeat.beat()
     return host

@@ -38,6 +38,8 @@ class Beat(msgspec.Struct, kw_only=True, tag="beat"):
     address: str = ""
     """The host's on the underlay that joins hosts; empty: it has none."""
     guest_mtu: int = 1500
+    store: str = ""
+    """The name of the directory of volumes, where it is one that hosts share."""
 
 
 class Changed(msgspec.Struct, kw_only=True, tag="changed"):
@@ -62,6 +64,7 @@ class Heartbeat:
         self.facts: dict[str, Any] = {}
         self.address = ""
         self.guest_mtu = 1500
+        self.store = ""
 
     def start(self) -> None:
         """The first beat is sent before this returns, if anybody hears it."""
@@ -82,6 +85,7 @@ class Heartbeat:
             facts=self.facts,
             address=self.address,
             guest_mtu=self.guest_mtu,
+            store=self.store,
         )
         self._report(message)
 

@@ -131,7 +131,7 @@ def forwarding(config: Config) -> Iterator[Finding]:
 
 def disk(config: Config) -> Iterator[Finding]:
     """There is room in the state directory, and where volumes and images are."""
-    kept = (config.state_dir, config.state_dir / "volumes", config.image_directory())
+    kept = (config.state_dir, config.volume_directory(), config.image_directory())
     there = [next(path for path in (wanted, *wanted.parents) if path.exists()) for wanted in kept]
     for where in {path.stat().st_dev: path for path in reversed(there)}.values():
         usage = shutil.disk_usage(where)

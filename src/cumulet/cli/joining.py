@@ -23,7 +23,16 @@ from cumulet.lib.errors import Failure
 
 CONFIGURATION = Path("/etc/cumulet/cumulet.toml")
 AUTHORITY = "bus-authority.pem"
-SHARED = ("region", "public_pool", "transit_cidr", "dns_servers", "image_dir", "image_max_gib", "log_level")
+SHARED = (
+    "region",
+    "public_pool",
+    "transit_cidr",
+    "dns_servers",
+    "image_dir",
+    "image_max_gib",
+    "volume_dir",
+    "log_level",
+)
 """Settings that a new host has as the control plane has them."""
 SECONDS = 30.0
 

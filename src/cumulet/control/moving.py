@@ -77,12 +77,19 @@ def _begin_all(tx: Tx, disks: list[Row], to: str, config: Config) -> str:
 
 
 def _begin(tx: Tx, row: Row, to: str, config: Config) -> None:
-    """Have a volume copied to another host; raises `Failure` where it cannot be, or cannot be now."""
-    address_of(tx, row)
+    """Have a volume copied to another host, or only kept by it where both have the same directory of volumes.
+
+    Raises `Failure` where it cannot be, or cannot be now.
+    """
+    shared = host.share_volumes(tx, row.host, to)
+    if not shared:
+        address_of(tx, row)
     if not volume.begin_move(tx, row.id, row.host, to):
         raise Failure(f"{row.id} is being made, changed or moved: wait")
     if not capacity.claim_disk(tx, to, row.size_gib, config):
         raise Failure(f"{to} has no room for {row.id} ({row.size_gib} GiB)")
+    if shared:
+        capacity.hand_over(tx, row, to)
     work.wake(tx, "volume", row.id)
 
 
@@ -148,7 +155,8 @@ def ask(tx: Tx, config: Config, fleet: Fleet, id: str, to: str = "") -> dict[str
         found = {row.host: Reason("its own", "it is there already"), **reasons(fleet, wish)}
         bars = "it is there already" if to == row.host else shortage(fleet, wish, found)
         raise Failure(f"{id} cannot be moved{f' to {to}' if to else ''}: {bars}")
-    _check_reached(tx, row.host, chosen)
+    if not host.share_volumes(tx, row.host, chosen):
+        _check_reached(tx, row.host, chosen)
     fleet.take(chosen, wanted)
     values = {"moving_to": chosen, "force_after": tx.now + config.stop_grace_seconds}
     instance.move(tx, id, {"desired": row.desired}, **values)

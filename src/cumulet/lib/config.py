@@ -98,6 +98,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     audit_days: int = _key(90, "how long the audit log is kept, in days")
     terminated_seconds: float = _key(3600.0, "how long a terminated instance stays visible")
     image_dir: str = _key("", "directory of images, the same on all hosts (NFS); empty: in the state directory")
+    volume_dir: str = _key(
+        "",
+        "directory of volumes, the same on all hosts of a zone (NFS, CephFS); empty: in the state directory",
+    )
     image_max_gib: int = _key(2048, "largest virtual size of an imported image")
     import_ranges: list[str] = _key(
         [], "ranges (CIDR) of addresses that are not public, from which images may be downloaded all the same"
@@ -134,6 +138,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def image_directory(self) -> Path:
         return Path(self.image_dir) if self.image_dir else self.state_dir / "images"
+
+    def volume_directory(self) -> Path:
+        return Path(self.volume_dir) if self.volume_dir else self.state_dir / "volumes"
 
     def zone_names(self) -> list[str]:
         return self.zones or [f"{self.region}a", f"{self.region}b"]

@@ -28,6 +28,7 @@ host = sa.Table(
     json("facts"),
     text("address", 15),
     whole("guest_mtu", 1500),
+    text("store", 64),
     json("attributes"),
     whole("revision"),
     whole("used_vcpus"),
@@ -35,8 +36,9 @@ host = sa.Table(
     whole("used_disk_gib"),
 )
 """`facts` is what the host says of itself, `attributes` what the operator says of it. `address` is the host's on the
-underlay that joins hosts, empty where it has none; `guest_mtu` the largest packet of its guests. `revision` is one more
-whenever something has changed that placement goes by; `used_…` is what `model.capacity` has promised."""
+underlay that joins hosts, empty where it has none; `guest_mtu` the largest packet of its guests. `store` is the name of
+the directory of volumes that it shares with others, empty where it has its own. `revision` is one more whenever
+something has changed that placement goes by; `used_…` is what `model.capacity` has promised."""
 service = sa.Table(
     "service",
     metadata,
@@ -73,7 +75,7 @@ _SILENT = sa.select(service.c.role).where(
 
 
 def describe(tx: Tx, name: str, values: dict[str, Any]) -> None:
-    """Write down what a host is: zones, vcpus, memory_mib, disk_gib, facts, address, guest_mtu."""
+    """Write down what a host is: zones, vcpus, memory_mib, disk_gib, facts, address, guest_mtu, store."""
     row = find(tx, name)
     if row is None:
         with suppress(IntegrityError), tx.attempt():
@@ -135,6 +137,12 @@ def address(tx: Tx, name: str) -> str:
     """Where other hosts reach it; empty where they do not, since it has no `tunnel_address`."""
     found = find(tx, name)
     return str(found.address) if found is not None else ""
+
+
+def share_volumes(tx: Tx, one: str, other: str) -> bool:
+    """Whether both hosts have the same directory of volumes."""
+    stores = [row.store for row in named(tx, [one, other])]
+    return len(stores) == 2 and stores[0] == stores[1] != ""
 
 
 def guest_mtu(tx: Tx, name: str | None) -> int:

@@ -15,7 +15,7 @@ from cumulet.lib.errors import Failure
 class FakeHypervisor:
     """`on_change(id)` is called when a guest ends by itself; `obedient` guests shut down when asked.
 
-    A guest that `lets_go` of a disk does so when it is asked to.
+    A guest that `lets_go` of a disk does so when it is asked to; `disks` has the volumes, if another world does.
     """
 
     def __init__(
@@ -26,8 +26,10 @@ class FakeHypervisor:
         clock: Clock | None = None,
         obedient: bool = True,
         lets_go: bool = True,
+        disks: FakeWorld | None = None,
     ) -> None:
         self._world = world
+        self._disks = disks or world
         self._on_change = on_change
         self._clock = clock or Clock()
         self.obedient = obedient
@@ -100,7 +102,7 @@ class FakeHypervisor:
 
     def _start(self, spec: InstanceSpec) -> dict[str, Any]:
         for disk in spec.disks:
-            if not disk.export and self._world.get("volume", disk.volume) is None:
+            if not disk.export and self._disks.get("volume", disk.volume) is None:
                 raise Failure(f"starting {spec.id}: there is no disk {disk.volume}")
         taps = [tap_name(nic.interface) for nic in spec.nics]
         for tap in taps:
@@ -117,7 +119,7 @@ class FakeHypervisor:
 
     def _plug_disks(self, spec: InstanceSpec, domain: dict[str, Any]) -> dict[str, Any]:
         for disk in spec.disks:
-            here = disk.export or self._world.get("volume", disk.volume) is not None
+            here = disk.export or self._disks.get("volume", disk.volume) is not None
             if disk.name not in domain["disks"] and not here:
                 raise Failure(f"plugging {disk.volume} into {spec.id}: there is no such disk")
             self._grow(disk)
@@ -129,9 +131,9 @@ class FakeHypervisor:
         return domain
 
     def _grow(self, disk: DiskSpec) -> None:
-        volume = self._world.get("volume", disk.volume)
+        volume = self._disks.get("volume", disk.volume)
         if volume is not None and volume["size_gib"] < disk.size_gib:
-            self._world.put("volume", disk.volume, volume | {"size_gib": disk.size_gib})
+            self._disks.put("volume", disk.volume, volume | {"size_gib": disk.size_gib})
 
     def _unplugged(self, domain: dict[str, Any]) -> bool:
         return any((self._world.get("tap", tap) or {}).get("place") == "host" for tap in domain["taps"])

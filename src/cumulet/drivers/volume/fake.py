@@ -9,11 +9,12 @@ from cumulet.lib.errors import Failure, Impossible
 
 
 class FakeVolumes:
-    """A volume is a file with its size; `images` has the image files, where they are in another place."""
+    """A volume is a file with its size; `images` has the image files, `disks` volumes and snapshots, if others do."""
 
-    def __init__(self, world: FakeWorld, images: FakeWorld | None = None) -> None:
+    def __init__(self, world: FakeWorld, images: FakeWorld | None = None, disks: FakeWorld | None = None) -> None:
         self._world = world
         self._images = images or world
+        self._disks = disks or world
 
     def ensure(self, spec: Spec) -> None:
         if isinstance(spec, SnapshotSpec):
@@ -23,37 +24,41 @@ class FakeVolumes:
             self._export(spec)
             return
         assert isinstance(spec, VolumeSpec)
-        if spec.snapshot and self._world.get("volume", spec.id) is None:
+        if spec.snapshot and self._disks.get("volume", spec.id) is None:
             self._must_be("snapshot", spec.snapshot, f"making volume {spec.id}")
         if spec.image_file and self._images.get("image", spec.image_file) is None:
             raise Failure(f"making volume {spec.id}: its image file {spec.image_file} is not there")
-        there = self._world.get("volume", spec.id) or {"size_gib": 0}
-        self._world.put("volume", spec.id, {"size_gib": max(spec.size_gib, there["size_gib"])})
+        there = self._disks.get("volume", spec.id) or {"size_gib": 0}
+        self._disks.put("volume", spec.id, {"size_gib": max(spec.size_gib, there["size_gib"])})
 
     def remove(self, id: str) -> None:
-        self._world.remove(_kind(id), id)
+        self._place(id).remove(_kind(id), id)
 
     def observe(self) -> list[Seen]:
-        return [Seen(id=name) for kind in ("volume", "snapshot", "volume_export") for name in self._world.names(kind)]
+        kept = [name for kind in ("volume", "snapshot") for name in self._disks.names(kind)]
+        return [Seen(id=name) for name in [*kept, *self._world.names("volume_export")]]
 
     def look(self, id: str) -> Seen | None:
-        return Seen(id=id) if self._world.get(_kind(id), id) is not None else None
+        return Seen(id=id) if self._place(id).get(_kind(id), id) is not None else None
+
+    def _place(self, id: str) -> FakeWorld:
+        return self._world if is_export(id) else self._disks
 
     def _export(self, spec: VolumeExportSpec) -> None:
         self._must_be("volume", spec.volume, f"exporting {spec.volume}")
         self._world.put("volume_export", spec.id, {"volume": spec.volume})
 
     def _ensure_snapshot(self, spec: SnapshotSpec) -> None:
-        if self._world.get("snapshot", spec.id) is not None:
+        if self._disks.get("snapshot", spec.id) is not None:
             return
         if spec.volume is not None:
             self._must_be("volume", spec.volume, f"taking snapshot {spec.id}")
-        elif spec.source is None or self._world.get("snapshot", spec.source) is None:
+        elif spec.source is None or self._disks.get("snapshot", spec.source) is None:
             raise Impossible("Server.InternalError", f"the snapshot {spec.source or spec.id} has been lost")
-        self._world.put("snapshot", spec.id, {"volume": spec.volume})
+        self._disks.put("snapshot", spec.id, {"volume": spec.volume})
 
     def _must_be(self, kind: str, id: str, act: str) -> None:
-        if self._world.get(kind, id) is None:
+        if self._disks.get(kind, id) is None:
             raise Failure(f"{act}: {id} is not there")
 
 

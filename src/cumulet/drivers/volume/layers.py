@@ -13,12 +13,12 @@ more when it is to be written to no longer.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from cumulet.drivers.specs import layer_file, snapshot_file, volume_file, volume_link, volume_top
 from cumulet.drivers.volume import qcow2
+from cumulet.drivers.volume.shared import DirectoryLock
 from cumulet.lib import files
 from cumulet.lib.errors import Failure, Impossible
 
@@ -31,7 +31,7 @@ class Layers:
 
     def __init__(self, directory: Path, make: Make) -> None:
         self.directory = directory
-        self.lock = threading.RLock()
+        self.lock = DirectoryLock(directory)
         """Held while a layer is put on top of another, and while those are removed on which nothing stands."""
         self._make = make
 

@@ -176,6 +176,7 @@ def upgrade() -> None:
         sa.Column("facts", sa.JSON(), nullable=False),
         sa.Column("address", sa.String(length=15), nullable=False),
         sa.Column("guest_mtu", sa.BigInteger(), nullable=False),
+        sa.Column("store", sa.String(length=64), nullable=False),
         sa.Column("attributes", sa.JSON(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("used_vcpus", sa.BigInteger(), nullable=False),

@@ -1,0 +1,82 @@
+"""Hosts that have the same directory of volumes: what is kept there goes from one to the other without a copy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.launching import launched, shown
+from support.more_hosts import add_host
+
+from cumulet.administration import registry
+from cumulet.drivers.fake_world import FakeWorld
+from cumulet.drivers.volume.shared import DirectoryLock, identity
+from cumulet.lib.errors import Failure
+from cumulet.model import attachment, capacity, instance
+
+
+@pytest.fixture
+def volume_dir(tmp_path: Path) -> Path:
+    made = tmp_path / "shared"
+    made.mkdir()
+    return made
+
+
+def test_a_drained_host_hands_over_its_disks_without_a_copy(cloud: Any, ec2: Any, volume_dir: Path) -> None:
+    add_host(cloud, "h2", volume_dir=str(volume_dir))
+    add_host(cloud, "h3", volume_dir=str(volume_dir))
+    drain(cloud, "h1")
+    id = launched(cloud, ec2)
+    made = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    cloud.settle()
+    before = FakeWorld(volume_dir).names("volume")
+    assert made in before and len(before) == 2
+    first = place(cloud, id)[0]
+    assert set(drain(cloud, first)["stays"]) == set()
+    cloud.settle()
+    assert place(cloud, id) == ["h3" if first == "h2" else "h2"] * 2
+    assert shown(ec2, id)["State"]["Name"] == "running"
+    assert FakeWorld(volume_dir).names("volume") == before
+    with cloud.database.read() as tx:
+        assert capacity.counted(tx)[first] == capacity.NOTHING
+
+
+def drain(cloud: Any, name: str) -> Any:
+    with cloud.database.write() as tx:
+        return registry.order(tx, cloud.config, "moves", "host", {"host": name})
+
+
+def place(cloud: Any, id: str) -> list[str]:
+    """The hosts of an instance and of its disk."""
+    with cloud.database.read() as tx:
+        row = instance.find(tx, id)
+        assert row is not None
+        return [row.host, *(disk.host for disk in attachment.disks(tx, id))]
+
+
+def test_a_host_that_has_mounted_another_directory_does_not_start(volume_dir: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    name = identity(volume_dir, first)
+    assert name == identity(volume_dir, second) == identity(volume_dir, first)
+    (tmp_path / "other").mkdir()
+    for directory in ("nothing", "other"):
+        with pytest.raises(Failure, match="not the directory that this host had"):
+            identity(tmp_path / directory, first)
+    assert identity(tmp_path / "other", tmp_path / "third") != name
+
+
+def test_the_lock_of_a_shared_directory_holds_between_processes(volume_dir: Path, tmp_path: Path) -> None:
+    take = (
+        "import fcntl, os, sys; file = os.open(sys.argv[1], os.O_RDWR); fcntl.lockf(file, fcntl.LOCK_EX|fcntl.LOCK_NB)"
+    )
+    command = [sys.executable, "-c", take, str(volume_dir / ".store")]
+    identity(volume_dir, tmp_path / "name")
+    lock = DirectoryLock(volume_dir)
+    with lock:
+        with lock:
+            assert subprocess.run(command, check=False, capture_output=True).returncode != 0
+        assert subprocess.run(command, check=False, capture_output=True).returncode != 0
+    subprocess.run(command, check=True)
