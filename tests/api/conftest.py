@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import Run, command, running_cloud
+from support.commands import Run, command, elsewhere, running_cloud
 from support.in_memory import tmp_path as tmp_path
 from support.tested_cloud import TestedCloud
 
@@ -26,11 +26,11 @@ def ec2(cloud: TestedCloud) -> Any:
     return cloud.client("ec2")
 
 
-@pytest.fixture(params=["running", "not running"])
-def run(cloud: TestedCloud, request: pytest.FixtureRequest) -> Iterator[Run]:
-    """Runs the command, with the cloud's own process there or not."""
-    if request.param == "not running":
-        yield command(cloud)
+@pytest.fixture(params=["running", "not running", "elsewhere"])
+def run(cloud: TestedCloud, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Run]:
+    """Runs the command, where the cloud's process is, or where it is not running, or from another machine."""
+    if request.param != "running":
+        yield command(cloud) if request.param == "not running" else elsewhere(cloud, tmp_path)
         return
     with running_cloud(cloud):
         yield command(cloud)

@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import json
-import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.operating import administer
 from support.tested_cloud import TestedCloud
 
-from cumulet.admin import TOKEN_HEADER, Administration, make_token
+from cumulet.admin import Administration
 from cumulet.lib.config import Config
 from cumulet.services import Cloud
+from cumulet.wire.request import Request
 
 
 @pytest.fixture
 def admin(cloud: TestedCloud) -> Administration:
-    return Administration(cloud.cloud, make_token(cloud.config.state_dir))
+    return Administration(cloud.cloud)
 
 
-def ask(admin: Administration, method: str, path: str, **headers: str) -> tuple[int, dict[str, Any]]:
-    answer = admin(method, f"/_cumulet/{path}", headers, b"")
+def ask(admin: Administration, method: str, path: str) -> tuple[int, dict[str, Any]]:
+    answer = admin(Request.of(method, f"/_cumulet/{path}"))
     assert answer is not None
     return answer[0], json.loads(answer[1])
 
 
-def explained(admin: Administration, cloud: TestedCloud, id: str) -> dict[str, Any]:
-    token = (cloud.config.state_dir / "admin.token").read_text()
-    status, found = ask(admin, "GET", f"explain/{id}", **{TOKEN_HEADER: token})
+def explained(cloud: TestedCloud, id: str) -> dict[str, Any]:
+    status, found = administer(cloud, cloud.admin, "GetExplanation", name=id)
     assert status == 200, found
-    return found
+    return dict(found)
 
 
 def launch(cloud: TestedCloud, number: int = 1) -> list[str]:
@@ -43,15 +43,14 @@ def test_health_is_open_to_all(admin: Administration) -> None:
 
 
 def test_other_paths_and_methods_are_not_there(admin: Administration) -> None:
-    assert admin("GET", "/_cumulet/nothing", {}, b"") is None
-    assert admin("GET", "/_cumulet/reset", {}, b"") is None
-    assert admin("POST", "/_cumulet/health", {}, b"") is None
+    for method, path in (("GET", "nothing"), ("GET", "reset"), ("GET", "ListHosts"), ("POST", "hosts/h1")):
+        assert admin(Request.of(method, f"/_cumulet/{path}")) is None
 
 
 def test_only_a_test_can_be_reset(tmp_path: Path) -> None:
     cloud = Cloud(Config(state_dir=tmp_path, drivers="fake", host_name="h1"))
     cloud.prepare()
-    status, found = ask(Administration(cloud, "secret"), "POST", "reset")
+    status, found = ask(Administration(cloud), "POST", "reset")
     assert (status, found) == (403, {"error": "only a cloud that was started with --test can be reset"})
     cloud.stop()
 
@@ -85,59 +84,51 @@ def test_after_a_reset_instances_run_from_the_image_that_was_there(cloud: Tested
     assert found["State"]["Name"] == "running"
 
 
-def test_explain_needs_the_token(cloud: TestedCloud, admin: Administration) -> None:
+def test_explain_says_what_a_new_instance_waits_for(cloud: TestedCloud) -> None:
     (id,) = launch(cloud)
-    assert ask(admin, "GET", f"explain/{id}")[0] == 403
-    assert ask(admin, "GET", f"explain/{id}", **{TOKEN_HEADER: "guess"})[0] == 403
-    assert stat.S_IMODE((cloud.config.state_dir / "admin.token").stat().st_mode) == 0o600
-
-
-def test_explain_says_what_a_new_instance_waits_for(cloud: TestedCloud, admin: Administration) -> None:
-    (id,) = launch(cloud)
-    found = explained(admin, cloud, id)
+    found = explained(cloud, id)
     assert (found["kind"], found["desired"], found["state"], found["hosts"]) == ("instance", "running", "pending", [])
     assert {part["kind"] for part in found["waits_for"]} >= {"volume"}
     assert found["work"]["rests"] is False
 
 
-def test_explain_says_what_the_host_sees_of_a_running_one(cloud: TestedCloud, admin: Administration) -> None:
+def test_explain_says_what_the_host_sees_of_a_running_one(cloud: TestedCloud) -> None:
     (id,) = launch(cloud)
     cloud.settle()
-    found = explained(admin, cloud, id)
+    found = explained(cloud, id)
     assert (found["state"], found["waits_for"], found["work"]["rests"]) == ("running", [], True)
     assert found["host_says"]["h1"]["state"] == "running"
     cloud.cloud.parts["compute"].driver.remove(id)
-    assert explained(admin, cloud, id)["host_says"] == {"h1": "it is not there"}
+    assert explained(cloud, id)["host_says"] == {"h1": "it is not there"}
 
 
-def test_explain_of_an_image_is_that_of_its_file(cloud: TestedCloud, admin: Administration) -> None:
-    found = explained(admin, cloud, cloud.image)
+def test_explain_of_an_image_is_that_of_its_file(cloud: TestedCloud) -> None:
+    found = explained(cloud, cloud.image)
     assert (found["kind"], found["state"]) == ("image_file", "available")
 
 
-def test_explain_of_an_image_of_an_instance_is_that_of_its_snapshot(cloud: TestedCloud, admin: Administration) -> None:
+def test_explain_of_an_image_of_an_instance_is_that_of_its_snapshot(cloud: TestedCloud) -> None:
     (id,) = launch(cloud)
     cloud.settle()
     made = cloud.client().create_image(InstanceId=id, Name="mine", NoReboot=True)["ImageId"]
-    found = explained(admin, cloud, made)
+    found = explained(cloud, made)
     assert (found["kind"], found["state"], found["hosts"]) == ("snapshot", "waiting", ["h1"])
 
 
-def test_explain_of_a_task_says_what_has_become_of_its_file(cloud: TestedCloud, admin: Administration) -> None:
+def test_explain_of_a_task_says_what_has_become_of_its_file(cloud: TestedCloud) -> None:
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket="disks")
     s3.put_object(Bucket="disks", Key="disk", Body=b"x")
     id = cloud.client().import_image(DiskContainers=[{"Url": "s3://disks/disk"}])["ImportTaskId"]
-    found = explained(admin, cloud, id)
+    found = explained(cloud, id)
     assert (found["kind"], found["state"], found["host_says"]) == ("image_task", "active", {})
     assert [(part["kind"], part["state"]) for part in found["waits_for"]] == [("image_file", "pending")]
     for _ in range(3):
         cloud.pass_time(3)
-    assert explained(admin, cloud, id)["state"] == "completed"
+    assert explained(cloud, id)["state"] == "completed"
 
 
-def test_explain_of_what_is_not_there_says_so(cloud: TestedCloud, admin: Administration) -> None:
-    token = (cloud.config.state_dir / "admin.token").read_text()
-    status, found = ask(admin, "GET", "explain/i-0123", **{TOKEN_HEADER: token})
-    assert status == 404
-    assert "there is no i-0123" in found["error"]
+def test_explain_of_what_is_not_there_says_so(cloud: TestedCloud) -> None:
+    status, found = administer(cloud, cloud.admin, "GetExplanation", name="i-0123")
+    assert (status, found["__type"]) == (400, "ValidationException")
+    assert "there is no i-0123" in found["message"]

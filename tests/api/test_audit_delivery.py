@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from support.commands import Run
+from support.commands import command
 from support.refusals import code
 from support.tested_cloud import TestedCloud
 
@@ -92,7 +92,7 @@ def test_it_goes_on_by_itself_and_a_bucket_that_cannot_be_is_said(cloud: TestedC
     assert len(audit.delivered(cloud.config, cloud.url)) == 1
 
 
-def test_the_command_says_what_is_missing(cloud: TestedCloud, run: Run) -> None:
-    done = run("audit", "deliver")
+def test_the_command_says_what_is_missing(cloud: TestedCloud) -> None:
+    done = command(cloud)("audit", "deliver")
     assert done.exit_code == 1
     assert "the setting audit_bucket names no bucket" in done.stderr

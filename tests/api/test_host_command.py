@@ -9,8 +9,6 @@ from support.commands import Run, answered
 from support.launching import launched, shown
 from support.tested_cloud import TestedCloud
 
-from cumulet.admin import Administration
-
 
 def test_hosts_are_listed_with_what_they_have_promised(cloud: TestedCloud, ec2: Any, run: Run) -> None:
     launched(cloud, ec2, InstanceType="t2.micro")
@@ -79,14 +77,3 @@ def test_why_shows_each_host_with_its_reason(cloud: TestedCloud, ec2: Any, run: 
 
 def test_why_of_what_is_not_there_says_so(run: Run) -> None:
     assert "there is no instance i-0123" in run("placement", "why", "i-0123").stderr
-
-
-def test_the_running_cloud_wants_the_token(cloud: TestedCloud) -> None:
-    admin = Administration(cloud.cloud, "secret")
-    for method, path in (("GET", "hosts"), ("POST", "hosts/h1"), ("GET", "placement/i-1")):
-        answer = admin(method, f"/_cumulet/{path}", {}, b"{}")
-        assert answer is not None
-        assert answer[0] == 403
-    answer = admin("POST", "/_cumulet/hosts/h1", {"x-cumulet-token": "secret"}, b'{"enabled": "perhaps"}')
-    assert answer is not None
-    assert (answer[0], b"the change of a host is JSON" in answer[1]) == (404, True)

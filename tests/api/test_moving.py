@@ -9,7 +9,8 @@ from support.launching import launched, shown
 from support.more_hosts import add_host
 from support.tested_cloud import TestedCloud
 
-from cumulet.administration import registry
+from cumulet.administration.desk import Desk
+from cumulet.administration.gate import done_here
 from cumulet.lib.errors import Failure
 from cumulet.model import attachment, capacity, instance, volume
 from cumulet.model.database import Row
@@ -22,10 +23,9 @@ def second(cloud: TestedCloud) -> None:
     add_host(cloud, "h2", tunnel_address="192.0.2.2")
 
 
-def ordered(cloud: TestedCloud, act: str, **body: str) -> Any:
-    """What the operator's order is answered."""
-    with cloud.database.write() as tx:
-        return registry.order(tx, cloud.config, "moves", act, body)
+def ordered(cloud: TestedCloud, action: str, **parameters: str) -> Any:
+    """What the operator's order is answered; raises `Failure`."""
+    return done_here(Desk(cloud.database, cloud.config), action, parameters)
 
 
 def where(cloud: TestedCloud, id: str) -> tuple[str, list[str]]:
@@ -59,7 +59,7 @@ def test_a_running_instance_moves_with_its_disks_and_addresses(cloud: Any, ec2: 
     id = launched(cloud, ec2)
     before, (host, _) = shown(ec2, id), where(cloud, id)
     to = other(host)
-    assert ordered(cloud, "instance", id=id) == {"id": id, "from": host, "to": to}
+    assert ordered(cloud, "MigrateInstance", id=id) == {"id": id, "from": host, "to": to}
     wanted = [{"Name": "event.code", "Values": ["instance-reboot"]}]
     (status,) = ec2.describe_instance_status(Filters=wanted)["InstanceStatuses"]
     assert (status["InstanceId"], status["Events"][0]["NotBefore"].tzinfo is not None) == (id, True)
@@ -78,7 +78,7 @@ def test_a_stopped_instance_moves_and_starts_there(cloud: Any, ec2: Any, second:
     ec2.stop_instances(InstanceIds=[id], Force=True)
     cloud.settle()
     to = other(where(cloud, id)[0])
-    ordered(cloud, "instance", id=id, to=to)
+    ordered(cloud, "MigrateInstance", id=id, to=to)
     cloud.settle()
     assert where(cloud, id) == (to, [to])
     assert shown(ec2, id)["State"]["Name"] == "stopped"
@@ -89,7 +89,7 @@ def test_a_stopped_instance_moves_and_starts_there(cloud: Any, ec2: Any, second:
 
 def test_what_is_terminated_while_it_moves_leaves_nothing(cloud: Any, ec2: Any, second: None) -> None:
     id = launched(cloud, ec2)
-    ordered(cloud, "instance", id=id)
+    ordered(cloud, "MigrateInstance", id=id)
     ec2.terminate_instances(InstanceIds=[id])
     cloud.settle()
     assert counted(cloud) == {"h1": capacity.NOTHING, "h2": capacity.NOTHING}
@@ -102,7 +102,7 @@ def test_a_volume_that_is_moved_is_neither_modified_nor_attached_meanwhile(cloud
     id = str(ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"])
     cloud.settle()
     host = volume_row(cloud, id).host
-    ordered(cloud, "host", host=host)
+    ordered(cloud, "DrainHost", name=host)
     with pytest.raises(ec2.exceptions.ClientError, match="being moved to another host"):
         ec2.modify_volume(VolumeId=id, Size=2)
     with pytest.raises(ec2.exceptions.ClientError, match="being moved to another host"):
@@ -116,17 +116,16 @@ def test_a_host_that_is_drained_has_nothing_any_more(cloud: Any, ec2: Any, secon
     ids = [launched(cloud, ec2) for _ in range(4)]
     volumes = [ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"] for _ in range(4)]
     cloud.settle()
-    found = ordered(cloud, "host", host="h1")
+    found = ordered(cloud, "DrainHost", name="h1")
     assert found["stays"] == {}
     cloud.settle()
-    with cloud.database.read() as tx:
-        left = registry.look(tx, cloud.config, "moves", "h1")
+    left = ordered(cloud, "GetHostContents", name="h1")
     assert left == {"instances": [], "volumes": [], "snapshots": []}
     assert {where(cloud, id)[0] for id in ids} == {"h2"}
     assert {shown(ec2, id)["State"]["Name"] for id in ids} == {"running"}
     assert {volume_row(cloud, id).host for id in volumes} == {"h2"}
     assert counted(cloud)["h1"] == capacity.NOTHING
-    assert "1 disabled" in refused(cloud, "instance", id=ids[0])
+    assert "1 disabled" in refused(cloud, "MigrateInstance", id=ids[0])
 
 
 def refused(cloud: TestedCloud, act: str, **body: str) -> str:
@@ -137,15 +136,15 @@ def refused(cloud: TestedCloud, act: str, **body: str) -> str:
 
 def test_what_cannot_be_moved_is_refused_with_the_reason(cloud: Any, ec2: Any) -> None:
     id = launched(cloud, ec2)
-    assert "there is no instance i-0" in refused(cloud, "instance", id="i-0")
-    assert "it is there already" in refused(cloud, "instance", id=id, to="h1")
-    assert "there is no such host" in refused(cloud, "instance", id=id, to="h9")
-    assert "There is no room" in (said := refused(cloud, "instance", id=id))
+    assert "there is no instance i-0" in refused(cloud, "MigrateInstance", id="i-0")
+    assert "it is there already" in refused(cloud, "MigrateInstance", id=id, to="h1")
+    assert "there is no such host" in refused(cloud, "MigrateInstance", id=id, to="h9")
+    assert "There is no room" in (said := refused(cloud, "MigrateInstance", id=id))
     assert said.endswith("of 1 host, 1 its own.")
     add_host(cloud, "h2", tunnel_address="")
-    assert "h2 does not reach other hosts" in refused(cloud, "instance", id=id)
-    assert "h9" in refused(cloud, "host", host="h9")
-    found = ordered(cloud, "host", host="h1")
+    assert "h2 does not reach other hosts" in refused(cloud, "MigrateInstance", id=id)
+    assert "h9" in refused(cloud, "DrainHost", name="h9")
+    found = ordered(cloud, "DrainHost", name="h1")
     assert list(found["stays"]) == [id]
 
 
@@ -154,6 +153,6 @@ def test_a_volume_of_a_host_that_no_other_reaches_stays(cloud: Any, ec2: Any) ->
     ids = [str(ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]) for _ in range(2)]
     cloud.settle()
     (there,) = [id for id in ids if volume_row(cloud, id).host == "h2"]
-    found = ordered(cloud, "host", host="h2")
+    found = ordered(cloud, "DrainHost", name="h2")
     assert "it has no tunnel_address" in found["stays"][there]
     assert volume_row(cloud, there).moving_to == ""

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
-from support.commands import Run, answered
+from support.commands import Run, answered, command
 from support.identity import document
 from support.launching import launched, shown
 from support.refusals import code
 from support.tested_cloud import TestedCloud
 
-from cumulet.admin import Administration, reset
+from cumulet.admin import reset
 from cumulet.drivers.specs import InterfaceSpec
 from cumulet.model import group, tables, work
 
@@ -217,47 +217,7 @@ def test_an_account_goes_when_it_has_nothing_any_more(cloud: TestedCloud, run: R
     cloud.account("bob")
 
 
-def test_a_script_has_the_database_at_hand(cloud: TestedCloud, run: Run, tmp_path: Any) -> None:
+def test_a_script_has_the_database_at_hand(cloud: TestedCloud, tmp_path: Any) -> None:
     script = tmp_path / "count.py"
     script.write_text("with database.read() as tx:\n    print(len(model.account.all(tx)), config.region)\n")
-    assert run("shell", "--script", str(script)).stdout == "1 us-east-1\n"
-
-
-def test_the_running_cloud_wants_the_token_and_whole_questions(cloud: TestedCloud) -> None:
-    admin = Administration(cloud.cloud, "secret")
-    token = {"x-cumulet-token": "secret"}
-    for method, path, body in (
-        ("GET", "instances", b""),
-        ("POST", "pools/create", b'{"range": "203.0.113.0/24"}'),
-    ):
-        answer = admin(method, f"/_cumulet/{path}", {}, body)
-        assert answer is not None
-        assert answer[0] == 403
-        answer = admin(method, f"/_cumulet/{path}", token, body)
-        assert answer is not None
-        assert answer[0] == 200
-    for method, path in (("GET", "usage/a/b"), ("GET", "resources"), ("POST", "pools/create")):
-        answer = admin(method, f"/_cumulet/{path}", token, b"{}")
-        assert answer is not None
-        assert answer[0] == 404
-
-
-def test_what_the_operator_changes_is_in_the_audit_log(cloud: TestedCloud) -> None:
-    admin = Administration(cloud.cloud, "secret")
-    for token, path, body in (
-        ("secret", "pools/create", {"range": "203.0.113.0/24"}),
-        ("secret", "pools/create", {"range": "203.0.113.0/28"}),
-        ("secret", "users/admin", {"do": "create", "user": "ann"}),
-        ("wrong", "pools/remove", {"range": "203.0.113.0/24"}),
-    ):
-        admin("POST", f"/_cumulet/{path}", {"x-cumulet-token": token}, msgspec.json.encode(body))
-    admin("GET", "/_cumulet/pools", {"x-cumulet-token": "secret"}, b"")
-    found = cloud.client("cloudtrail").lookup_events()["Events"]
-    records = [msgspec.json.decode(one["CloudTrailEvent"]) for one in reversed(found)]
-    ours = [one for one in records if one["eventSource"].startswith("cumulet.")]
-    assert [one["eventName"] for one in ours] == ["CreatePools", "CreatePools", "ChangeUsers"]
-    assert [one.get("errorMessage", "")[:25] for one in ours] == ["", "203.0.113.0/28 overlaps 2", ""]
-    assert ours[2]["requestParameters"] == {"of": "admin", "do": "create", "user": "ann"}
-    assert ours[0]["userIdentity"]["accessKeyId"] == "operator"
-    (unknown,) = (cloud.config.audit_directory() / "unknown").iterdir()
-    assert "RemovePools" in unknown.read_text()
+    assert command(cloud)("shell", "--script", str(script)).stdout == "1 us-east-1\n"

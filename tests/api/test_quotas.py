@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from support.identity import code, message, user
+from support.operating import administer
 from support.tested_cloud import TestedCloud
 
 from cumulet import administration
-from cumulet.admin import Administration
 from cumulet.identity import quotas
 
 CLIENTS = 64
@@ -118,18 +118,16 @@ def test_many_at_once_never_exceed_a_quota(cloud: TestedCloud) -> None:
     assert sum(len(one["Instances"]) for one in ec2.describe_instances()["Reservations"]) == 9
 
 
-def test_the_command_asks_the_running_cloud(cloud: TestedCloud) -> None:
-    admin = Administration(cloud.cloud, "token")
-    headers = {"x-cumulet-token": "token"}
+def test_the_operator_gives_an_account_a_quota(cloud: TestedCloud) -> None:
     other = cloud.account("other")
-    change = b'{"name": "addresses", "value": 1}'
-    assert admin("POST", "/_cumulet/quotas/other", {}, change)[0] == 403  # type: ignore[index]
-    status, said = admin("POST", "/_cumulet/quotas/other", headers, change)  # type: ignore[misc]
+    change = {"account": "other", "name": "addresses", "value": 1}
+    assert administer(cloud, other, "SetQuota", **change)[0] == 403
+    status, found = administer(cloud, cloud.admin, "SetQuota", **change)
     assert status == 200
-    assert b'{"name":"addresses","value":1,"default":100,"asked":null}' in said
+    assert {"name": "addresses", "value": 1, "default": 100, "asked": None} in found
     other.client().allocate_address()
     assert code(lambda: other.client().allocate_address()) == "AddressLimitExceeded"
-    for wrong in (b'{"name": "nothing", "value": 1}', b'{"name": "addresses", "value": -1}', b"{"):
-        assert admin("POST", "/_cumulet/quotas/other", headers, wrong)[0] == 404  # type: ignore[index]
+    for wrong in ({"name": "nothing"}, {"value": -1}, {"value": "many"}):
+        assert administer(cloud, cloud.admin, "SetQuota", **{**change, **wrong})[0] == 400
     with cloud.database.read() as tx:
         assert administration.quotas_of(tx, cloud.config, other.id)

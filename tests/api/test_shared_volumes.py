@@ -11,7 +11,8 @@ import pytest
 from support.launching import launched, shown
 from support.more_hosts import add_host
 
-from cumulet.administration import registry
+from cumulet.administration.desk import Desk
+from cumulet.administration.gate import done_here
 from cumulet.drivers.fake_world import FakeWorld
 from cumulet.drivers.volume.shared import DirectoryLock, identity
 from cumulet.lib.errors import Failure
@@ -45,8 +46,7 @@ def test_a_drained_host_hands_over_its_disks_without_a_copy(cloud: Any, ec2: Any
 
 
 def drain(cloud: Any, name: str) -> Any:
-    with cloud.database.write() as tx:
-        return registry.order(tx, cloud.config, "moves", "host", {"host": name})
+    return done_here(Desk(cloud.database, cloud.config), "DrainHost", {"name": name})
 
 
 def place(cloud: Any, id: str) -> list[str]:

@@ -13,22 +13,18 @@ import pytest
 from click.testing import CliRunner
 from cryptography import x509
 from support.identity import code
+from support.operating import administer
 from support.tested_cloud import Account, TestedCloud
 
-from cumulet.admin import Administration
 from cumulet.cli import cumulet
 
 
 @pytest.fixture
 def ask(cloud: TestedCloud) -> Any:
-    """The administrative API, as the command asks it."""
-    admin = Administration(cloud.cloud, "token")
+    """The administrative API, as the command asks it of users of the first account."""
 
-    def ask(path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
-        sent = json.dumps(body).encode() if body is not None else b""
-        answer = admin("POST" if body is not None else "GET", f"/_cumulet/{path}", {"x-cumulet-token": "token"}, sent)
-        assert answer is not None
-        return answer[0], json.loads(answer[1])
+    def ask(action: str, **parameters: Any) -> tuple[int, Any]:
+        return administer(cloud, cloud.admin, action, **{"account": "admin", **parameters})
 
     return ask
 
@@ -40,35 +36,35 @@ def command(cloud: TestedCloud, *words: str) -> str:
 
 
 def test_a_user_is_made_with_roles_that_come_and_go(cloud: TestedCloud, ask: Any) -> None:
-    status, made = ask("users/admin", {"do": "create", "user": "ann", "roles": ["developer"]})
+    status, made = ask("CreateUser", name="ann", roles=["developer"])
     assert status == 200
     ann = Account(cloud.url, cloud.config.region, made["access_key"], made["secret_key"], cloud.admin.id)
     ann.client().describe_instances()
     assert code(lambda: ann.client().allocate_address(DryRun=True)) == "UnauthorizedOperation"
-    assert ask("users/admin", {"do": "add", "user": "ann", "roles": ["netadmin"]})[0] == 200
+    assert ask("AddRoles", name="ann", roles=["netadmin"])[0] == 200
     assert code(lambda: ann.client().allocate_address(DryRun=True)) == "DryRunOperation"
-    assert ask("users/admin", {"do": "remove", "user": "ann", "roles": ["netadmin"]})[0] == 200
+    assert ask("RemoveRoles", name="ann", roles=["netadmin"])[0] == 200
     assert code(lambda: ann.client().allocate_address(DryRun=True)) == "UnauthorizedOperation"
-    listed = ask("users/admin")[1]
+    listed = ask("ListUsers")[1]
     assert [(one["name"], one["access_keys"], one["policies"]) for one in listed] == [("ann", [ann.key], ["developer"])]
-    assert ask("users/admin", {"do": "delete", "user": "ann"})[0] == 200
+    assert ask("DeleteUser", name="ann")[0] == 200
     assert code(lambda: ann.client("sts").get_caller_identity()) == "InvalidClientTokenId"
 
 
 def test_what_cannot_be_is_said(ask: Any) -> None:
-    ask("users/admin", {"do": "create", "user": "ann"})
-    for body, said in (
-        ({"do": "create", "user": "ANN"}, "there is a user ANN already"),
-        ({"do": "create", "user": "a b"}, "letters, digits"),
-        ({"do": "create", "user": "bob", "roles": ["king"]}, "there is no role king; there are: cloudadmin"),
-        ({"do": "delete", "user": "bob"}, "has no user bob"),
-        ({"do": "remove", "user": "ann", "roles": ["itsec"]}, "has not the role itsec"),
-        ({"do": "sing", "user": "ann"}, "is JSON such as"),
+    ask("CreateUser", name="ann")
+    for action, parameters, said in (
+        ("CreateUser", {"name": "ANN"}, "there is a user ANN already"),
+        ("CreateUser", {"name": "a b"}, "letters, digits"),
+        ("CreateUser", {"name": "bob", "roles": ["king"]}, "there is no role king; there are: cloudadmin"),
+        ("DeleteUser", {"name": "bob"}, "has no user bob"),
+        ("RemoveRoles", {"name": "ann", "roles": ["itsec"]}, "has not the role itsec"),
+        ("DeleteUser", {"name": "ann", "how": "gently"}, "is JSON with account, name"),
+        ("ListUsers", {"account": "nobody"}, "there is no account nobody"),
     ):
-        status, answer = ask("users/admin", body)
-        assert status == 404
-        assert said in answer["error"]
-    assert "there is no account nobody" in ask("users/nobody")[1]["error"]
+        status, answer = ask(action, **parameters)
+        assert (status, answer["__type"]) == (400, "ValidationException")
+        assert said in answer["message"]
 
 
 def test_without_a_running_cloud_the_command_writes_into_the_database(cloud: TestedCloud) -> None:

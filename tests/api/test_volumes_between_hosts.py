@@ -10,7 +10,8 @@ from support.more_hosts import add_host
 from support.refusals import code, message
 from support.tested_cloud import TestedCloud
 
-from cumulet.cli.volumes_list import volumes
+from cumulet.administration.desk import Nothing
+from cumulet.administration.storage import volumes
 from cumulet.model import attachment
 from cumulet.model.database import Row
 
@@ -49,7 +50,7 @@ def test_a_volume_is_attached_to_an_instance_on_another_host(cloud: Any, ec2: An
     assert [one["DeviceName"] for one in shown(ec2, guest)["BlockDeviceMappings"]] == ["/dev/sda1", "/dev/sdf"]
     assert exports(cloud, id) == [held(cloud, id).attachment]
     with cloud.database.read() as tx:
-        assert {one["id"]: one["exported"] for one in volumes(tx)}[id] is True
+        assert {one["id"]: one["exported"] for one in volumes(tx, cloud.config, Nothing())}[id] is True
     ec2.detach_volume(VolumeId=id)
     cloud.settle()
     assert ec2.describe_volumes(VolumeIds=[id])["Volumes"][0]["State"] == "available"

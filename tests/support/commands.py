@@ -6,14 +6,12 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
-from support.tested_cloud import TestedCloud
+from support.tested_cloud import Account, TestedCloud
 
-from cumulet.admin import Administration, make_token
-from cumulet.api.app import App
-from cumulet.api.server import Server
 from cumulet.cli import cumulet, running
 
 Run = Callable[..., Result]
@@ -23,13 +21,10 @@ Run = Callable[..., Result]
 def running_cloud(cloud: TestedCloud) -> Iterator[None]:
     """The command finds the cloud as it finds the one of `cumulet up`."""
     state = cloud.config.state_dir
-    admin = Administration(cloud.cloud, make_token(state))
-    server = Server(App(cloud.database, cloud.config, cloud.cloud.ask, admin), ("127.0.0.1", 0))
-    server.start()
     with running.only_one(state):
-        running.write(running.endpoint(state), f"{server.url}\n")
+        running.write(running.endpoint(state), f"{cloud.url}\n")
         yield
-    server.stop()
+    running.write(running.endpoint(state), cloud.url)
 
 
 def command(cloud: TestedCloud) -> Run:
@@ -38,9 +33,23 @@ def command(cloud: TestedCloud) -> Run:
     settings |= {f"CUMULET_{key.upper()}": ",".join(getattr(cloud.config, key)) for key in ("public_pool", "zones")}
 
     def invoke(*words: str) -> Result:
-        environ: dict[str, str | None] = {key: None for key in os.environ if key.startswith("CUMULET_")}
+        environ: dict[str, str | None] = {key: None for key in os.environ if key.startswith(("CUMULET_", "AWS_"))}
         given = [*words, "--state-dir", str(cloud.config.state_dir)]
         return CliRunner().invoke(cumulet, given, env={**environ, **settings})
+
+    return invoke
+
+
+def elsewhere(cloud: TestedCloud, directory: Path, who: Account | None = None) -> Run:
+    """Runs the command on a machine that has nothing of the cloud, as the first account's root or as somebody else."""
+    signer = who or cloud.admin
+    keys = {"AWS_ACCESS_KEY_ID": signer.key, "AWS_SECRET_ACCESS_KEY": signer.secret}
+    keys |= {"AWS_REGION": cloud.config.region, "AWS_SESSION_TOKEN": signer.token or ""}
+
+    def invoke(*words: str) -> Result:
+        environ: dict[str, str | None] = {key: None for key in os.environ if key.startswith(("CUMULET_", "AWS_"))}
+        given = [*words, "--endpoint", cloud.url, "--state-dir", str(directory / "nothing")]
+        return CliRunner().invoke(cumulet, given, env={**environ, **keys})
 
     return invoke
 

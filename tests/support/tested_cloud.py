@@ -10,6 +10,7 @@ import boto3
 from botocore.config import Config as ClientConfig
 from support.leaks import Watch
 
+from cumulet.admin import Administration
 from cumulet.api.app import App
 from cumulet.api.s3.asgi import S3
 from cumulet.api.s3.call import House
@@ -86,7 +87,7 @@ class TestedCloud:
         store = self.cloud.objects
         assert store is not None
         house = House(self.database, self.config, store.blobs)
-        app = App(self.database, self.config, self.cloud.ask, lambda *request: None, S3(house))
+        app = App(self.database, self.config, self.cloud.ask, Administration(self.cloud), S3(house))
         self.server = Server(app, ("127.0.0.1", 0))
         self.server.start()
         self.url = self.server.url

@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from cumulet.administration.desk import Named, Nothing
 from cumulet.control import hosts
 from cumulet.lib.config import Config
 from cumulet.lib.config_rules import NAME
 from cumulet.lib.errors import Failure
 from cumulet.lib.zones import zone_id
-from cumulet.model import Tx, account, address, attachment, host, instance, instance_type, interface, volume, work
+from cumulet.model import Tx, account, address, host, instance, instance_type, interface, volume, work
 from cumulet.model.explanation import explain
 
 
@@ -25,13 +26,7 @@ class Type(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requires: dict[str, str] = {}
 
 
-class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The thing of this name or id."""
-
-    name: str
-
-
-def types(tx: Tx, config: Config) -> list[dict[str, Any]]:
+def types(tx: Tx, config: Config, wanted: Nothing | None = None) -> list[dict[str, Any]]:
     """Each instance type that is offered: name, vcpus, memory_mib, requires, and where it is from."""
     own = {row.name for row in instance_type.rows(tx)}
     return [
@@ -78,7 +73,7 @@ def restore_type(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
     return {"name": wanted.name}
 
 
-def zones(tx: Tx, config: Config) -> list[dict[str, Any]]:
+def zones(tx: Tx, config: Config, wanted: Nothing) -> list[dict[str, Any]]:
     """Each zone: name, id, whether a host that is alive and enabled serves it, and the hosts."""
     served, listed = host.served_zones(tx), hosts.listed(tx, config)
     return [
@@ -92,7 +87,7 @@ def zones(tx: Tx, config: Config) -> list[dict[str, Any]]:
     ]
 
 
-def instances(tx: Tx) -> list[dict[str, Any]]:
+def instances(tx: Tx, config: Config, wanted: Nothing) -> list[dict[str, Any]]:
     """Each instance of any account, terminated ones while they are visible."""
     names = {row.id: row.name for row in account.all(tx)}
     nics: dict[str, Any] = {}
@@ -134,30 +129,18 @@ def reset(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
     return {"id": found["id"], "woken": [id for _, id in parts]}
 
 
-def delete_volume(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
-    """Have a volume go that no instance has, whoever it belongs to; raises `Failure`."""
-    row = attachment.find_volume(tx, wanted.name)
-    if row is None:
-        raise Failure(f"there is no volume {wanted.name}: `cumulet volume list` shows all of them")
-    if row.attachment is not None:
-        raise Failure(f"the volume {row.id} is in the instance {row.instance}")
-    volume.change(tx, row.id, desired="absent")
-    work.wake(tx, "volume", row.id)
-    return {"id": row.id}
-
-
-def resources(tx: Tx, config: Config, name: str) -> dict[str, Any]:
+def resources(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
     """What a host may promise and has promised, and how much of that to which account; raises `Failure`."""
-    found = hosts.one(tx, config, name)
+    found = hosts.one(tx, config, wanted.name)
     names = {row.id: row.name for row in account.all(tx)}
     accounts: dict[str, dict[str, float]] = {}
-    for row in instance.on_host(tx, name):
+    for row in instance.on_host(tx, wanted.name):
         mine = accounts.setdefault(names.get(row.account, row.account), {"instances": 0, **_NOTHING})
         mine["instances"] += 1
         if row.claimed:
             mine["vcpus"] += row.vcpus
             mine["memory_mib"] += row.memory_mib
-    for disk in tx.all(sa.select(volume.volume).where(volume.volume.c.host == name)):
+    for disk in tx.all(sa.select(volume.volume).where(volume.volume.c.host == wanted.name)):
         mine = accounts.setdefault(names.get(disk.account, disk.account), {"instances": 0, **_NOTHING})
         mine["disk_gib"] += disk.size_gib
     return {**found, "accounts": [{"account": key, **accounts[key]} for key in sorted(accounts)]}

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from cumulet.administration.desk import Named
 from cumulet.control import moving
 from cumulet.control.fleet import Fleet
 from cumulet.lib.config import Config
@@ -19,12 +20,6 @@ class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     to: str = ""
 
 
-class Drained(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A host that is to be empty."""
-
-    host: str
-
-
 def move_instance(tx: Tx, config: Config, wanted: Move) -> dict[str, Any]:
     """Have an instance moved, by a stop and a start if it runs: id, from, to. Raises `Failure`."""
     fleet = Fleet(config)
@@ -32,11 +27,11 @@ def move_instance(tx: Tx, config: Config, wanted: Move) -> dict[str, Any]:
     return moving.ask(tx, config, fleet, wanted.id, wanted.to)
 
 
-def drain_host(tx: Tx, config: Config, wanted: Drained) -> dict[str, Any]:
+def drain_host(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
     """Have all that can be moved from a host moved: moved, and stays (id to reason). Raises `Failure`."""
-    return moving.drain(tx, config, wanted.host)
+    return moving.drain(tx, config, wanted.name)
 
 
-def left_on(tx: Tx, config: Config, name: str) -> dict[str, Any]:
+def left_on(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
     """What is on a host still: instances, volumes, snapshots."""
-    return moving.left_on(tx, name)
+    return moving.left_on(tx, wanted.name)

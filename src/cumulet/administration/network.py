@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from cumulet.administration.desk import Nothing
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 from cumulet.model import Tx, account, address, address_pool, fixed_network, host, instance, interface, subnet
@@ -22,13 +23,19 @@ class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: int = 256
 
 
+class OnHost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Those on this host; None: on any."""
+
+    host: str | None = None
+
+
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A range of addresses that is meant."""
 
     range: str
 
 
-def networks(tx: Tx) -> list[dict[str, Any]]:
+def networks(tx: Tx, config: Config, wanted: Nothing | None = None) -> list[dict[str, Any]]:
     """Each fixed network: cidr, label, and the name of the account whose default VPC has it."""
     names = _names(tx)
     return [
@@ -42,7 +49,7 @@ def create_networks(tx: Tx, config: Config, wanted: Cut) -> list[dict[str, Any]]
     if wanted.count < 1:
         raise Failure(f"at least one network is made, not {wanted.count}")
     made = set(fixed_network.create(tx, wanted.label, wanted.range, wanted.count, wanted.size))
-    return [one for one in networks(tx) if one["cidr"] in made]
+    return [one for one in networks(tx, config) if one["cidr"] in made]
 
 
 def remove_network(tx: Tx, config: Config, wanted: Range) -> dict[str, Any]:
@@ -50,9 +57,9 @@ def remove_network(tx: Tx, config: Config, wanted: Range) -> dict[str, Any]:
     return {"cidr": wanted.range}
 
 
-def pools(tx: Tx, config: Config) -> list[dict[str, Any]]:
+def pools(tx: Tx, config: Config, wanted: Nothing | None = None) -> list[dict[str, Any]]:
     """Each range of public addresses: range, first, last, how many there are and are taken, and where it is from."""
-    numbers = [row["number"] for row in public_addresses(tx)]
+    numbers = [row["number"] for row in public_addresses(tx, config)]
     made = {row.range for row in address_pool.made(tx)}
     found = []
     for text in address_pool.all(tx, config):
@@ -89,7 +96,7 @@ def remove_pool(tx: Tx, config: Config, wanted: Range) -> list[dict[str, Any]]:
     return pools(tx, config)
 
 
-def public_addresses(tx: Tx) -> list[dict[str, Any]]:
+def public_addresses(tx: Tx, config: Config, wanted: Nothing | None = None) -> list[dict[str, Any]]:
     """Each public address that is taken: by which account, whether it stays the account's, and where it leads to."""
     names, nics = _names(tx), {row.id: row for row in tx.all(sa.select(interface.interface))}
     found = []
@@ -109,8 +116,9 @@ def public_addresses(tx: Tx) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: one["number"])
 
 
-def interfaces(tx: Tx, config: Config, on: str | None = None) -> list[dict[str, Any]]:
+def interfaces(tx: Tx, config: Config, wanted: OnHost) -> list[dict[str, Any]]:
     """Each network interface (on a host): its fixed address, MAC, network and instance; raises `Failure`."""
+    on = wanted.host
     if on is not None and host.find(tx, on) is None:
         raise Failure(f"there is no host {on}; `cumulet host list` shows all of them")
     names, nic = _names(tx), interface.interface

@@ -1,78 +1,59 @@
-"""The administrative API by name: what can be looked at below `/_cumulet/KIND`, and ordered at `/_cumulet/KIND/ACT`."""
+"""The administrative API by name: each action, what it takes, and what does it.
+
+An action's name without its verb is the plural where it gives a list. Those that only look begin with List or Get, by
+which the audit log knows them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from cumulet import administration
+from cumulet.administration import accounts, machines, moves, network, overview, storage, users
+from cumulet.administration.desk import Action, Named, OfAccount, look, order
+from cumulet.control import hosts, placing
 
-import msgspec
-
-from cumulet.administration import accounts, machines, moves, network
-from cumulet.lib.config import Config
-from cumulet.lib.errors import Failure
-from cumulet.model import Tx
-
-
-class Look(NamedTuple):
-    """What is read in one transaction, and how many names follow the kind."""
-
-    do: Callable[..., Any]
-    fewest: int = 0
-    most: int = 0
-
-
-class Order(NamedTuple):
-    """What is done in one transaction, and what its body is."""
-
-    body: Any
-    do: Callable[[Tx, Config, Any], Any]
-
-
-LOOKS = {
-    "networks": Look(lambda tx, config: network.networks(tx)),
-    "pools": Look(network.pools),
-    "addresses": Look(lambda tx, config: network.public_addresses(tx)),
-    "interfaces": Look(network.interfaces, 0, 1),
-    "types": Look(machines.types),
-    "zones": Look(machines.zones),
-    "instances": Look(lambda tx, config: machines.instances(tx)),
-    "resources": Look(machines.resources, 1, 1),
-    "moves": Look(moves.left_on, 1, 1),
-    "usage": Look(accounts.usage, 2, 2),
+ACTIONS: dict[str, Action] = {
+    "GetStatus": look(overview.status),
+    "ListServices": look(lambda tx, config, wanted: overview.services(tx)),
+    "GetExplanation": Action(Named, overview.explain),
+    "GetPlacement": look(lambda tx, config, wanted: placing.why(tx, config, wanted.name), Named),
+    "ListAccounts": look(accounts.listed),
+    "CreateAccount": Action(accounts.New, accounts.create),
+    "SetAccount": order(accounts.set_account, accounts.Setting),
+    "DeleteAccount": order(accounts.delete, Named),
+    "GetUsage": look(accounts.usage, accounts.Period),
+    "ListQuotas": look(
+        lambda tx, config, wanted: administration.quotas_of(tx, config, wanted.account),
+        OfAccount,
+    ),
+    "SetQuota": order(administration.grant, administration.Grant),
+    "ListUsers": look(lambda tx, config, wanted: users.listed(tx, wanted.account), OfAccount),
+    "CreateUser": order(users.create, users.Roles),
+    "DeleteUser": order(users.delete, users.User),
+    "AddRoles": order(users.add_roles, users.Roles),
+    "RemoveRoles": order(users.remove_roles, users.Roles),
+    "ListHosts": look(lambda tx, config, wanted: hosts.listed(tx, config)),
+    "GetHost": look(machines.resources, Named),
+    "ChangeHost": order(overview.change_host, overview.HostChange),
+    "DrainHost": order(moves.drain_host, Named),
+    "GetHostContents": look(moves.left_on, Named),
+    "ListInstances": look(machines.instances),
+    "ResetInstance": order(machines.reset, Named),
+    "MigrateInstance": order(moves.move_instance, moves.Move),
+    "ListTypes": look(machines.types),
+    "PutType": order(machines.put_type, machines.Type),
+    "RemoveType": order(machines.remove_type, Named),
+    "RestoreType": order(machines.restore_type, Named),
+    "ListZones": look(machines.zones),
+    "ListNetworks": look(network.networks),
+    "CreateNetworks": order(network.create_networks, network.Cut),
+    "RemoveNetwork": order(network.remove_network, network.Range),
+    "ListPools": look(network.pools),
+    "CreatePool": order(network.create_pool, network.Range),
+    "RemovePool": order(network.remove_pool, network.Range),
+    "ListAddresses": look(network.public_addresses),
+    "ListInterfaces": look(network.interfaces, network.OnHost),
+    "ListVolumes": look(storage.volumes),
+    "DeleteVolume": order(storage.delete_volume, Named),
+    "ListImages": look(storage.images),
+    "GetImage": look(storage.image_of, Named),
 }
-ORDERS = {
-    ("accounts", "delete"): Order(accounts.Deletion, accounts.delete),
-    ("accounts", "set"): Order(accounts.Setting, accounts.set_account),
-    ("networks", "create"): Order(network.Cut, network.create_networks),
-    ("networks", "remove"): Order(network.Range, network.remove_network),
-    ("pools", "create"): Order(network.Range, network.create_pool),
-    ("pools", "remove"): Order(network.Range, network.remove_pool),
-    ("types", "put"): Order(machines.Type, machines.put_type),
-    ("types", "remove"): Order(machines.Named, machines.remove_type),
-    ("types", "restore"): Order(machines.Named, machines.restore_type),
-    ("things", "reset"): Order(machines.Named, machines.reset),
-    ("moves", "instance"): Order(moves.Move, moves.move_instance),
-    ("moves", "host"): Order(moves.Drained, moves.drain_host),
-    ("volumes", "delete"): Order(machines.Named, machines.delete_volume),
-}
-
-
-def look(tx: Tx, config: Config, kind: str, *names: str) -> Any:
-    """What there is to look at; raises `Failure`."""
-    known = LOOKS[kind]
-    if not known.fewest <= len(names) <= known.most:
-        raise Failure(f"{kind} is asked for with {known.fewest} to {known.most} names, not {len(names)}")
-    return known.do(tx, config, *names)
-
-
-def order(tx: Tx, config: Config, kind: str, act: str, body: dict[str, Any] | bytes) -> Any:
-    """What an order has made; raises `Failure` for one that there is not, or whose body is not right."""
-    known = ORDERS[kind, act]
-    try:
-        if isinstance(body, bytes):
-            wanted = msgspec.json.decode(body, type=known.body)
-        else:
-            wanted = msgspec.convert(body, known.body)
-    except msgspec.DecodeError as e:
-        raise Failure(f"the body of {kind}/{act} is JSON with {', '.join(known.body.__struct_fields__)}: {e}") from None
-    return known.do(tx, config, wanted)

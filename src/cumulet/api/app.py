@@ -29,8 +29,8 @@ SERVICES = (cloudtrail, ec2, iam, service_quotas, sts)
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-Admin = Callable[[str, str, dict[str, str], bytes], tuple[int, bytes] | None]
-"""(method, path, headers, body) to (status, JSON), or None where the path is not its own."""
+Admin = Callable[[Request], tuple[int, bytes] | None]
+"""A request to (status, JSON), or None where the path is not its own."""
 
 
 class App:
@@ -63,17 +63,16 @@ class App:
 
     def _answer(self, scope: dict[str, Any], body: bytes) -> Response:
         path = scope["raw_path"].decode("latin-1")
-        if path.startswith("/_cumulet/"):
-            return self._administer(scope, path, body)
         address = (scope.get("client") or ("",))[0]
         secure = scope.get("scheme") == "https"
         method, query, headers = scope["method"], scope["query_string"], scope["headers"]
         request = Request.of(method, path, query, headers, body, address, secure=secure)
+        if path.startswith("/_cumulet/"):
+            return self._administer(request)
         return answer(self._database, self._config, self._ask, request, self._objects)
 
-    def _administer(self, scope: dict[str, Any], path: str, body: bytes) -> Response:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        status, text = self._admin(scope["method"], path, headers, body) or (404, b'{"error": "there is no such path"}')
+    def _administer(self, request: Request) -> Response:
+        status, text = self._admin(request) or (404, b'{"error": "there is no such path"}')
         return Response(status, text, ids.request_id(), "application/json")
 
 

@@ -76,9 +76,9 @@ def _answer(
         trail.error = e.code, e.message
         return refused(service, e, request_id)
     except (Conflict, Away, Unsure, Full) as e:
-        trail.error = _unavailable(service, e).code, ""
+        trail.error = unavailable(service, e).code, ""
         log.error("a request met no database", request=request_id, what=type(e).__name__, error=e)
-        return refused(service, _unavailable(service, e), request_id)
+        return refused(service, unavailable(service, e), request_id)
     except Exception:  # noqa: BLE001 - a mistake of ours must not show its inside to a client
         trail.error = "InternalError", ""
         log.exception("a request failed", request=request_id)
@@ -104,8 +104,8 @@ UNAVAILABLE: dict[type[Failure], str] = {
 }
 
 
-def _unavailable(service: str, e: Failure) -> Refusal:
-    """EC2's API error codes and the common errors of AWS's other services have different names for it."""
+def unavailable(service: str, e: Failure) -> Refusal:
+    """What a client is told who met no database: EC2 and the other services have different names for it."""
     return Refusal("Unavailable" if service == "ec2" else "ServiceUnavailable", UNAVAILABLE[type(e)], 503)
 
 

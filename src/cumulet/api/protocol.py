@@ -11,6 +11,8 @@ from cumulet.wire.render import render, render_error
 from cumulet.wire.request import Form, Request
 
 XML = "text/xml;charset=UTF-8"
+JSON_CODES = {"AccessDenied": "AccessDeniedException", "ValidationError": "ValidationException"}
+"""What a code is called where the protocol is JSON, if that is not its name elsewhere."""
 
 
 def action_of(model: Model, request: Request, form: Form) -> str:
@@ -42,10 +44,8 @@ def answered(model: Model, name: str, result: dict[str, Any], request_id: str, f
 def refused(service: str, metadata: Metadata, refusal: Refusal, request_id: str) -> tuple[bytes, str]:
     """The body of an answer that refuses, and its type."""
     if metadata.protocol == "json":
-        code = {"AccessDenied": "AccessDeniedException", "ValidationError": "ValidationException"}
-        return json_protocol.render_error(
-            code.get(refusal.code, refusal.code), refusal.message
-        ), json_protocol.CONTENT_TYPE
+        code = JSON_CODES.get(refusal.code, refusal.code)
+        return json_protocol.render_error(code, refusal.message), json_protocol.CONTENT_TYPE
     protocol = "rest-xml" if service == "s3" else metadata.protocol
     status, namespace = refusal.status, metadata.xml_namespace
     return render_error(protocol, refusal.code, refusal.message, request_id, status=status, namespace=namespace), XML

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cumulet import __version__
-from cumulet.lib.errors import CumuletError
+from cumulet.lib.errors import CumuletError, with_cause
 
 
 class Trouble(click.ClickException):
@@ -40,17 +40,10 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except CumuletError as e:
-            raise Trouble(_with_cause(e)) from e
+            raise Trouble(with_cause(e)) from e
         except PermissionError as e:
             what = f"{e.filename} is not for this user" if e.filename else "this user may not do that"
             raise Trouble(f"{what}: run this as the user whose cloud it is") from e
-
-
-def _with_cause(e: BaseException) -> str:
-    """What went wrong, and why in parentheses, where the text does not say so itself."""
-    text = " ".join((getattr(e, "strerror", None) or str(e)).split())
-    cause = _with_cause(e.__cause__) if e.__cause__ else ""
-    return text if cause in text else f"{text} ({cause})"
 
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -92,6 +85,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
         "completion": "completion:completion",
     },
 )
+@click.option("--endpoint", metavar="URL", help="Ask the cloud at this URL; as the option of the same name behind.")
 @click.version_option(__version__, prog_name="cumulet")
-def cumulet() -> None:
+def cumulet(endpoint: str | None) -> None:
     """A private cloud: real virtual machines behind the EC2 API."""

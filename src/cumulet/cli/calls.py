@@ -55,20 +55,26 @@ def ec2(client: Client, action: str, **parameters: str) -> Element:
     """The answer to an action of EC2; raises `Refusal`."""
     given = {"Action": action, "Version": "2016-11-15", **{key: value for key, value in parameters.items() if value}}
     body = urlencode(given).encode()
+    url = f"{client.ec2}/"
+    return read_xml(_sent(signed(client.signer, url, "ec2", body, "application/x-www-form-urlencoded")))
+
+
+def signed(signer: Signer, url: str, service: str, body: bytes, content_type: str) -> urllib.request.Request:
+    """A POST to a URL without a query, signed by AWS's version 4."""
     when = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    host, signer = urlsplit(client.ec2).netloc, client.signer
-    headers = {"host": host, "x-amz-date": when, "content-type": "application/x-www-form-urlencoded"}
+    parts = urlsplit(url)
+    headers = {"host": parts.netloc, "x-amz-date": when, "content-type": content_type}
     if signer.token:
         headers["x-amz-security-token"] = signer.token
     names = sorted(headers)
-    request = Request.of("POST", "/", b"", headers.items(), body)
-    scope = f"{when[:8]}/{signer.region}/ec2/aws4_request"
+    request = Request.of("POST", parts.path, b"", headers.items(), body)
+    scope = f"{when[:8]}/{signer.region}/{service}/aws4_request"
     text = text_v4(request, names, sha256(body).hexdigest(), when, scope, s3=False)
-    key = signing_key(signer.secret, when[:8], signer.region, "ec2")
+    key = signing_key(signer.secret, when[:8], signer.region, service)
     signature = hmac.digest(key, text, "sha256").hex()
     credential = f"Credential={signer.key}/{scope}, SignedHeaders={';'.join(names)}, Signature={signature}"
     headers["authorization"] = f"AWS4-HMAC-SHA256 {credential}"
-    return read_xml(_sent(urllib.request.Request(f"{client.ec2}/", body, headers, method="POST")))
+    return urllib.request.Request(url, body, headers, method="POST")
 
 
 def put(client: Client, bucket: str, key: str, content: bytes | Path) -> None:

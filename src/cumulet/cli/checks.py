@@ -188,8 +188,8 @@ def database(config: Config) -> Iterator[Finding]:
 
 def services(config: Config) -> Iterator[Finding]:
     """All the services that the database knows have been heard lately."""
+    from cumulet.administration.overview import services as heard
     from cumulet.cli import options
-    from cumulet.cli.services_list import services as heard
 
     if running.pid(config.state_dir) is None:
         yield Finding("services", "warning", f"no cloud runs for {config.state_dir}", "`cumulet up` starts it")

@@ -52,7 +52,24 @@ def actions() -> str:
         "# Actions\n\n" + _MADE + "An action that is not here answers `UnsupportedOperation`, and so does a parameter "
         "that is not named; `DryRun` works with every action of EC2. S3's answer is `NotImplemented`.\n"
     )
-    return head + "".join(_service(name, load(name)) for name in names) + _objects()
+    return head + "".join(_service(name, load(name)) for name in names) + _objects() + _administrative()
+
+
+def _administrative() -> str:
+    """The administrative API: what each action takes."""
+    from msgspec.structs import fields
+
+    from cumulet.administration.registry import ACTIONS
+
+    rows = [
+        (f"`{name}`", ", ".join(f"`{one.name}`" + ("" if one.required else " (optional)") for one in fields(kind)))
+        for name, (kind, _) in sorted(ACTIONS.items())
+    ]
+    head = (
+        f"{len(rows)} actions of the cloud's operator, for principals of an administrator's account only "
+        "([identity](identity.md)); in policies `cumulet:` and the name.\n\n"
+    )
+    return f"\n## Cumulet's administrative API\n\n{head}{_table(('action', 'parameters'), rows)}"
 
 
 def _objects() -> str:

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cumulet.cli import asking
-from cumulet.cli.options import as_json, settings
+from cumulet.cli.options import Cloud, any_cloud, as_json
 from cumulet.cli.output import show_json, show_table
-from cumulet.lib.config import Config
-
-if TYPE_CHECKING:
-    from cumulet.model import Tx
 
 
 @click.command(epilog="Example: cumulet explain i-0123456789abcdef0")
 @click.argument("id")
 @as_json
-@settings
-def explain(config: Config, id: str, json: bool) -> None:
+@any_cloud
+def explain(cloud: Cloud, id: str, json: bool) -> None:
     """Say why a thing is not as it should be. ID: of an instance, volume, interface, security group, VPC or image."""
-
-    def here(tx: Tx) -> dict[str, Any]:
-        from cumulet.model.explanation import explain as explain_rows
-
-        return explain_rows(tx, id) | {"host_says": "unknown: no cloud runs, only the database was read"}
-
-    found = asking.look(config, here, "explain", id)
+    found = asking.ask(cloud, "GetExplanation", name=id)
     if json:
         show_json(found)
     else:

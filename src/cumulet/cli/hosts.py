@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cumulet.cli import asking, joining
-from cumulet.cli.options import as_json, pairs, settings
+from cumulet.cli.options import Cloud, any_cloud, as_json, pairs
 from cumulet.cli.output import progress, show_json, show_table
-from cumulet.lib.config import Config
-
-if TYPE_CHECKING:
-    from cumulet.model import Tx
 
 
 @click.group()
@@ -27,25 +23,19 @@ host.add_command(joining.remove)
 
 @host.command("list", epilog="Example: cumulet host list")
 @as_json
-@settings
-def list_hosts(config: Config, json: bool) -> None:
+@any_cloud
+def list_hosts(cloud: Cloud, json: bool) -> None:
     """List the hosts, what they have promised, and their attributes."""
-
-    def here(tx: Tx) -> list[dict[str, Any]]:
-        from cumulet.control import hosts
-
-        return hosts.listed(tx, config)
-
-    _show(asking.look(config, here, "hosts"), json)
+    _show(asking.ask(cloud, "ListHosts"), json)
 
 
 @host.command("show", epilog="Example: cumulet host show h2")
 @click.argument("name")
 @as_json
-@settings
-def show_host(config: Config, name: str, json: bool) -> None:
+@any_cloud
+def show_host(cloud: Cloud, name: str, json: bool) -> None:
     """Show what a host has promised to which account."""
-    found = asking.see(config, "resources", name)
+    found = asking.ask(cloud, "GetHost", name=name)
     if json:
         show_json(found)
         return
@@ -59,32 +49,32 @@ def show_host(config: Config, name: str, json: bool) -> None:
 @host.command(epilog="Example: cumulet host enable h2")
 @click.argument("name")
 @as_json
-@settings
-def enable(config: Config, name: str, json: bool) -> None:
+@any_cloud
+def enable(cloud: Cloud, name: str, json: bool) -> None:
     """Place new instances and volumes on the host again."""
-    _show([_change(config, name, {"enabled": True})], json)
+    _show([asking.ask(cloud, "ChangeHost", name=name, enabled=True)], json)
 
 
 @host.command(epilog="Example: cumulet host disable h2")
 @click.argument("name")
 @as_json
-@settings
-def disable(config: Config, name: str, json: bool) -> None:
+@any_cloud
+def disable(cloud: Cloud, name: str, json: bool) -> None:
     """Place no new instances and volumes on the host. Those that are there stay, and can be started again."""
-    _show([_change(config, name, {"enabled": False})], json)
+    _show([asking.ask(cloud, "ChangeHost", name=name, enabled=False)], json)
 
 
 @host.command(epilog="Example: cumulet host drain h2")
 @click.argument("name")
 @click.option("--no-wait", is_flag=True, help="Do not wait until the host is empty.")
 @as_json
-@settings
-def drain(config: Config, name: str, no_wait: bool, json: bool) -> None:
+@any_cloud
+def drain(cloud: Cloud, name: str, no_wait: bool, json: bool) -> None:
     """Disable a host and move all from it: instances, which are stopped and started, and volumes. Snapshots stay."""
-    found = asking.order(config, "moves", "host", host=name)
+    found = asking.ask(cloud, "DrainHost", name=name)
     if not no_wait:
-        _wait_until_moved(config, name, {one["id"] for one in found["moved"]})
-    found |= {"left": asking.see(config, "moves", name)}
+        _wait_until_moved(cloud, name, {one["id"] for one in found["moved"]})
+    found |= {"left": asking.ask(cloud, "GetHostContents", name=name)}
     if json:
         show_json(found)
         return
@@ -95,10 +85,10 @@ def drain(config: Config, name: str, no_wait: bool, json: bool) -> None:
         click.echo(f"snapshots stay: {' '.join(found['left']['snapshots'])}", err=True)
 
 
-def _wait_until_moved(config: Config, name: str, moved: set[str]) -> None:
+def _wait_until_moved(cloud: Cloud, name: str, moved: set[str]) -> None:
     with progress(f"moving {len(moved)} things from {name}") as bar:
         while True:
-            left = asking.see(config, "moves", name)
+            left = asking.ask(cloud, "GetHostContents", name=name)
             there = moved & {*left["instances"], *left["volumes"]}
             bar.reach(len(moved) - len(there), len(moved))
             if not there:
@@ -110,25 +100,10 @@ def _wait_until_moved(config: Config, name: str, moved: set[str]) -> None:
 @click.argument("name")
 @click.argument("attributes", nargs=-1, required=True, metavar="KEY=VALUE...")
 @as_json
-@settings
-def set_attributes(config: Config, name: str, attributes: tuple[str, ...], json: bool) -> None:
+@any_cloud
+def set_attributes(cloud: Cloud, name: str, attributes: tuple[str, ...], json: bool) -> None:
     """Give the host attributes. rack=r1, dedicated_to=ACCOUNT, or any other; KEY= takes one away."""
-    _show([_change(config, name, {"attributes": pairs(attributes)})], json)
-
-
-def _change(config: Config, name: str, change: dict[str, Any]) -> dict[str, Any]:
-    """The host as it is afterwards."""
-
-    def here(tx: Tx) -> dict[str, Any]:
-        import msgspec
-
-        from cumulet.control import hosts
-
-        hosts.change(tx, name, msgspec.convert(change, hosts.Change))
-        return hosts.one(tx, config, name)
-
-    found: dict[str, Any] = asking.change(config, here, "hosts", name, body=change)
-    return found
+    _show([asking.ask(cloud, "ChangeHost", name=name, attributes=pairs(attributes))], json)
 
 
 def _show(found: list[dict[str, Any]], json: bool) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from cumulet.cli import bundles
-from cumulet.cli.options import as_json, database, prepared_database, settings
+from cumulet.cli import asking, bundles
+from cumulet.cli.options import Cloud, any_cloud, as_json, prepared_database, settings
 from cumulet.cli.output import progress, show_json, show_table
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
@@ -87,13 +87,10 @@ def import_image(
 
 @image.command("list", epilog="Example: cumulet image list")
 @as_json
-@settings
-def list_images(config: Config, json: bool) -> None:
+@any_cloud
+def list_images(cloud: Cloud, json: bool) -> None:
     """List all images, with the state of their files."""
-    from cumulet.cli import taking_in
-
-    with database(config) as opened:
-        values = taking_in.all_images(opened)
+    values = asking.ask(cloud, "ListImages")
     if json:
         show_json(values)
         return

@@ -8,9 +8,8 @@ from typing import Any
 import click
 
 from cumulet.cli import asking
-from cumulet.cli.options import as_json, pairs, settings
+from cumulet.cli.options import Cloud, any_cloud, as_json, pairs
 from cumulet.cli.output import show, show_json
-from cumulet.lib.config import Config
 
 
 @click.group()
@@ -33,11 +32,13 @@ def zone() -> None:
 @click.option("--host", help="Those on this host.")
 @click.option("--state", help="Those in this state, such as running.")
 @as_json
-@settings
-def list_instances(config: Config, json: bool, **only: str | None) -> None:
+@any_cloud
+def list_instances(cloud: Cloud, json: bool, **only: str | None) -> None:
     """List the instances: account, host, type, state, addresses."""
     wanted = {key: value for key, value in only.items() if value is not None}
-    found = [one for one in asking.see(config, "instances") if all(one[key] == value for key, value in wanted.items())]
+    found = [
+        one for one in asking.ask(cloud, "ListInstances") if all(one[key] == value for key, value in wanted.items())
+    ]
     shown = ["account", "host", "type", "state", "zone", "address", "public_address"]
     columns = ["instance", *(name.replace("_", " ") for name in shown), "launched"]
     show(found, json, columns, lambda one: (one["id"], *(one[name] for name in shown), _moment(one["launched"])))
@@ -46,10 +47,10 @@ def list_instances(config: Config, json: bool, **only: str | None) -> None:
 @instance.command(epilog="Example: cumulet instance reset i-0123456789abcdef0")
 @click.argument("id")
 @as_json
-@settings
-def reset(config: Config, id: str, json: bool) -> None:
+@any_cloud
+def reset(cloud: Cloud, id: str, json: bool) -> None:
     """Forget the failures of an instance and have it looked at now. With each part that it waits for."""
-    found = asking.order(config, "things", "reset", name=id)
+    found = asking.ask(cloud, "ResetInstance", name=id)
     if json:
         show_json(found)
     else:
@@ -60,10 +61,10 @@ def reset(config: Config, id: str, json: bool) -> None:
 @click.argument("id")
 @click.option("--to", default="", metavar="HOST", help="The host; by default the one that would be chosen for it now.")
 @as_json
-@settings
-def migrate(config: Config, id: str, to: str, json: bool) -> None:
+@any_cloud
+def migrate(cloud: Cloud, id: str, to: str, json: bool) -> None:
     """Move an instance and its disks to another host. One that runs is stopped for as long as its disks are copied."""
-    found = asking.order(config, "moves", "instance", id=id, to=to)
+    found = asking.ask(cloud, "MigrateInstance", id=id, to=to)
     if json:
         show_json(found)
     else:
@@ -72,10 +73,10 @@ def migrate(config: Config, id: str, to: str, json: bool) -> None:
 
 @type_.command("list", epilog="Example: cumulet type list")
 @as_json
-@settings
-def list_types(config: Config, json: bool) -> None:
+@any_cloud
+def list_types(cloud: Cloud, json: bool) -> None:
     """List the instance types, and where each is from."""
-    show(asking.see(config, "types"), json, TYPE, _type)
+    show(asking.ask(cloud, "ListTypes"), json, TYPE, _type)
 
 
 @type_.command("add", epilog="Example: cumulet type add i1.large 4 16384 ssd=true")
@@ -84,35 +85,35 @@ def list_types(config: Config, json: bool) -> None:
 @click.argument("memory_mib", type=click.IntRange(1), metavar="MIB")
 @click.argument("requires", nargs=-1, metavar="KEY=VALUE...")
 @as_json
-@settings
-def add_type(config: Config, name: str, vcpus: int, memory_mib: int, requires: tuple[str, ...], json: bool) -> None:
+@any_cloud
+def add_type(cloud: Cloud, name: str, vcpus: int, memory_mib: int, requires: tuple[str, ...], json: bool) -> None:
     """Offer an instance type. Or change one; KEY=VALUE are attributes that a host must have."""
     values = {"name": name, "vcpus": vcpus, "memory_mib": memory_mib, "requires": pairs(requires)}
-    show([asking.order(config, "types", "put", **values)], json, TYPE, _type)
+    show([asking.ask(cloud, "PutType", **values)], json, TYPE, _type)
 
 
 @type_.command("remove", epilog="Example: cumulet type remove m5.24xlarge")
 @click.argument("name")
-@settings
-def remove_type(config: Config, name: str) -> None:
+@any_cloud
+def remove_type(cloud: Cloud, name: str) -> None:
     """Offer an instance type no more. Instances of it stay as they are."""
-    asking.order(config, "types", "remove", name=name)
+    asking.ask(cloud, "RemoveType", name=name)
 
 
 @type_.command("restore", epilog="Example: cumulet type restore m5.24xlarge")
 @click.argument("name")
-@settings
-def restore_type(config: Config, name: str) -> None:
+@any_cloud
+def restore_type(cloud: Cloud, name: str) -> None:
     """Undo what `add` and `remove` have done with a name."""
-    asking.order(config, "types", "restore", name=name)
+    asking.ask(cloud, "RestoreType", name=name)
 
 
 @zone.command("list", epilog="Example: cumulet zone list")
 @as_json
-@settings
-def list_zones(config: Config, json: bool) -> None:
+@any_cloud
+def list_zones(cloud: Cloud, json: bool) -> None:
     """List the zones, whether they are served, and by which hosts."""
-    found = asking.see(config, "zones")
+    found = asking.ask(cloud, "ListZones")
     show(found, json, ["zone", "id", "state", "hosts"], _zone)
 
 

@@ -21,6 +21,11 @@ EXIT = {
 ENVIRONMENT = {
     "CUMULET_KEY": "The value of the setting KEY, such as CUMULET_STATE_DIR or CUMULET_REGION; lists with commas. "
     "`cumulet config` lists all settings. An option comes before it, and it comes before the file.",
+    "CUMULET_ENDPOINT": "The URL of a cloud elsewhere, where --endpoint is not given.",
+    "AWS_ENDPOINT_URL, AWS_REGION": "Where a cloud elsewhere is, as `cumulet env` prints it on its host. A cloud that "
+    "is here comes first.",
+    "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN": "Who asks it.",
+    "AWS_CA_BUNDLE": "File of the certificates that are believed where the endpoint is one of https.",
     "CUMULET_CONFIG": "Configuration file, where --config is not given.",
 }
 FILES = {
@@ -29,7 +34,6 @@ FILES = {
     "can read it.",
     "cumulet.pid, endpoint, region": "In it, while the cloud runs: its process, its URL, and the region that requests "
     "are signed for.",
-    "admin.token": "In it: with this the command asks the running cloud. Only its owner can read it.",
     "agents, images, volumes, consoles": "In it: what each agent has been told, and the files of guests.",
 }
 EXAMPLES = {
@@ -52,7 +56,10 @@ Cumulet is a private cloud: real virtual machines, networks, firewalls, images a
 API, so that the aws command, boto3 and Terraform work unchanged. This command runs it and looks after it. Guests go \
 on when the cloud ends or starts again."""
 OPTIONS = "All commands but `cumulet completion` take these, to say which cloud is meant:"
-COMMON = {"state_dir", "file"}
+ELSEWHERE = """\
+What the operator asks of a cloud can be asked of one elsewhere, by this option or, where no cloud is here, by the \
+variable AWS_ENDPOINT_URL. Commands that work with files of the cloud's host do not take it."""
+COMMON = {"state_dir", "file", "endpoint"}
 """The parameters that nearly every command has; the page has them once."""
 SEE_ALSO = "aws(1), qemu-img(1), virsh(1); docs/ beside the program's source, for the settings, the actions and guests."
 
@@ -65,7 +72,8 @@ def manual(root: click.Group) -> str:
         "NAME": [f"cumulet \\- {_text(_summary(root))}"],
         "SYNOPSIS": [f"\\fBcumulet\\fR [{_bold('--version')}] [{_bold('--help')}] {_italic('COMMAND')} ..."],
         "DESCRIPTION": [_text(DESCRIPTION)],
-        "OPTIONS": [_text(OPTIONS), *_options(next(leaves(root, ""))[1], COMMON)],
+        "OPTIONS": [_text(OPTIONS), *_options(_one_with("file", root), {"state_dir", "file"})]
+        + [".PP", _text(ELSEWHERE), *_options(_one_with("endpoint", root), {"endpoint"})],
         "COMMANDS": [line for name, command in leaves(root, "cumulet") for line in _command(name, command)],
         "EXIT STATUS": _listed(EXIT),
         "ENVIRONMENT": _listed(ENVIRONMENT),
@@ -76,6 +84,12 @@ def manual(root: click.Group) -> str:
     head = ['.\\" Made by `python -m cumulet.cli.docs`; change the program instead.']
     head += [f'.TH CUMULET 1 {REVISED} "cumulet {__version__}" "User Commands"', ".nh", ".ad l"]
     return "\n".join([*head, *(line for name, lines in sections.items() for line in (f".SH {name}", *lines)), ""])
+
+
+def _one_with(parameter: str, root: click.Group) -> click.Command:
+    """The first command that has this parameter."""
+    commands = (command for _, command in leaves(root, ""))
+    return next(command for command in commands if parameter in {one.name for one in command.params})
 
 
 def leaves(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:

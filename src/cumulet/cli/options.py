@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -33,9 +33,41 @@ def settings(command: Command) -> Command:
     @which_cloud
     @functools.wraps(command)
     def with_config(state_dir: Path | None, file: Path | None, **others: Any) -> Any:
+        if _endpoint_before():
+            raise Failure("--endpoint is not for this command: it works on the host of the cloud, or of a part of it")
         return command(config=load(file, state_dir=state_dir)[0], **others)
 
     return with_config
+
+
+class Cloud(NamedTuple):
+    """The cloud that a command asks: of this configuration, or if that is not empty, the one at `endpoint`."""
+
+    config: Config
+    endpoint: str = ""
+
+
+def endpoint(command: Command) -> Command:
+    """Give a command the option that names a cloud elsewhere."""
+    text = "Ask the cloud at this URL, with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+    return click.option("--endpoint", metavar="URL", envvar="CUMULET_ENDPOINT", default="", help=text)(command)
+
+
+def any_cloud(command: Command) -> Command:
+    """Give a command the `cloud` that it asks; it takes --endpoint besides what `settings` takes."""
+
+    @endpoint
+    @which_cloud
+    @functools.wraps(command)
+    def with_cloud(endpoint: str, state_dir: Path | None, file: Path | None, **others: Any) -> Any:
+        return command(cloud=Cloud(load(file, state_dir=state_dir)[0], endpoint or _endpoint_before()), **others)
+
+    return with_cloud
+
+
+def _endpoint_before() -> str:
+    """What --endpoint says before the command's name: `cumulet --endpoint URL host list`."""
+    return str(click.get_current_context().find_root().params.get("endpoint") or "")
 
 
 def as_json(command: Command) -> Command:
@@ -110,6 +142,12 @@ def prepared_database(config: Config) -> Iterator[Database]:
             yield opened
         finally:
             opened.close()
+
+
+def is_here(config: Config) -> bool:
+    """Whether the database that is configured is there, as far as that can be said without asking a server."""
+    file = _file(config)
+    return file is None or file.is_file()
 
 
 def _must_be_ours(file: Path) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cumulet.cli import asking
-from cumulet.cli.options import as_json, settings
+from cumulet.cli.options import Cloud, any_cloud, as_json
 from cumulet.cli.output import show_json, show_table
-from cumulet.lib.config import Config
-
-if TYPE_CHECKING:
-    from cumulet.model import Tx
 
 
 @click.group()
@@ -23,16 +19,10 @@ def placement() -> None:
 @placement.command(epilog="Example: cumulet placement why i-0123456789abcdef0")
 @click.argument("id")
 @as_json
-@settings
-def why(config: Config, id: str, json: bool) -> None:
+@any_cloud
+def why(cloud: Cloud, id: str, json: bool) -> None:
     """Say why an instance is where it is. Or nowhere; and for each host what bars it from there."""
-
-    def here(tx: Tx) -> dict[str, Any]:
-        from cumulet.control import placing
-
-        return placing.why(tx, config, id)
-
-    found = asking.look(config, here, "placement", id)
+    found = asking.ask(cloud, "GetPlacement", name=id)
     if json:
         show_json(found)
     else:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cumulet.cli import asking
-from cumulet.cli.options import as_json, settings
+from cumulet.cli.options import Cloud, any_cloud, as_json
 from cumulet.cli.output import show_json, show_table
-from cumulet.lib.config import Config
-
-if TYPE_CHECKING:
-    from cumulet.model import Tx
 
 
 @click.group()
@@ -23,16 +19,10 @@ def quota() -> None:
 @quota.command("list", epilog="Example: cumulet quota list bob")
 @click.argument("account")
 @as_json
-@settings
-def list_quotas(config: Config, account: str, json: bool) -> None:
+@any_cloud
+def list_quotas(cloud: Cloud, account: str, json: bool) -> None:
     """List an account's quotas, and what it has asked for."""
-
-    def here(tx: Tx) -> list[dict[str, Any]]:
-        from cumulet import administration
-
-        return administration.quotas_of(tx, config, account)
-
-    _show(asking.look(config, here, "quotas", account), json)
+    _show(asking.ask(cloud, "ListQuotas", account=account), json)
 
 
 @quota.command("set", epilog="Example: cumulet quota set bob vcpus 32")
@@ -40,35 +30,20 @@ def list_quotas(config: Config, account: str, json: bool) -> None:
 @click.argument("name")
 @click.argument("value", type=click.IntRange(min=0))
 @as_json
-@settings
-def set_quota(config: Config, account: str, name: str, value: int, json: bool) -> None:
+@any_cloud
+def set_quota(cloud: Cloud, account: str, name: str, value: int, json: bool) -> None:
     """Give an account another quota; its requests for no more than this are approved."""
-    _show(_change(config, account, {"name": name, "value": value}), json)
+    _show(asking.ask(cloud, "SetQuota", account=account, name=name, value=value), json)
 
 
 @quota.command("unset", epilog="Example: cumulet quota unset bob vcpus")
 @click.argument("account")
 @click.argument("name")
 @as_json
-@settings
-def unset_quota(config: Config, account: str, name: str, json: bool) -> None:
+@any_cloud
+def unset_quota(cloud: Cloud, account: str, name: str, json: bool) -> None:
     """Give an account the quota of the configuration again."""
-    _show(_change(config, account, {"name": name, "value": None}), json)
-
-
-def _change(config: Config, account: str, change: dict[str, Any]) -> list[dict[str, Any]]:
-    """The quotas as they are afterwards."""
-
-    def here(tx: Tx) -> list[dict[str, Any]]:
-        import msgspec
-
-        from cumulet import administration
-
-        administration.grant(tx, account, msgspec.convert(change, administration.Grant))
-        return administration.quotas_of(tx, config, account)
-
-    found: list[dict[str, Any]] = asking.change(config, here, "quotas", account, body=change)
-    return found
+    _show(asking.ask(cloud, "SetQuota", account=account, name=name, value=None), json)
 
 
 def _show(found: list[dict[str, Any]], json: bool) -> None:

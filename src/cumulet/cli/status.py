@@ -7,62 +7,40 @@ from typing import Any
 import click
 
 from cumulet import __version__
-from cumulet.cli import running
-from cumulet.cli.options import as_json, database, settings
+from cumulet.cli import asking, running
+from cumulet.cli.options import Cloud, any_cloud, as_json
 from cumulet.cli.output import show_json, show_table
-from cumulet.cli.services_list import services
-from cumulet.lib.config import Config
 
 
 @click.command(epilog="Example: cumulet status --json")
 @as_json
-@settings
-def status(config: Config, json: bool) -> None:
+@any_cloud
+def status(cloud: Cloud, json: bool) -> None:
     """Show whether the cloud runs, its hosts, instances and troubles. Exit status 3: it does not run."""
-    pid = running.pid(config.state_dir)
+    asked = asking.whom(cloud)
+    state = cloud.config.state_dir
+    pid = running.pid(state) if asked is None or asked[0] == running.url(state) else None
+    runs = pid is not None or asked is not None
     values: dict[str, Any] = {
-        "running": pid is not None,
+        "running": runs,
         "pid": pid,
-        "url": running.url(config.state_dir),
+        "url": asked[0] if asked is not None else None,
         "version": __version__,
-        "state_dir": str(config.state_dir),
+        "state_dir": str(state) if pid is not None or asked is None else "",
     }
-    with database(config) as opened, opened.read() as tx:
-        values |= _contents(tx)
+    values |= asking.ask(cloud, "GetStatus")
     if json:
         show_json(values)
     else:
         _show(values)
-    raise SystemExit(0 if pid is not None else 3)
-
-
-def _contents(tx: Any) -> dict[str, Any]:
-    import sqlalchemy as sa
-
-    from cumulet.model import host, vpc_host
-    from cumulet.model.instance import instance
-    from cumulet.model.work import work
-
-    counted = tx.all(sa.select(instance.c.state, sa.func.count()).group_by(instance.c.state))
-    alive: dict[str, bool] = {}
-    for one in services(tx):
-        alive[one["host"]] = alive.get(one["host"], True) and one["alive"]
-    troubled = tx.all(sa.select(work).where(work.c.tries > 0, work.c.error != "").order_by(work.c.kind, work.c.id))
-    return {
-        "hosts": [
-            {"name": row.name, "vcpus": row.vcpus, "memory_mib": row.memory_mib, "disk_gib": row.disk_gib}
-            | {"alive": alive.get(row.name, False)}
-            for row in host.all(tx)
-        ],
-        "instances": {row[0]: row[1] for row in counted},
-        "troubles": [{"kind": row.kind, "id": row.id, "tries": row.tries, "error": row.error} for row in troubled]
-        + [{"kind": "vpc", "id": id, "tries": 0, "error": error} for id, error in vpc_host.cut_off(tx).items()],
-    }
+    raise SystemExit(0 if runs else 3)
 
 
 def _show(values: dict[str, Any]) -> None:
-    where = f"runs at {values['url'] or '(starting)'}, pid {values['pid']}" if values["running"] else "does not run"
-    click.echo(f"the cloud of {values['state_dir']} {where}; cumulet {values['version']}")
+    which = f"the cloud of {values['state_dir']}" if values["state_dir"] else "the cloud"
+    where = f"runs at {values['url'] or '(starting)'}" if values["running"] else "does not run"
+    process = f", pid {values['pid']}" if values["pid"] is not None else ""
+    click.echo(f"{which} {where}{process}; cumulet {values['version']}")
     instances = ", ".join(f"{number} {state}" for state, number in sorted(values["instances"].items()))
     click.echo(f"instances: {instances or 'none'}")
     if values["hosts"]:

@@ -139,12 +139,6 @@ def wait(database: Database, config: Config, id: str) -> dict[str, Any]:
             time.sleep(PAUSE_SECONDS)
 
 
-def all_images(database: Database) -> list[dict[str, Any]]:
-    """All images, as plain values."""
-    with database.read() as tx:
-        return [_described(row) for row in image.all(tx) if not row.deregistered]
-
-
 def _one(tx: Tx, id: str) -> Row:
     for row in image.all(tx):
         if row.id == id:

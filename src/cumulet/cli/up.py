@@ -103,7 +103,7 @@ def _delivery(cloud: Cloud, url: str) -> Delivery | None:
 
 def _servers(cloud: Cloud) -> list[Server]:
     """The AWS endpoint, with S3 where this process has objects; and S3 alone where it has an address of its own."""
-    from cumulet.admin import Administration, make_token
+    from cumulet.admin import Administration
     from cumulet.api.app import App
     from cumulet.api.server import Server
 
@@ -111,7 +111,7 @@ def _servers(cloud: Cloud) -> list[Server]:
     alone = config.object_address()
     servers = []
     if "api" in config.role_names():
-        admin = Administration(cloud, make_token(config.state_dir))
+        admin = Administration(cloud)
         servers.append(Server(App(cloud.database, config, cloud.ask, admin, s3), config.address()))
     elif s3 is not None and alone is None:
         servers.append(Server(s3, config.address()))

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 import click
 
 from cumulet.cli import asking
-from cumulet.cli.options import as_json, settings
+from cumulet.cli.options import Cloud, any_cloud, as_json
 from cumulet.cli.output import show
-from cumulet.lib.config import Config
 
 MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
@@ -19,13 +18,13 @@ MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 @click.option("--until", type=MOMENT, help="Until when (UTC); by default now.")
 @click.option("--account", help="Of this account.")
 @as_json
-@settings
-def usage(config: Config, since: datetime | None, until: datetime | None, account: str | None, json: bool) -> None:
+@any_cloud
+def usage(cloud: Cloud, since: datetime | None, until: datetime | None, account: str | None, json: bool) -> None:
     """Show how long each account's instances have run. In instance-hours, vCPU-hours and GiB-hours of memory."""
     now = datetime.now(UTC)
     begun = (since or now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)).replace(tzinfo=UTC)
     ended = until.replace(tzinfo=UTC) if until is not None else now
-    found = asking.see(config, "usage", repr(begun.timestamp()), repr(ended.timestamp()))
+    found = asking.ask(cloud, "GetUsage", since=begun.timestamp(), until=ended.timestamp())
     chosen = [one for one in found if account is None or account in (one["name"], one["account"])]
     hours = ["instance_hours", "vcpu_hours", "memory_gib_hours"]
     show(

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from cumulet.cli import asking
-from cumulet.cli.options import as_json, settings
+from cumulet.cli.options import Cloud, any_cloud, as_json
 from cumulet.cli.output import show_json, show_table
-from cumulet.lib.config import Config
-
-if TYPE_CHECKING:
-    from cumulet.model import Tx
 
 
 @click.group()
@@ -28,16 +22,11 @@ def role() -> None:
 @user.command("list", epilog="Example: cumulet user list bob")
 @click.argument("account")
 @as_json
-@settings
-def list_users(config: Config, account: str, json: bool) -> None:
+@any_cloud
+def list_users(cloud: Cloud, account: str, json: bool) -> None:
     """List an account's users with their keys and policies."""
 
-    def here(tx: Tx) -> list[dict[str, Any]]:
-        from cumulet import administration
-
-        return administration.users_of(tx, account)
-
-    found = asking.look(config, here, "users", account)
+    found = asking.ask(cloud, "ListUsers", account=account)
     if json:
         show_json(found)
         return
@@ -50,10 +39,10 @@ def list_users(config: Config, account: str, json: bool) -> None:
 @click.argument("name")
 @click.option("--role", "roles", multiple=True, help="A role that the user has; may be given several times.")
 @as_json
-@settings
-def create_user(config: Config, account: str, name: str, roles: tuple[str, ...], json: bool) -> None:
+@any_cloud
+def create_user(cloud: Cloud, account: str, name: str, roles: tuple[str, ...], json: bool) -> None:
     """Make a user with a key; prints the key, this once."""
-    made = _change(config, account, {"do": "create", "user": name, "roles": list(roles)})
+    made = asking.ask(cloud, "CreateUser", account=account, name=name, roles=list(roles))
     if json:
         show_json(made)
     else:
@@ -63,41 +52,27 @@ def create_user(config: Config, account: str, name: str, roles: tuple[str, ...],
 @user.command("delete", epilog="Example: cumulet user delete bob ann")
 @click.argument("account")
 @click.argument("name")
-@settings
-def delete_user(config: Config, account: str, name: str) -> None:
+@any_cloud
+def delete_user(cloud: Cloud, account: str, name: str) -> None:
     """Take a user away, with its keys and all that it may."""
-    _change(config, account, {"do": "delete", "user": name})
+    asking.ask(cloud, "DeleteUser", account=account, name=name)
 
 
 @role.command("add", epilog="Example: cumulet role add bob ann netadmin")
 @click.argument("account")
 @click.argument("name")
 @click.argument("role")
-@settings
-def add_role(config: Config, account: str, name: str, role: str) -> None:
+@any_cloud
+def add_role(cloud: Cloud, account: str, name: str, role: str) -> None:
     """Let a user do what a role may, from the next request on."""
-    _change(config, account, {"do": "add", "user": name, "roles": [role]})
+    asking.ask(cloud, "AddRoles", account=account, name=name, roles=[role])
 
 
 @role.command("remove", epilog="Example: cumulet role remove bob ann netadmin")
 @click.argument("account")
 @click.argument("name")
 @click.argument("role")
-@settings
-def remove_role(config: Config, account: str, name: str, role: str) -> None:
+@any_cloud
+def remove_role(cloud: Cloud, account: str, name: str, role: str) -> None:
     """Take a role from a user, from the next request on."""
-    _change(config, account, {"do": "remove", "user": name, "roles": [role]})
-
-
-def _change(config: Config, account: str, change: dict[str, Any]) -> dict[str, Any]:
-    """What the change has made."""
-
-    def here(tx: Tx) -> dict[str, Any]:
-        import msgspec
-
-        from cumulet import administration
-
-        return administration.change_user(tx, account, msgspec.convert(change, administration.UserChange))
-
-    found: dict[str, Any] = asking.change(config, here, "users", account, body=change)
-    return found
+    asking.ask(cloud, "RemoveRoles", account=account, name=name, roles=[role])

@@ -7,9 +7,8 @@ from typing import Any
 import click
 
 from cumulet.cli import asking
-from cumulet.cli.options import as_json, database, settings
+from cumulet.cli.options import Cloud, any_cloud, as_json
 from cumulet.cli.output import show_json, show_table
-from cumulet.lib.config import Config
 
 
 @click.group()
@@ -19,11 +18,10 @@ def volume() -> None:
 
 @volume.command("list", epilog="Example: cumulet volume list")
 @as_json
-@settings
-def list_volumes(config: Config, json: bool) -> None:
+@any_cloud
+def list_volumes(cloud: Cloud, json: bool) -> None:
     """List the volumes: how large they are, on which host, and in which instance. Root disks are among them."""
-    with database(config) as opened, opened.read() as tx:
-        values = volumes(tx)
+    values = asking.ask(cloud, "ListVolumes")
     if json:
         show_json(values)
         return
@@ -32,37 +30,10 @@ def list_volumes(config: Config, json: bool) -> None:
 
 @volume.command(epilog="Example: cumulet volume delete vol-0123456789abcdef0")
 @click.argument("id")
-@settings
-def delete(config: Config, id: str) -> None:
+@any_cloud
+def delete(cloud: Cloud, id: str) -> None:
     """Have a volume go that no instance has, with all that is on it. Whoever it belongs to."""
-    asking.order(config, "volumes", "delete", name=id)
-
-
-def volumes(tx: Any) -> list[dict[str, Any]]:
-    """Each volume: id, account (its name), size_gib, state, host, instance, device, whether its host exports
-    it to the instance's, and the ids of its snapshots."""
-    from cumulet.model import account, attachment, snapshot
-
-    owners = account.all(tx)
-    kept: dict[str, list[str]] = {}
-    for one in (one for owner in owners for one in snapshot.of_account(tx, owner.id)):
-        kept.setdefault(one.volume, []).append(one.id)
-    return [
-        {
-            "id": row.id,
-            "account": owner.name,
-            "size_gib": row.size_gib,
-            "state": "deleting" if row.desired == "absent" else row.state,
-            "host": row.host,
-            "instance": row.instance,
-            "device": row.device,
-            "attachment": row.attach_state,
-            "exported": bool(row.exported),
-            "snapshots": kept.get(row.id, []),
-        }
-        for owner in owners
-        for row in attachment.volumes(tx, owner.id)
-    ]
+    asking.ask(cloud, "DeleteVolume", name=id)
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:

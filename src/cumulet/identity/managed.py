@@ -70,6 +70,8 @@ _NETWORK = [
     for verb in ("Disassociate", "Modify", "Reject", "Release", "Replace", "Reset", "Revoke", "Unassign", "Update")
 ]
 ROLE_PATH = "/cumulet/"
+_NOT_OF_POWER_USERS = ["iam:*", "organizations:*", "account:*", "cumulet:*"]
+"""AWS's, and what the operator does of its kind: who makes accounts and users gives himself all that there is."""
 _KEYS = ["ec2:CreateKeyPair", "ec2:ImportKeyPair", "ec2:DeleteKeyPair"]
 _MACHINES = [
     *(f"ec2:{verb}Instances" for verb in ("Run", "Start", "Stop", "Reboot", "Terminate", "Monitor", "Unmonitor")),
@@ -88,7 +90,7 @@ ALL = {
         _managed(
             "PowerUserAccess",
             "Provides full access to AWS services and resources, but does not allow management of Users and groups.",
-            {"Effect": "Allow", "NotAction": ["iam:*", "organizations:*", "account:*"], "Resource": "*"},
+            {"Effect": "Allow", "NotAction": _NOT_OF_POWER_USERS, "Resource": "*"},
             _allow(["iam:CreateServiceLinkedRole", "iam:DeleteServiceLinkedRole", "iam:ListRoles"]),
         ),
         _managed(

@@ -74,3 +74,10 @@ class Full(Failure):
 
 class Unsure(Failure):
     """The database was lost during the commit; whether it has happened is not known."""
+
+
+def with_cause(e: BaseException) -> str:
+    """What went wrong on one line, and why in parentheses, where the text does not say so itself."""
+    text = " ".join((getattr(e, "strerror", None) or str(e)).split())
+    cause = with_cause(e.__cause__) if e.__cause__ else ""
+    return text if cause in text else f"{text} ({cause})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from cumulet.lib.errors import Refusal
+from cumulet.wire.service import ADMINISTRATIVE
 
 Fault = Literal[
     "missing",
@@ -28,7 +29,7 @@ _MISMATCH = (
 _SESSION_OVER = "The security token included in the request is expired"
 _QUERY_TOKEN = "The security token included in the request is invalid."
 
-JSON = ("cloudtrail", "service-quotas")
+JSON = ("cloudtrail", "service-quotas", ADMINISTRATIVE)
 """The services that speak JSON."""
 DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
     "ec2": {

@@ -6,6 +6,8 @@ from cumulet.wire.claim import Claim
 from cumulet.wire.models import load, services
 from cumulet.wire.request import Form, Request
 
+ADMINISTRATIVE = "cumulet"
+"""The service of what the cloud's operator does, which is none of AWS's."""
 _NAMED = {"servicequotas": "service-quotas"}
 """The name in a signature, where that is not the model's."""
 
@@ -33,7 +35,7 @@ def signing_name(service: str) -> str:
 
 
 def _known() -> set[str]:
-    return set(services())
+    return {*services(), ADMINISTRATIVE}
 
 
 def _by_action(form: Form) -> str:

@@ -1,0 +1,78 @@
+"""Volumes and images of all accounts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cumulet.administration.desk import Named, Nothing
+from cumulet.lib.config import Config
+from cumulet.lib.errors import Failure
+from cumulet.model import Tx, account, attachment, image, snapshot, volume, work
+from cumulet.model.database import Row
+
+
+def volumes(tx: Tx, config: Config, wanted: Nothing) -> list[dict[str, Any]]:
+    """Each volume: id, account (its name), size_gib, state, host, instance, device, whether its host exports
+    it to the instance's, and the ids of its snapshots."""
+    owners = account.all(tx)
+    kept: dict[str, list[str]] = {}
+    for one in (one for owner in owners for one in snapshot.of_account(tx, owner.id)):
+        kept.setdefault(one.volume, []).append(one.id)
+    return [
+        {
+            "id": row.id,
+            "account": owner.name,
+            "size_gib": row.size_gib,
+            "state": "deleting" if row.desired == "absent" else row.state,
+            "host": row.host,
+            "instance": row.instance,
+            "device": row.device,
+            "attachment": row.attach_state,
+            "exported": bool(row.exported),
+            "snapshots": kept.get(row.id, []),
+        }
+        for owner in owners
+        for row in attachment.volumes(tx, owner.id)
+    ]
+
+
+def delete_volume(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
+    """Have a volume go that no instance has, whoever it belongs to; raises `Failure`."""
+    row = attachment.find_volume(tx, wanted.name)
+    if row is None:
+        raise Failure(f"there is no volume {wanted.name}: `cumulet volume list` shows all of them")
+    if row.attachment is not None:
+        raise Failure(f"the volume {row.id} is in the instance {row.instance}")
+    volume.change(tx, row.id, desired="absent")
+    work.wake(tx, "volume", row.id)
+    return {"id": row.id}
+
+
+def images(tx: Tx, config: Config, wanted: Nothing) -> list[dict[str, Any]]:
+    """Each image that is registered: id, name, account (its name), state, public, format, gib, boot, and the reason
+    of its state."""
+    return [_described(row) for row in image.all(tx) if not row.deregistered]
+
+
+def image_of(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
+    """One of them, and what keeps it from being taken in (`trouble`); raises `Failure`."""
+    for row in image.all(tx):
+        if row.id == wanted.name:
+            waits = work.find(tx, "image_file", row.image_file) if row.image_file else None
+            return {**_described(row), "trouble": waits.error if waits is not None else ""}
+    raise Failure(f"the image {wanted.name} is gone: somebody has removed it meanwhile")
+
+
+def _described(row: Row) -> dict[str, Any]:
+    facts = row.facts or {}
+    return {
+        "id": row.id,
+        "name": row.name,
+        "account": row.owner,
+        "state": row.state,
+        "public": bool(row.public),
+        "format": facts.get("format", "") if row.image_file else "snapshot",
+        "gib": row.root_gib,
+        "boot": row.boot,
+        "reason": f"{row.reason_code}: {row.reason}" if row.reason_code else row.stage,
+    }
