@@ -24,11 +24,11 @@ LOOK_SECONDS = 1.0
 def specs(run: Run, row: Row, disks: list[Row]) -> list[DiskSpec]:
     """The disks that the guest should have; those that are on other hosts are exported to its own."""
     wanted = [disk for disk in disks if _wanted(disk)]
-    where = export.have(run, row, wanted)
-    return [_spec(row, disk, where.get(disk.attachment, "")) for disk in wanted]
+    reach = export.have(run, row, wanted)
+    return [_spec(row, disk, reach.get(disk.attachment, export.Reach())) for disk in wanted]
 
 
-def _spec(row: Row, disk: Row, where: str) -> DiskSpec:
+def _spec(row: Row, disk: Row, reach: export.Reach) -> DiskSpec:
     return DiskSpec(
         volume=disk.id,
         attachment=disk.attachment,
@@ -36,7 +36,8 @@ def _spec(row: Row, disk: Row, where: str) -> DiskSpec:
         iops=disk.iops,
         throughput_mib=disk.throughput,
         size_gib=disk.size_gib if _grows(row, disk) else 0,
-        export=where,
+        export=reach.address,
+        secret=reach.secret,
     )
 
 

@@ -6,6 +6,9 @@ it is told to export, and until it has said that it does not any more; only then
 
 from __future__ import annotations
 
+import secrets
+from typing import NamedTuple
+
 from cumulet.drivers.specs import VolumeExportSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Failure
@@ -13,23 +16,51 @@ from cumulet.model import Tx, attachment, host
 from cumulet.model.database import Row
 
 
-def have(run: Run, row: Row, disks: list[Row]) -> dict[str, str]:
-    """Have those of the disks exported that are on other hosts than the instance is; gives where, by attachment.
+class Reach(NamedTuple):
+    """How a guest gets to a volume: the address of its host, and the secret where that exports it by iSCSI."""
 
+    address: str = ""
+    secret: str = ""
+
+
+def have(run: Run, row: Row, disks: list[Row]) -> dict[str, Reach]:
+    """Have those of the disks exported that are on other hosts than the instance is; gives how, by attachment.
+
+    An export has a secret of its own, and is by iSCSI, if that was wanted (`volume_export`) when it began.
     Raises `Failure`.
     """
     away = [disk for disk in disks if disk.host != row.host]
     if not away:
         return {}
     new = [disk for disk in away if disk.exported != disk.host]
+    made = {disk.attachment: _new_secret(run) for disk in new}
     with run.write() if new else run.read() as tx:
-        where = {disk.attachment: address_of(tx, disk) for disk in away}
         for disk in new:
-            attachment.move(tx, disk.attachment, "attached", exported=disk.host)
+            sealed = _sealed(tx, made[disk.attachment])
+            attachment.move(tx, disk.attachment, "attached", exported=disk.host, chap=sealed)
+        known = {disk.attachment: tx.keys.unseal(disk.chap).decode() if disk.chap else "" for disk in away} | made
+        reach = {disk.attachment: Reach(address_of(tx, disk), known[disk.attachment]) for disk in away}
+        client = _client(tx, row) if any(known.values()) else ""
     for disk in away:
-        spec = VolumeExportSpec(id=disk.attachment, volume=disk.id)
-        run.driver("volume", disk.host).ensure(spec)
-    return where
+        secret = reach[disk.attachment].secret
+        order = {"secret": secret, "client": client} if secret else {}
+        run.driver("volume", disk.host).ensure(VolumeExportSpec(id=disk.attachment, volume=disk.id, **order))
+    return reach
+
+
+def _new_secret(run: Run) -> str:
+    return secrets.token_hex(16) if run.settings.volume_export == "iscsi" else ""
+
+
+def _sealed(tx: Tx, secret: str) -> str:
+    return tx.keys.seal(secret.encode()) if secret else ""
+
+
+def _client(tx: Tx, row: Row) -> str:
+    found = host.address(tx, row.host)
+    if not found:
+        raise Failure(f"{row.id} is on {row.host}, which exports by iSCSI do not know: it has no tunnel_address")
+    return found
 
 
 def address_of(tx: Tx, disk: Row) -> str:

@@ -87,11 +87,15 @@ class SnapshotSpec(_Struct, frozen=True, tag="snapshot"):
 class VolumeExportSpec(_Struct, frozen=True, tag="volume_export"):
     """A volume of this host for another one: for a guest there, or to be copied to it.
 
-    Its id is the attachment's, or `move_export(volume)`.
+    Its id is the attachment's, or `move_export(volume)`. It is exported by NBD, or by iSCSI where it has a `secret`.
     """
 
     id: str
     volume: str
+    secret: str = ""
+    """That of CHAP; the user is the export's id."""
+    client: str = ""
+    """Address of the host that an export by iSCSI lets in."""
 
 
 class DiskSpec(_Struct, frozen=True):
@@ -110,6 +114,8 @@ class DiskSpec(_Struct, frozen=True):
     """What it is to grow to in the guest; 0: it is as large as it should be."""
     export: str = ""
     """Address of the host that exports it under `name`; empty: it is on the guest's own."""
+    secret: str = ""
+    """That of CHAP, where it is exported by iSCSI; empty: by NBD."""
 
     @property
     def name(self) -> str:
@@ -293,6 +299,10 @@ def decode(document: bytes) -> Spec:
 
 EXPORT_PORT = 10809
 """Where volumes are exported: NBD's port at IANA."""
+ISCSI_PORT = 860
+"""And iSCSI's there; what the distribution's own tgtd listens on is the other one, 3260."""
+ISCSI_LUN = 1
+"""Of each target: LUN 0 is tgtd's own."""
 _DOMAIN_NAMESPACE = uuid.UUID("f3a1c3f2-5f0c-4b8e-9d58-0c6a0ec2f0de")
 
 
@@ -338,6 +348,11 @@ def moved_volume(export: str) -> str | None:
 
 
 _MOVE = "volmove-"
+
+
+def iscsi_name(export: str) -> str:
+    """The iSCSI name (RFC 3720) of the target of an export."""
+    return f"iqn.2026-11.internal.cumulet:{export}"
 
 
 def snapshot_file(directory: Path, snapshot: str) -> Path:

@@ -73,6 +73,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dns_servers: list[str] = _key([], "where guests' questions go; empty: the host's own servers")
     tunnel_address: str = _key("", "this host's address on the network between the hosts; empty: there is none")
     guest_mtu: int = _key(0, "largest packet of a guest; 0: 1500, or what fits through the tunnels to other hosts")
+    volume_export: Literal["nbd", "iscsi"] = _key(
+        "nbd", "how volumes reach instances on other hosts; iscsi: by the package tgt, see docs/volumes.md"
+    )
     vcpu_overcommit: float = _key(16.0, "virtual CPUs promised for each of the host's")
     memory_overcommit: float = _key(1.0, "guests' memory promised for each byte of the host's")
     disk_overcommit: float = _key(4.0, "guests' disks promised for each byte of the host's")

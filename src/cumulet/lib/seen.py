@@ -10,7 +10,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     state: str = "there"
-    """Hypervisor: running, paused (not yet plugged), off. Others: there."""
+    """Hypervisor: running, paused (not yet plugged), off. Others: there, or broken: to be made again."""
     generation: int = 0
     """Hypervisor: the start (`InstanceSpec.generation`) that this guest stands for."""
     ended: str = ""

@@ -2,7 +2,7 @@
 
 Whoever makes an attachment true is the instance's reconciler: it is one more disk in the guest. `disks` are volumes
 together with their attachments: the volume's columns, and of the attachment `attachment` (its id), `instance`,
-`device`, `slot`, `attach_desired`, `attach_state`, `forced`, `asked`, `attached`, `exported` and
+`device`, `slot`, `attach_desired`, `attach_state`, `forced`, `asked`, `attached`, `exported`, `chap` and
 `delete_on_termination`.
 """
 
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from cumulet.lib import ids
 from cumulet.model.database import Row, Tx
-from cumulet.model.schema import flag, id_column, metadata, moment, text
+from cumulet.model.schema import body, flag, id_column, metadata, moment, text
 from cumulet.model.volume import volume
 
 attachment = sa.Table(
@@ -33,12 +33,14 @@ attachment = sa.Table(
     moment("attached"),
     moment("asked"),
     text("exported", 64),
+    body("chap"),
     sa.UniqueConstraint("volume"),
     sa.UniqueConstraint("instance", "slot"),
 )
 """`desired` is attached or detached; `state` is attaching, attached, detaching or busy, and the row is gone when the
 guest has let go. `attached` is when it was asked for, `asked` when its end was; `forced`: whether the guest likes it
-or not; `exported`: the host that may export it to the instance's, empty where it is on that host itself."""
+or not; `exported`: the host that may export it to the instance's, empty where it is on that host itself; `chap`: the
+sealed secret of that export, empty where it is by NBD."""
 
 _OF_ATTACHMENT: list[Any] = [
     attachment.c.id.label("attachment"),
@@ -51,6 +53,7 @@ _OF_ATTACHMENT: list[Any] = [
     attachment.c.asked,
     attachment.c.attached,
     attachment.c.exported,
+    attachment.c.chap,
     attachment.c.delete_on_termination,
 ]
 _DISKS = sa.select(volume, *_OF_ATTACHMENT).join(attachment, attachment.c.volume == volume.c.id)

@@ -7,12 +7,17 @@ import secrets
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from cumulet.model import account, image, profile
+from cumulet.model import account, attachment, image, profile
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import body, metadata, text
 
 secret = sa.Table("secret", metadata, text("name", 64, key=True), body("sealed"))
-SEALED = ((account.access_key, "secret"), (secret, "sealed"), (image.image_file, "sealed"))
+SEALED = (
+    (account.access_key, "secret"),
+    (secret, "sealed"),
+    (image.image_file, "sealed"),
+    (attachment.attachment, "chap"),
+)
 """Each column that holds what is sealed and lasts."""
 
 

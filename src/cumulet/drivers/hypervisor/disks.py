@@ -9,6 +9,7 @@ from xml.sax.saxutils import quoteattr
 
 import libvirt
 
+from cumulet.drivers.hypervisor import chap
 from cumulet.drivers.hypervisor.cut import close_all_but, cut
 from cumulet.drivers.hypervisor.domain_xml import ALIAS, Directories, disk_alias, disk_xml, volume_path
 from cumulet.drivers.specs import DiskSpec, InstanceSpec
@@ -70,14 +71,23 @@ def ensure(domain: Any, spec: InstanceSpec, directories: Directories, asked: Ask
         if asked.is_due(domain, name):
             _ask_to_go(domain, name)
         if name in spec.cut or (there[name].get("type") == "network" and _waits_for_disk(domain)):
+            _check_served(there[name])
             cut(domain, name, there[name])
     _change_layers(domain, [disk for disk in spec.disks if disk.name in there and not disk.export], there, directories)
     for disk in spec.disks:
         if disk.name not in there:
-            domain.attachDeviceFlags(disk_xml(disk, directories), _LIVE)
+            with chap.told(domain.connect(), [disk]):
+                domain.attachDeviceFlags(disk_xml(disk, directories), _LIVE)
         elif _limits(there[disk.name]) != _wanted_limits(disk):
             domain.setBlockIoTune(f"vd{disk.slot}", _wanted_limits(disk), _LIVE)
     grow(domain, spec.disks)
+
+
+def _check_served(disk: ElementTree.Element) -> None:
+    """Raises `Failure` for a disk by iSCSI that nobody serves: QEMU would wait for it before it does anything else."""
+    source = disk.find("source[@protocol='iscsi']/host")
+    if source is not None:
+        chap.check(source.get("name", ""))
 
 
 def _waits_for_disk(domain: Any) -> bool:

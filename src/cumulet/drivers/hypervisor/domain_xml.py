@@ -13,11 +13,14 @@ from xml.sax.saxutils import escape, quoteattr
 from cumulet.drivers.hypervisor.facts import NAMESPACE, PREFIX, Facts
 from cumulet.drivers.specs import (
     EXPORT_PORT,
+    ISCSI_LUN,
+    ISCSI_PORT,
     DiskSpec,
     InstanceSpec,
     NicSpec,
     domain_uuid,
     image_files,
+    iscsi_name,
     tap_name,
     volume_top,
 )
@@ -153,8 +156,20 @@ def _source(disk: DiskSpec, directories: Directories) -> str:
     wait = "error_policy='stop' rerror_policy='stop'"
     return f"""<disk type='network' device='disk'>
       <driver name='qemu' type='raw' cache='writeback' discard='unmap' {wait}/>
-      <source protocol='nbd' name={quoteattr(disk.name)}>
+      {_iscsi(disk) if disk.secret else _nbd(disk)}"""
+
+
+def _nbd(disk: DiskSpec) -> str:
+    return f"""<source protocol='nbd' name={quoteattr(disk.name)}>
         <host name={quoteattr(disk.export)} port='{EXPORT_PORT}'/>
+      </source>"""
+
+
+def _iscsi(disk: DiskSpec) -> str:
+    """The secret itself is told to libvirt alone (`chap`), by the name of the disk."""
+    return f"""<source protocol='iscsi' name={quoteattr(f"{iscsi_name(disk.name)}/{ISCSI_LUN}")}>
+        <host name={quoteattr(disk.export)} port='{ISCSI_PORT}'/>
+        <auth username={quoteattr(disk.name)}><secret type='iscsi' usage={quoteattr(disk.name)}/></auth>
       </source>"""
 
 

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import libvirt
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.hypervisor import console, cut, disks, facts
+from cumulet.drivers.hypervisor import chap, console, cut, disks, facts
 from cumulet.drivers.hypervisor.connection import Connection
 from cumulet.drivers.hypervisor.domain_xml import Directories, Emulation, console_file, domain_xml
 from cumulet.drivers.hypervisor.facts import Facts, Mark
@@ -187,7 +187,8 @@ class LibvirtHypervisor:
         self._pressed.pop(spec.id, None)
         domain, known = self._define(spec, spec.generation)
         log.info("starting", instance=spec.id, generation=spec.generation)
-        domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if spec.nics else 0)
+        with chap.told(self._connection.get(), spec.disks):
+            domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if spec.nics else 0)
         self._record(domain, known.marked("up"))
         disks.grow(domain, spec.disks)
         self._plug(spec, domain)

@@ -22,13 +22,13 @@ from pathlib import Path
 from cumulet.drivers.network import namespace, nft
 from cumulet.drivers.network.netlink import Link, Netlink
 from cumulet.drivers.network.settings import TABLE, TUNNEL_PORT, UPLINK, VETH_PREFIX, NetworkSettings
-from cumulet.drivers.specs import EXPORT_PORT
+from cumulet.drivers.specs import EXPORT_PORT, ISCSI_PORT
 from cumulet.lib import crash
 from cumulet.lib.errors import Failure
 from cumulet.lib.files import write
 
 _ETHERTYPE_ARP = 0x0806
-_TUNNEL, _EXPORT = f"udp dport {TUNNEL_PORT}", f"tcp dport {EXPORT_PORT}"
+_TUNNEL, _EXPORT = f"udp dport {TUNNEL_PORT}", f"tcp dport {{ {ISCSI_PORT}, {EXPORT_PORT} }}"
 
 
 class Host:

@@ -89,12 +89,12 @@ class DirectoryVolumes:
     def observe(self) -> list[Seen]:
         """The volumes and snapshots in the directory, and the exports."""
         found = [*self.directory.glob("vol-*.qcow2"), *self.directory.glob("snap-*.qcow2")]
-        return [Seen(id=id) for id in [*sorted(file.stem for file in found), *self._exports.names()]]
+        return [*(Seen(id=id) for id in sorted(file.stem for file in found)), *self._exports.seen()]
 
     def look(self, id: str) -> Seen | None:
         """One volume, snapshot or export."""
         if is_export(id):
-            return Seen(id=id) if id in self._exports.names() else None
+            return self._exports.look(id)
         return Seen(id=id) if volume_file(self.directory, id).exists() else None
 
     def _export(self, spec: VolumeExportSpec) -> None:
@@ -102,7 +102,7 @@ class DirectoryVolumes:
             top = volume_top(self.directory, spec.volume)
             if not top.exists():
                 raise Failure(f"exporting {spec.volume}: there is no {top}")
-            self._exports.put(spec.id, top.absolute())
+            self._exports.put(spec, top.absolute(), "qcow2")
 
     def _underneath(self, spec: VolumeSpec) -> tuple[tuple[str, str] | None, int]:
         if spec.snapshot is None:

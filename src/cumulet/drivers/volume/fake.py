@@ -46,7 +46,8 @@ class FakeVolumes:
 
     def _export(self, spec: VolumeExportSpec) -> None:
         self._must_be("volume", spec.volume, f"exporting {spec.volume}")
-        self._world.put("volume_export", spec.id, {"volume": spec.volume})
+        how = {"secret": spec.secret, "client": spec.client} if spec.secret else {}
+        self._world.put("volume_export", spec.id, {"volume": spec.volume, **how})
 
     def _ensure_snapshot(self, spec: SnapshotSpec) -> None:
         if self._disks.get("snapshot", spec.id) is not None:

@@ -1,0 +1,105 @@
+"""Disks of real guests by iSCSI: there from the start or plugged in, and taken away on either side."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.guests import Guests
+from support.libvirtd import bounded
+
+from cumulet.drivers.specs import DiskSpec, VolumeExportSpec, VolumeSpec
+from cumulet.drivers.volume.directory import DirectoryVolumes
+from cumulet.drivers.volume.exports import Exports
+from cumulet.lib.command import run
+from cumulet.lib.errors import Failure
+
+pytestmark = pytest.mark.private_host
+HERE = "127.0.0.1"
+
+
+class Exported:
+    """A guest's host that is the volumes' host too, and exports them to itself."""
+
+    def __init__(self, guests: Guests, directory: Path) -> None:
+        self.guests = guests
+        where = guests.directories
+        self.volumes = DirectoryVolumes(where.volumes, where.images, Exports(directory, HERE))
+
+    def disk(self, slot: str) -> DiskSpec:
+        """A new volume, exported."""
+        name = f"0{uuid.uuid4().hex[:16]}"
+        made = DiskSpec(volume=f"vol-{name}", attachment=f"volattach-{name}", slot=slot, export=HERE, secret=name * 2)
+        self.volumes.ensure(VolumeSpec(id=made.volume, size_gib=1))
+        self.volumes.ensure(VolumeExportSpec(id=made.name, volume=made.volume, secret=made.secret, client=HERE))
+        return made
+
+    def close(self) -> None:
+        for seen in self.volumes.observe():
+            if seen.id.startswith("volattach-"):
+                self.volumes.remove(seen.id)
+
+
+@pytest.fixture(scope="module")
+def guests(tmp_path_factory: pytest.TempPathFactory, tiny_image: Path) -> Iterator[Guests]:
+    found = Guests(tmp_path_factory.mktemp("host"), tiny_image)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def exported(guests: Guests, tmp_path: Path) -> Iterator[Exported]:
+    made = Exported(guests, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def id(guests: Guests) -> Iterator[str]:
+    made = f"i-0{uuid.uuid4().hex[:16]}"
+    yield made
+    guests.remove(made)
+
+
+def test_disks_by_iscsi_are_there_from_the_start_plugged_in_and_unplugged(
+    guests: Guests, exported: Exported, id: str
+) -> None:
+    first, second = exported.disk("b"), exported.disk("c")
+    guests.ensure(id, more=[first])
+    guests.wait_until_booted(id)
+    guests.ensure(id, more=[first, second])
+    root = id.replace("i-", "vol-")
+    assert guests.hypervisor.disks(id) == sorted([root, first.name, second.name])
+    command = Path(f"/proc/{guests.qemu(id)}/cmdline").read_bytes()
+    secrets = run(["virsh", "secret-list"]).stdout
+    assert (first.secret.encode() in command, second.name in secrets) == (False, False)
+    for _ in bounded(30):
+        guests.ensure(id, more=[first])
+        if guests.hypervisor.disks(id) == sorted([root, first.name]):
+            break
+    exported.volumes.remove(second.name)
+    assert guests.state(id) == "running"
+
+
+def test_a_disk_whose_export_has_ended_is_taken_away_and_the_guest_goes_on(
+    guests: Guests, exported: Exported, id: str
+) -> None:
+    disk = exported.disk("b")
+    guests.ensure(id, more=[disk])
+    guests.wait_until_booted(id)
+    exported.volumes.remove(disk.name)
+    for _ in bounded(30):
+        guests.ensure(id, cut=[disk.name])
+        gone = disk.name not in guests.hypervisor.disks(id) or guests.hypervisor.cut(id) == [disk.name]
+        if gone and guests.state(id) == "running":
+            return
+
+
+def test_a_disk_that_nobody_serves_is_not_waited_for(guests: Guests, exported: Exported, id: str) -> None:
+    guests.ensure(id)
+    lost = DiskSpec(volume="vol-0", attachment="volattach-0", slot="b", export="127.0.0.9", secret="x" * 16)
+    with pytest.raises(Failure, match=r"127\.0\.0\.9, TCP port 860"):
+        guests.ensure(id, more=[lost])
+    assert guests.state(id) == "running"
