@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from cumulet.agent import fence
 from cumulet.agent.agent import Question
 from cumulet.drivers.contract import Driver
 from cumulet.lib.clock import Clock
@@ -86,6 +87,7 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
     from cumulet.agent.metadata import MetadataServer
     from cumulet.drivers.hypervisor.domain_xml import Directories, Emulation
     from cumulet.drivers.hypervisor.firmware import boots
+    from cumulet.drivers.hypervisor.killing import Killed
     from cumulet.drivers.hypervisor.libvirt import LibvirtHypervisor
     from cumulet.drivers.image.directory import DirectoryImages
     from cumulet.drivers.image.inspect import Limits
@@ -102,7 +104,8 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
     def emulation() -> Emulation:
         return Emulation("kvm" if config.emulation == "kvm" or chosen.result() else "tcg")
 
-    hypervisor = LibvirtHypervisor(config.libvirt_uri, directories, emulation, on_change)
+    killed = Killed(fence.directory(state) / "killed")
+    hypervisor = LibvirtHypervisor(config.libvirt_uri, directories, emulation, on_change, killed=killed)
     images = DirectoryImages(directories.images, Limits(virtual_size=config.image_max_gib << 30))
     settings = NetworkSettings(
         state_directory=RUN_DIRECTORY / "network",

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from cumulet.agent import fence, watchdog
 from cumulet.agent.agent import Agent
-from cumulet.agent.heartbeat import Beat, Changed, Heartbeat, Report
+from cumulet.agent.documents import Documents
+from cumulet.agent.fence import Fence
+from cumulet.agent.heartbeat import Beat, Changed, Heard, Heartbeat, Report
+from cumulet.agent.lease import Lease
 from cumulet.agent.recovery import Recovery
 from cumulet.bus.contract import Bus
 from cumulet.bus.memory import MemoryBus
@@ -20,7 +24,20 @@ from cumulet.lib.clock import Clock
 from cumulet.lib.config import AGENTS, Config
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
-from cumulet.model import Database, Tx, account, bootstrap, capacity, host, image, instance, migrate, vpc_host, work
+from cumulet.model import (
+    Database,
+    Tx,
+    account,
+    bootstrap,
+    capacity,
+    host,
+    host_lease,
+    image,
+    instance,
+    migrate,
+    vpc_host,
+    work,
+)
 from cumulet.model.database import retried
 from cumulet.parts import Part, drivers, guest_mtu
 
@@ -31,6 +48,7 @@ class Host:
     """The agents of one host in this process, and what they say by themselves."""
 
     def __init__(self, config: Config, bus: Bus, parts: dict[str, Part], heartbeat: Heartbeat) -> None:
+        lease = fence.lease_of(config.state_dir)
         self.agents = {
             role: Agent(
                 f"{role}.{config.host()}",
@@ -38,6 +56,7 @@ class Host:
                 config.state_dir / "agents" / role,
                 questions=parts[role].questions,
                 durable=not config.test,
+                check=lease.check,
             )
             for role in AGENTS
             if role in config.role_names()
@@ -49,6 +68,7 @@ class Host:
             heartbeat.facts = {**parts["compute"].facts, "attributes": config.host_attributes}
             if config.volume_dir:
                 heartbeat.store = identity(config.volume_directory(), config.state_dir / "volume-store")
+            heartbeat.fence = fence_of(config, lease, self.agents["compute"].documents)
         self._recovery = Recovery(list(self.agents.values()))
 
     def start(self) -> None:
@@ -96,15 +116,14 @@ class Control:
         if not may_speak_for(sender, report.host):
             log.warning("refused a report", host=report.host, sender=sender)
             raise Failure(f"{sender} may not report for {report.host}")
-        retried(lambda: self._write_down(report))
-        return b"null"
+        return msgspec.json.encode(retried(lambda: self._write_down(report)))
 
-    def _write_down(self, report: Report) -> None:
+    def _write_down(self, report: Report) -> Heard | None:
         with self.database.write() as tx:
             if isinstance(report, Beat):
-                hear(tx, report)
-            else:
-                look_at(tx, report)
+                return hear(tx, report)
+            look_at(tx, report)
+            return None
 
 
 class ObjectStore:
@@ -192,6 +211,13 @@ class Cloud:
         return self.control
 
 
+def fence_of(config: Config, lease: Lease, documents: Documents) -> Fence:
+    """What stops guests of this host; a test sees to the time by itself."""
+    kill = watchdog.killer(config.state_dir, config.drivers)
+    watched = (lambda: True) if config.test else watchdog.Watchdog(config.state_dir, config.drivers).watches
+    return Fence(lease, documents, kill, config.fence_seconds, watched)
+
+
 def heartbeat_of(config: Config, bus: Bus) -> Heartbeat:
     """What a process with this configuration says of itself."""
     roles = config.role_names()
@@ -221,11 +247,14 @@ def prepare(database: Database, config: Config) -> None:
                 image.take_in(tx, {**values, "account": first.id, "public": True})
 
 
-def hear(tx: Tx, beat: Beat) -> None:
-    """Write down a heartbeat, and see to it that what the host has is swept."""
+def hear(tx: Tx, beat: Beat) -> Heard:
+    """Write down a heartbeat, and see to it that what the host has is swept; nothing, where its lease is over."""
     agents = [role for role in beat.roles if role in AGENTS]
     if agents:
         describe(tx, beat)
+    number = host_lease.renew(tx, beat.host, beat.lease, beat.fence_seconds) if beat.lease is not None else 0
+    if beat.lease not in (None, number):
+        return Heard(lease=number)
     if host.is_silent(tx, beat.host, beat.roles):
         work.wake_unreached(tx)
     for role in beat.roles:
@@ -233,6 +262,7 @@ def hear(tx: Tx, beat: Beat) -> None:
     for id in [*(f"{role}.{beat.host}" for role in agents), "cloud"]:
         if work.find(tx, "sweep", id) is None:
             work.wake(tx, "sweep", id)
+    return Heard(lease=number)
 
 
 def describe(tx: Tx, beat: Beat) -> None:

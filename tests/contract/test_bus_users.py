@@ -17,7 +17,7 @@ from contract.test_bus_amqp import answers
 from support.buses import PATIENCE, connected, until
 from support.rabbitmq import VirtualHost
 
-from cumulet.agent.heartbeat import Beat
+from cumulet.agent.heartbeat import Beat, Heard
 from cumulet.bus import names
 from cumulet.bus.amqp import AmqpBus
 from cumulet.bus.broker import Broker, of_host
@@ -230,7 +230,7 @@ def test_it_has_no_heart_but_its_own(vhost: VirtualHost, tmp_path: Path) -> None
 
 def beats(bus: AmqpBus, name: str) -> bool:
     beat = Beat(host=name, roles=["compute"], zones=["a"])
-    return bus.call("scheduler", msgspec.json.encode(beat), PATIENCE) == b"null"
+    return bus.call("scheduler", msgspec.json.encode(beat), PATIENCE) == msgspec.json.encode(Heard())
 
 
 def test_it_hears_no_hints(vhost: VirtualHost, control: AmqpBus, stolen: str) -> None:

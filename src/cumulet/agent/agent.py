@@ -27,7 +27,10 @@ Question = Callable[[str], bytes]
 
 
 class Agent:
-    """Serves `topic` with `driver`; `questions` are the driver's read-only ones, by name."""
+    """Serves `topic` with `driver`; `questions` are the driver's read-only ones, by name.
+
+    `check` raises `Failure` for what may not be made now, and `Superseded` for what may not be made any more.
+    """
 
     def __init__(
         self,
@@ -37,11 +40,13 @@ class Agent:
         *,
         questions: dict[str, Question] | None = None,
         durable: bool = True,
+        check: Callable[[specs.Spec], None] = lambda spec: None,
     ) -> None:
         self.topic = topic
         self.driver = driver
         self.documents = Documents(directory, durable=durable)
         self._questions = questions or {}
+        self._check = check
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
 
@@ -82,10 +87,12 @@ class Agent:
         return msgspec.Raw(b"null")
 
     def _ensure(self, order: Order) -> None:
+        spec = specs.decode(bytes(order.spec))
         with self._lock(order.id):
+            self._check(spec)
             self.documents.put(order.id, Document(epoch=order.epoch, spec=order.spec))
             crash.point("driver.before")
-            self.driver.ensure(specs.decode(bytes(order.spec)))
+            self.driver.ensure(spec)
             crash.point("driver.after")
 
     def _remove(self, order: Order) -> None:
@@ -111,9 +118,13 @@ class Agent:
             if document is None or not document.living():
                 return True
             try:
+                spec = specs.decode(bytes(document.spec))
+                self._check(spec)
                 crash.point("driver.before")
-                self.driver.ensure(specs.decode(bytes(document.spec)))
+                self.driver.ensure(spec)
                 crash.point("driver.after")
+            except Superseded as e:
+                log.info("not recovered", id=id, why=e)
             except (Failure, Impossible) as e:
                 log.warning("not recovered yet", id=id, error=_with_cause(e))
                 return False

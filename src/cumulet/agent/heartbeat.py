@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from cumulet.agent.fence import Fence
 from cumulet.bus.contract import Bus
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
@@ -40,6 +41,16 @@ class Beat(msgspec.Struct, kw_only=True, tag="beat"):
     guest_mtu: int = 1500
     store: str = ""
     """The name of the directory of volumes, where it is one that hosts share."""
+    lease: int | None = None
+    """The number of the host's lease (`agent.lease`); None: the process that runs guests is another one."""
+    fence_seconds: float = 0.0
+    """So long after this heartbeat was sent, the host stops its guests if nobody has answered; 0: it does not."""
+
+
+class Heard(msgspec.Struct, kw_only=True):
+    """The answer to a beat: the number of the host's lease. If it is not the beat's own, the host is not heard."""
+
+    lease: int = 0
 
 
 class Changed(msgspec.Struct, kw_only=True, tag="changed"):
@@ -65,6 +76,7 @@ class Heartbeat:
         self.address = ""
         self.guest_mtu = 1500
         self.store = ""
+        self.fence: Fence | None = None
 
     def start(self) -> None:
         """The first beat is sent before this returns, if anybody hears it."""
@@ -77,6 +89,13 @@ class Heartbeat:
             self._thread.join()
 
     def beat(self) -> None:
+        """Say it once; once more where the host has another lease from now on."""
+        if self._beat():
+            self._beat()
+
+    def _beat(self) -> bool:
+        fence = self.fence
+        sent, promised = (fence.lease.clock(), fence.promise()) if fence is not None else (0.0, 0.0)
         message = Beat(
             host=self._host,
             roles=self._roles,
@@ -86,20 +105,25 @@ class Heartbeat:
             address=self.address,
             guest_mtu=self.guest_mtu,
             store=self.store,
+            lease=fence.lease.number if fence is not None else None,
+            fence_seconds=promised,
         )
-        self._report(message)
+        answer = self._report(message)
+        heard = msgspec.json.decode(answer, type=Heard | None) if answer is not None else None
+        return heard is not None and fence is not None and fence.answered(heard.lease, sent, promised)
 
     def say_changed(self, instance: str) -> None:
         """This guest is not as it was."""
         self._report(Changed(host=self._host, instance=instance))
 
-    def _report(self, report: Report) -> None:
+    def _report(self, report: Report) -> bytes | None:
         try:
-            self._bus.call("scheduler", msgspec.json.encode(report), HEARD_SECONDS)
+            return self._bus.call("scheduler", msgspec.json.encode(report), HEARD_SECONDS)
         except Failure as e:
             log.warning("a report was not heard", error=e)
         except Exception:  # noqa: BLE001 - whoever reports goes on, whatever became of whoever should hear
             log.exception("a report failed")
+        return None
 
     def _beat_until_stopped(self) -> None:
         while not self._stopped.wait(EVERY_SECONDS):

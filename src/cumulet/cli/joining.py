@@ -31,6 +31,7 @@ SHARED = (
     "image_dir",
     "image_max_gib",
     "volume_dir",
+    "fence_seconds",
     "log_level",
 )
 """Settings that a new host has as the control plane has them."""

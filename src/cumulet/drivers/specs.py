@@ -157,6 +157,8 @@ class InstanceSpec(_Struct, frozen=True, tag="instance"):
     cut: list[str] = []
     """Disks, by the names of `DiskSpec.name`, that go whether the guest lets go of them or not."""
     nics: list[NicSpec] = []
+    lease: int | None = None
+    """The host's, by which alone it runs this guest (`agent.lease`); None: come what may."""
 
 
 class RuleSpec(_Struct, frozen=True):

@@ -105,6 +105,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         "",
         "directory of volumes, the same on all hosts of a zone (NFS, CephFS); empty: in the state directory",
     )
+    fence_seconds: float = _key(
+        0.0,
+        "so long unheard, a host stops the guests that others can start; 0: never (see docs/hosts.md)",
+    )
     image_max_gib: int = _key(2048, "largest virtual size of an imported image")
     import_ranges: list[str] = _key(
         [], "ranges (CIDR) of addresses that are not public, from which images may be downloaded all the same"

@@ -13,6 +13,8 @@ DATABASES = ("sqlite:///", "postgresql+psycopg://", "mysql+pymysql://", "mariadb
 REGION = re.compile(r"(?![0-9]+$)(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 """As boto3 has it, which signs for no other."""
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+LEAST_FENCE = 10
+"""Seconds: two heartbeats may be lost."""
 LONGEST_ACCOUNT = 64
 LONGEST_ATTRIBUTE = 128
 _TEXTS = 'a table of texts, such as {rack = "r1"}'
@@ -119,6 +121,7 @@ RULES: dict[str, Rule] = {
     "quota_snapshots": _at_least(0),
     "quota_groups": _at_least(0),
     "quota_rules": _at_least(0),
+    "fence_seconds": (lambda value: value == 0 or value >= LEAST_FENCE, f"0, or at least {LEAST_FENCE}"),
     "stop_grace_seconds": _at_least(0),
     "terminated_seconds": _at_least(0),
     "audit_days": _at_least(1),

@@ -29,6 +29,10 @@ host = sa.Table(
     text("address", 15),
     whole("guest_mtu", 1500),
     text("store", 64),
+    whole("lease"),
+    flag("lost"),
+    moment("renewed"),
+    sa.Column("fence_seconds", sa.Double, nullable=False, default=0.0),
     json("attributes"),
     whole("revision"),
     whole("used_vcpus"),
@@ -38,7 +42,8 @@ host = sa.Table(
 """`facts` is what the host says of itself, `attributes` what the operator says of it. `address` is the host's on the
 underlay that joins hosts, empty where it has none; `guest_mtu` the largest packet of its guests. `store` is the name of
 the directory of volumes that it shares with others, empty where it has its own. `revision` is one more whenever
-something has changed that placement goes by; `used_…` is what `model.capacity` has promised."""
+something has changed that placement goes by; `used_…` is what `model.capacity` has promised. The rest is
+of the lease on the host (`model.host_lease`)."""
 service = sa.Table(
     "service",
     metadata,
@@ -48,7 +53,9 @@ service = sa.Table(
     flag("enabled", True),
     whole("contract", 1),
     moment("heard"),
+    moment("since"),
 )
+"""It has been heard again and again `since` then."""
 GUEST_ROLES = ("compute", "network", "volume")
 """The roles that a guest needs on its own host."""
 
@@ -57,9 +64,11 @@ def heard(tx: Tx, role: str, name: str, zone: str, contract: int = 1) -> None:
     """The service has been heard now."""
     mine = sa.and_(service.c.role == role, service.c.host == name)
     values = {"heard": tx.now, "zone": zone, "contract": contract}
-    if not tx.change(service.update().where(mine).values(**values)):
+    since = sa.case((service.c.heard > tx.now - LIVE_SECONDS, service.c.since), else_=tx.now)
+    # since first: MariaDB would compare with the new `heard`
+    if not tx.change(service.update().where(mine).ordered_values(("since", since), *values.items())):
         with suppress(IntegrityError), tx.attempt():  # its roles may be several processes: another one was quicker
-            tx.insert(service, {"role": role, "host": name, **values})
+            tx.insert(service, {"role": role, "host": name, "since": tx.now, **values})
 
 
 def is_silent(tx: Tx, name: str, roles: list[str]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from cumulet.drivers.contract import Seen
@@ -137,3 +137,16 @@ class FakeHypervisor:
 
     def _unplugged(self, domain: dict[str, Any]) -> bool:
         return any((self._world.get("tap", tap) or {}).get("place") == "host" for tap in domain["taps"])
+
+
+def kill_in(world: FakeWorld) -> Callable[[Iterable[str]], list[str]]:
+    """What ends guests of this world as `killing.Killer` does real ones."""
+
+    def kill(ids: Iterable[str]) -> list[str]:
+        for id in ids:
+            domain = world.get("domain", id)
+            if domain is not None and domain["state"] != "off":
+                world.put("domain", id, domain | {"state": "off", "ended": ""})
+        return []
+
+    return kill

@@ -20,6 +20,7 @@ from cumulet.drivers.hypervisor import chap, console, cut, disks, facts
 from cumulet.drivers.hypervisor.connection import Connection
 from cumulet.drivers.hypervisor.domain_xml import Directories, Emulation, console_file, domain_xml
 from cumulet.drivers.hypervisor.facts import Facts, Mark
+from cumulet.drivers.hypervisor.killing import Killed
 from cumulet.drivers.specs import InstanceSpec, Spec, domain_uuid, tap_name
 from cumulet.lib.clock import Clock
 from cumulet.lib.errors import Failure
@@ -51,12 +52,14 @@ class LibvirtHypervisor:
         emulation: Emulation | Callable[[], Emulation] = _EMULATED,
         on_change: Callable[[str], None] = lambda _: None,
         *,
+        killed: Killed | None = None,
         clock: Clock | None = None,
         boot_id_file: Path = Path("/proc/sys/kernel/random/boot_id"),
     ) -> None:
         self.directories = directories
         self._emulation = emulation
         self._on_change = on_change
+        self._killed = killed
         self._clock = clock or Clock()
         self._boot_id_file = boot_id_file
         self._pressed: dict[str, float] = {}
@@ -86,6 +89,8 @@ class LibvirtHypervisor:
                 domain, known = found
                 self._destroy(domain, known)
                 domain.undefineFlags(_UNDEFINE)
+            if self._killed is not None:
+                self._killed.forget(id)
             console.remove(console_file(self.directories, id))
             self._pressed.pop(id, None)
 
@@ -190,6 +195,8 @@ class LibvirtHypervisor:
         with chap.told(self._connection.get(), spec.disks):
             domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if spec.nics else 0)
         self._record(domain, known.marked("up"))
+        if self._killed is not None:
+            self._killed.forget(spec.id)
         disks.grow(domain, spec.disks)
         self._plug(spec, domain)
 
@@ -215,6 +222,8 @@ class LibvirtHypervisor:
         """The facts about a domain that is off, with what libvirt knows about its end."""
         if known.mark != "up" or known.boot != self._boot():
             return known
+        if self._killed is not None and self._killed.has(known.id):
+            return known.marked("ours")
         mark: Mark = "shutdown" if domain.state()[1] == libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN else "crashed"
         return known.marked(mark)
 

@@ -177,6 +177,10 @@ def upgrade() -> None:
         sa.Column("address", sa.String(length=15), nullable=False),
         sa.Column("guest_mtu", sa.BigInteger(), nullable=False),
         sa.Column("store", sa.String(length=64), nullable=False),
+        sa.Column("lease", sa.BigInteger(), nullable=False),
+        sa.Column("lost", sa.Boolean(), nullable=False),
+        sa.Column("renewed", sa.Double(), nullable=True),
+        sa.Column("fence_seconds", sa.Double(), nullable=False),
         sa.Column("attributes", sa.JSON(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("used_vcpus", sa.BigInteger(), nullable=False),
@@ -459,6 +463,7 @@ def upgrade() -> None:
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("contract", sa.BigInteger(), nullable=False),
         sa.Column("heard", sa.Double(), nullable=True),
+        sa.Column("since", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("role", "host", name=op.f("pk_service")),
     )
     op.create_table(

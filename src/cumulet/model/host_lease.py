@@ -1,0 +1,64 @@
+"""The lease on a host: renewed by its heartbeats, ended when it has been silent for longer than it has promised.
+
+`lease` is its number, `renewed` when a heartbeat with it was heard last, and `fence_seconds` what that promised:
+to stop the guests which others can start (0: nothing, so that the lease never ends). `lost` says that it has ended, and
+that the host has not taken up the next one yet: nothing runs there by any lease.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from cumulet.model.database import Row, Tx
+from cumulet.model.host import LIVE_SECONDS, find, host, service
+
+MARGIN_SECONDS = 10.0
+"""What a host has for stopping its guests when its time is over, and by how much clocks may differ."""
+
+
+def renew(tx: Tx, name: str, number: int, seconds: float) -> int:
+    """A heartbeat with this lease was heard; gives the lease that the host has, another one if that is over.
+
+    A host that comes back after it was forgotten brings its number along.
+    """
+    row = find(tx, name)
+    if row is None:
+        return number
+    if row.lease == number and not (seconds or row.fence_seconds or row.lost):
+        return number
+    renewed = _RENEW.values(lease=number, lost=False, renewed=tx.now, fence_seconds=seconds)
+    if tx.change(renewed, of=name, at_most=number):
+        return number
+    now = find(tx, name)
+    return int(now.lease) if now is not None else number
+
+
+_RENEW = host.update().where(host.c.name == sa.bindparam("of"), host.c.lease <= sa.bindparam("at_most"))
+
+
+def seconds_left(tx: Tx, row: Row) -> float | None:
+    """How long it is until the host's lease ends; None: it does not, or nobody can tell that it is the host's silence.
+
+    Silence counts only while another host is heard: else it is the control plane that does not hear.
+    """
+    if not row.fence_seconds:
+        return None
+    others = sa.and_(service.c.role == "compute", service.c.host != row.name, service.c.heard > tx.now - LIVE_SECONDS)
+    witnessed = tx.value(sa.select(sa.func.min(service.c.since)).where(others))
+    if witnessed is None:
+        return None
+    silent_since = max(row.renewed, float(witnessed))
+    return float(silent_since + row.fence_seconds + MARGIN_SECONDS - tx.now)
+
+
+def end(tx: Tx, row: Row) -> bool:
+    """End the lease of a host that has been silent for too long; whether it is over.
+
+    One update of the row that heartbeats renew, so that it is either renewed or over.
+    """
+    left = seconds_left(tx, row)
+    if row.lost or left is None or left > 0:
+        return bool(row.lost)
+    mine = sa.and_(host.c.name == row.name, host.c.lease == row.lease, host.c.renewed <= row.renewed)
+    ended = host.update().where(mine, sa.not_(host.c.lost))
+    return tx.change(ended.values(lease=host.c.lease + 1, lost=True)) == 1
