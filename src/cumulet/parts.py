@@ -18,6 +18,7 @@ from cumulet.lib.command import run
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
+from cumulet.lib.seen import Departure, Landing
 
 if TYPE_CHECKING:
     from cumulet.drivers.image.directory import DirectoryImages
@@ -89,6 +90,7 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
     from cumulet.drivers.hypervisor.firmware import boots
     from cumulet.drivers.hypervisor.killing import Killed
     from cumulet.drivers.hypervisor.libvirt import LibvirtHypervisor
+    from cumulet.drivers.hypervisor.passage import Passage
     from cumulet.drivers.image.directory import DirectoryImages
     from cumulet.drivers.image.inspect import Limits
     from cumulet.drivers.network.linux import LinuxNetwork
@@ -105,7 +107,10 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
         return Emulation("kvm" if config.emulation == "kvm" or chosen.result() else "tcg")
 
     killed = Killed(fence.directory(state) / "killed")
-    hypervisor = LibvirtHypervisor(config.libvirt_uri, directories, emulation, on_change, killed=killed)
+    passage = Passage(RUN_DIRECTORY / "moves", state / "passage.pem", config.tunnel_address)
+    hypervisor = LibvirtHypervisor(
+        config.libvirt_uri, directories, emulation, on_change, killed=killed, passage=passage
+    )
     images = DirectoryImages(directories.images, Limits(virtual_size=config.image_max_gib << 30))
     settings = NetworkSettings(
         state_directory=RUN_DIRECTORY / "network",
@@ -146,6 +151,8 @@ class _Hypervisor(Protocol):
     def console(self, id: str) -> bytes: ...
     def disks(self, id: str) -> list[str]: ...
     def cut(self, id: str) -> list[str]: ...
+    def landing(self, id: str) -> Landing: ...
+    def departure(self, id: str) -> Departure: ...
 
 
 def _questions(hypervisor: _Hypervisor) -> dict[str, Question]:
@@ -153,6 +160,8 @@ def _questions(hypervisor: _Hypervisor) -> dict[str, Question]:
         "console": hypervisor.console,
         "disks": lambda id: msgspec.json.encode(hypervisor.disks(id)),
         "cut": lambda id: msgspec.json.encode(hypervisor.cut(id)),
+        "landing": lambda id: msgspec.json.encode(hypervisor.landing(id)),
+        "departure": lambda id: msgspec.json.encode(hypervisor.departure(id)),
     }
 
 

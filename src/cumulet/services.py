@@ -282,5 +282,5 @@ def describe(tx: Tx, beat: Beat) -> None:
 def look_at(tx: Tx, changed: Changed) -> None:
     """Have a guest looked at that is not as it was, if it is one of that host's."""
     row = instance.find(tx, changed.instance)
-    if row is not None and row.host == changed.host:
+    if row is not None and changed.host in (row.host, row.moving_to):
         work.wake(tx, "instance", changed.instance)

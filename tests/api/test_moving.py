@@ -11,9 +11,11 @@ from support.tested_cloud import TestedCloud
 
 from cumulet.administration.desk import Desk
 from cumulet.administration.gate import done_here
+from cumulet.drivers.hypervisor.fake import FakeHypervisor
 from cumulet.lib.errors import Failure
 from cumulet.model import attachment, capacity, instance, volume
 from cumulet.model.database import Row
+from cumulet.model.explanation import explain
 
 pytestmark = pytest.mark.parametrize("cloud", [{"tunnel_address": "192.0.2.1"}], indirect=True)
 
@@ -23,7 +25,7 @@ def second(cloud: TestedCloud) -> None:
     add_host(cloud, "h2", tunnel_address="192.0.2.2")
 
 
-def ordered(cloud: TestedCloud, action: str, **parameters: str) -> Any:
+def ordered(cloud: TestedCloud, action: str, **parameters: Any) -> Any:
     """What the operator's order is answered; raises `Failure`."""
     return done_here(Desk(cloud.database, cloud.config), action, parameters)
 
@@ -55,11 +57,11 @@ def other(host: str) -> str:
     return "h2" if host == "h1" else "h1"
 
 
-def test_a_running_instance_moves_with_its_disks_and_addresses(cloud: Any, ec2: Any, second: None) -> None:
+def test_a_running_instance_moves_by_a_stop_with_its_disks_and_addresses(cloud: Any, ec2: Any, second: None) -> None:
     id = launched(cloud, ec2)
     before, (host, _) = shown(ec2, id), where(cloud, id)
     to = other(host)
-    assert ordered(cloud, "MigrateInstance", id=id) == {"id": id, "from": host, "to": to}
+    assert ordered(cloud, "MigrateInstance", id=id, cold=True) == {"id": id, "from": host, "to": to, "live": False}
     wanted = [{"Name": "event.code", "Values": ["instance-reboot"]}]
     (status,) = ec2.describe_instance_status(Filters=wanted)["InstanceStatuses"]
     assert (status["InstanceId"], status["Events"][0]["NotBefore"].tzinfo is not None) == (id, True)
@@ -71,6 +73,121 @@ def test_a_running_instance_moves_with_its_disks_and_addresses(cloud: Any, ec2: 
     for same in ("PrivateIpAddress", "PublicIpAddress", "LaunchTime"):
         assert after[same] == before[same]
     assert counted(cloud)[host] == capacity.NOTHING
+
+
+def generation(cloud: TestedCloud, id: str) -> int:
+    """How often it has been started."""
+    with cloud.database.read() as tx:
+        row = instance.find(tx, id)
+    assert row is not None
+    return int(row.generation)
+
+
+def move_of(cloud: TestedCloud, id: str) -> Any:
+    """How far it is."""
+    return ordered(cloud, "GetMove", name=id)
+
+
+def hypervisor(cloud: TestedCloud) -> FakeHypervisor:
+    """That of the first host."""
+    driver = cloud.cloud.parts["compute"].driver
+    assert isinstance(driver, FakeHypervisor)
+    return driver
+
+
+def on_first(cloud: TestedCloud, ec2: Any) -> str:
+    """A running instance of the first host; it is placed before the second one is there."""
+    id = launched(cloud, ec2)
+    add_host(cloud, "h2", tunnel_address="192.0.2.2")
+    return id
+
+
+def settle(cloud: TestedCloud) -> None:
+    """Until a guest that moves has come, or stays."""
+    for _ in range(6):
+        cloud.pass_time(1)
+
+
+def test_a_running_instance_moves_and_runs_on(cloud: Any, ec2: Any) -> None:
+    id = on_first(cloud, ec2)
+    before = shown(ec2, id) | {"Placement": None}
+    assert ordered(cloud, "MigrateInstance", id=id) == {"id": id, "from": "h1", "to": "h2", "live": True}
+    wanted = [{"Name": "event.code", "Values": ["system-maintenance"]}]
+    (status,) = ec2.describe_instance_status(Filters=wanted)["InstanceStatuses"]
+    assert "it goes on running" in status["Events"][0]["Description"]
+    cloud.settle()
+    assert (counted(cloud)["h1"].vcpus, counted(cloud)["h2"].vcpus) == (1, 1)
+    cloud.pass_time(1)
+    assert "while it runs: 50 %" in move_of(cloud, id)["doing"]
+    settle(cloud)
+    assert where(cloud, id) == ("h2", ["h2"])
+    assert shown(ec2, id) | {"Placement": None} == before
+    assert generation(cloud, id) == 1
+    assert cloud.cloud.remote("compute", "h2").look(id).state == "running"
+    assert [cloud.cloud.remote(role, "h1").observe() for role in ("compute", "volume")] == [[], []]
+    assert counted(cloud)["h1"] == capacity.NOTHING
+    assert ec2.describe_instance_status()["InstanceStatuses"][0]["Events"] == []
+
+
+def test_an_instance_that_cannot_move_while_it_runs_stays_and_says_why(cloud: Any, ec2: Any) -> None:
+    id = on_first(cloud, ec2)
+    hypervisor(cloud).refuses_to_leave = True
+    ordered(cloud, "MigrateInstance", id=id)
+    settle(cloud)
+    assert (where(cloud, id), shown(ec2, id)["State"]["Name"], generation(cloud, id)) == (("h1", ["h1"]), "running", 1)
+    assert move_of(cloud, id)["not_moved"] == "the other host does not let it in"
+    with cloud.database.read() as tx:
+        assert explain(tx, id)["reason"] == "it was not moved: the other host does not let it in"
+    assert counted(cloud)["h2"] == capacity.NOTHING
+    assert [cloud.cloud.remote(role, "h2").observe() for role in ("compute", "volume")] == [[], []]
+
+
+def test_a_guest_goes_to_no_host_with_another_processor(cloud: Any, ec2: Any) -> None:
+    id = on_first(cloud, ec2)
+    hypervisor(cloud).processor = "A9"
+    ordered(cloud, "MigrateInstance", id=id)
+    settle(cloud)
+    assert (where(cloud, id), shown(ec2, id)["State"]["Name"]) == (("h1", ["h1"]), "running")
+    assert "processor is another one" in move_of(cloud, id)["not_moved"]
+
+
+def test_one_that_is_rebooted_on_its_way_moves_by_that(cloud: Any, ec2: Any) -> None:
+    id = on_first(cloud, ec2)
+    ordered(cloud, "MigrateInstance", id=id)
+    cloud.pass_time(1)
+    ec2.reboot_instances(InstanceIds=[id])
+    settle(cloud)
+    assert (where(cloud, id), generation(cloud, id)) == (("h2", ["h2"]), 2)
+    assert shown(ec2, id)["State"]["Name"] == "running"
+
+
+def test_draining_stops_and_starts_what_cannot_move_while_it_runs(cloud: Any, ec2: Any) -> None:
+    id = on_first(cloud, ec2)
+    hypervisor(cloud).refuses_to_leave = True
+    found = ordered(cloud, "DrainHost", name="h1")
+    assert found["moved"] == [{"id": id, "from": "h1", "to": "h2", "live": True}]
+    settle(cloud)
+    assert (where(cloud, id), shown(ec2, id)["State"]["Name"]) == (("h2", ["h2"]), "running")
+    assert cloud.cloud.remote("compute", "h1").look(id) is None
+
+
+def test_an_instance_with_a_volume_of_another_host_moves_only_by_a_stop(cloud: Any, ec2: Any) -> None:
+    id = on_first(cloud, ec2)
+    add_host(cloud, "h3", tunnel_address="192.0.2.3")
+    for _ in range(3):
+        ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)
+    cloud.settle()
+    volumes = [
+        one["VolumeId"]
+        for one in ec2.describe_volumes(Filters=[{"Name": "status", "Values": ["available"]}])["Volumes"]
+    ]
+    away = next(one for one in volumes if volume_row(cloud, one).host != "h1")
+    ec2.attach_volume(VolumeId=away, InstanceId=id, Device="/dev/sdf")
+    cloud.settle()
+    said = refused(cloud, "MigrateInstance", id=id, to="h3")
+    assert f"{away} is on " in said and "`--cold` stops and starts it" in said
+    assert counted(cloud)["h3"].vcpus == 0
+    assert ordered(cloud, "MigrateInstance", id=id, to="h3", cold=True)["live"] is False
 
 
 def test_a_stopped_instance_moves_and_starts_there(cloud: Any, ec2: Any, second: None) -> None:
@@ -118,7 +235,7 @@ def test_a_host_that_is_drained_has_nothing_any_more(cloud: Any, ec2: Any, secon
     cloud.settle()
     found = ordered(cloud, "DrainHost", name="h1")
     assert found["stays"] == {}
-    cloud.settle()
+    settle(cloud)
     left = ordered(cloud, "GetHostContents", name="h1")
     assert left == {"instances": [], "volumes": [], "snapshots": []}
     assert {where(cloud, id)[0] for id in ids} == {"h2"}
@@ -128,7 +245,7 @@ def test_a_host_that_is_drained_has_nothing_any_more(cloud: Any, ec2: Any, secon
     assert "1 disabled" in refused(cloud, "MigrateInstance", id=ids[0])
 
 
-def refused(cloud: TestedCloud, act: str, **body: str) -> str:
+def refused(cloud: TestedCloud, act: str, **body: Any) -> str:
     with pytest.raises(Failure) as raised:
         ordered(cloud, act, **body)
     return str(raised.value)

@@ -81,6 +81,7 @@ def _guests(site: Whole, host: str, rows: list[Any]) -> None:
     assert {row.state for row in rows} <= {"running", "stopped", "terminated"}
     assert {id: domain["generation"] for id, domain in domains.items() if domain["state"] == "running"} == running
     assert {id for id, domain in domains.items() if domain["state"] != "running"} <= stopped
+    assert (world.names("door"), [row.id for row in rows if row.moves_live]) == ([], [])
 
 
 def _disks(tx: Tx, site: Whole, host: str, rows: list[Any]) -> None:
@@ -125,6 +126,7 @@ def _interfaces(tx: Tx, site: Whole, host: str, rows: list[Any]) -> None:
         assert (tap["ip"], tap["public_ip"], tap["place"]) == (nic.ip, public.public_ip, "vpc")
         assert (tap["holder"], tap["groups"]) == (nic.instance, interface.groups(tx, nic.id))
         assert (nic.host, nic.announced, tap["mtu"]) == (host, public.public_ip, 1450)
+        assert (nic.also_on, nic.stands_by) == ("", False)
 
 
 def _members(tx: Tx, rows: list[Any]) -> None:

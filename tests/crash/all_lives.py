@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from crash import image_lives, lives, volume_lives
+from crash import image_lives, lives, moving_lives, volume_lives
 
-LIVES = [*lives.LIVES, *volume_lives.LIVES, *image_lives.LIVES]
+LIVES = [*lives.LIVES, *volume_lives.LIVES, *moving_lives.LIVES, *image_lives.LIVES]

@@ -11,6 +11,7 @@ import pytest
 from crash.afterwards import check
 from crash.all_lives import LIVES
 from crash.lives import Life, terminate
+from crash.moving_lives import LONG_LIVES
 from crash.site import Site
 
 from cumulet.bus.contract import Bus
@@ -75,7 +76,10 @@ def die() -> None:
     raise Died
 
 
-@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.name)
+TRIED = [*LIVES, *(pytest.param(life, marks=pytest.mark.slow) for life in LONG_LIVES)]
+
+
+@pytest.mark.parametrize("life", TRIED, ids=lambda life: life.name)
 def test_a_crash_at_any_point_leaves_nothing_stuck_and_nothing_behind(
     life: Life, template: Path, tmp_path: Path
 ) -> None:
@@ -94,7 +98,7 @@ def test_a_crash_at_any_point_leaves_nothing_stuck_and_nothing_behind(
     assert deaths > 3 * life.every
 
 
-@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.name)
+@pytest.mark.parametrize("life", TRIED, ids=lambda life: life.name)
 def test_a_runner_that_wakes_up_after_its_lease_changes_nothing(life: Life, template: Path, tmp_path: Path) -> None:
     number = 0
     while True:
@@ -139,7 +143,7 @@ def wait(site: Site) -> bool:
     return bool(waiting)
 
 
-WITH_GUESTS = [life for life in LIVES if life.states]
+WITH_GUESTS = [life for life in TRIED if not isinstance(life, Life) or life.states]
 
 
 @pytest.mark.parametrize("life", WITH_GUESTS, ids=lambda life: life.name)

@@ -150,12 +150,16 @@ def _carry_and_delete(site: Site, found: list[str]) -> None:
     delete_volume(site, found.pop())
 
 
-def _migrate(site: Site, found: list[str]) -> None:
+def migrate(site: Site, id: str, how: moving.How) -> None:
     """The instance is to be on the other host."""
     with site.database.write() as tx:
         fleet = Fleet(site.config)
         fleet.learn(tx)
-        moving.ask(tx, site.config, fleet, found[0])
+        moving.ask(tx, site.config, fleet, id, how=how)
+
+
+def _migrate(site: Site, found: list[str]) -> None:
+    migrate(site, found[0], "cold")
 
 
 def _migrate_and_terminate(site: Site, found: list[str]) -> None:
@@ -163,7 +167,7 @@ def _migrate_and_terminate(site: Site, found: list[str]) -> None:
     terminate(site, found[0])
 
 
-def _beside(site: Site) -> list[str]:
+def beside(site: Site) -> list[str]:
     """An instance on the second host, whose zone the first one serves too."""
     found = [launch_beside(site)]
     site.settle()
@@ -284,7 +288,7 @@ LIVES = [
     Life("move a volume to another host", _settled_volume, lambda site, found: carry(site, found.pop()), []),
     Life("move a volume and delete it", _settled_volume, _carry_and_delete, []),
     Life("move an instance with volumes", _beside_with_volumes, _migrate, ["running"]),
-    Life("move and terminate", _beside, _migrate_and_terminate, ["terminated"]),
+    Life("move and terminate", beside, _migrate_and_terminate, ["terminated"]),
     Life("take snapshot away", _attached_away, lambda site, found: take_snapshot(site, found[1]), ["running"]),
     Life("take snapshot", _settled_volume, lambda site, found: take_snapshot(site, found.pop()), []),
     Life("delete snapshot", _with_snapshot, lambda site, found: delete_snapshot(site, found.pop()), []),

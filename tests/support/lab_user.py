@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from cumulet.demo.process import client, ssh, until
+from cumulet.lab import underlay
 from cumulet.lab.lab import Laboratory
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
@@ -54,6 +60,23 @@ class Lab:
 
     def shell(self, id: str, command: str, timeout: float = 30) -> str:
         return ssh(self.key, self.look(id)["PublicIpAddress"], command, timeout=timeout)
+
+    @contextmanager
+    def listening(self, id: str) -> Iterator[list[float]]:
+        """When each word of a guest was heard that speaks twenty times a second, over one connection of SSH."""
+        options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+        speak = "while echo word; do sleep 0.05; done"
+        words = ["ssh", *options, "-i", str(self.key), f"root@{self.look(id)['PublicIpAddress']}", speak]
+        inside = ["ip", "netns", "exec", underlay.WORLD]
+        heard: list[float] = []
+        with subprocess.Popen([*inside, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as session:
+            assert session.stdout is not None
+            lines = session.stdout
+            listener = threading.Thread(target=lambda: heard.extend(time.monotonic() for _ in lines), daemon=True)
+            listener.start()
+            until(lambda: bool(heard), 30, "the guest to speak")
+            yield heard
+            session.kill()
 
     def answers(self, id: str) -> bool:
         try:

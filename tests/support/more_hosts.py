@@ -1,4 +1,4 @@
-"""More hosts for a tested cloud: each with all its agents, on the same bus and in the same fake world."""
+"""More hosts for a tested cloud: each with all its agents, on the same bus, in a fake world of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def add_host(cloud: TestedCloud, name: str, **settings: Any) -> Host:
     state.mkdir(parents=True)
     config = msgspec.structs.replace(cloud.config, host_name=name, state_dir=state, **settings)
     place = Path(config.volume_dir) if config.volume_dir else None
-    parts = fake_drivers(cloud.config.state_dir / "world", lambda id: None, volume_directory=place)
+    images = cloud.config.state_dir / "world"
+    parts = fake_drivers(state / "world", lambda id: None, image_directory=images, volume_directory=place)
     host = Host(config, cloud.cloud.bus, parts, heartbeat_of(config, cloud.cloud.bus))
     host.heartbeat.beat()
     return host

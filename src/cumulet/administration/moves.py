@@ -10,7 +10,8 @@ from cumulet.administration.desk import Named
 from cumulet.control import moving
 from cumulet.control.fleet import Fleet
 from cumulet.lib.config import Config
-from cumulet.model import Tx
+from cumulet.lib.errors import Failure
+from cumulet.model import Tx, instance, work
 
 
 class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -18,13 +19,32 @@ class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     id: str
     to: str = ""
+    cold: bool = False
+    """By a stop and a start, though it runs."""
 
 
 def move_instance(tx: Tx, config: Config, wanted: Move) -> dict[str, Any]:
-    """Have an instance moved, by a stop and a start if it runs: id, from, to. Raises `Failure`."""
+    """Have an instance moved: id, from, to, and whether it goes on running meanwhile (live). Raises `Failure`."""
     fleet = Fleet(config)
     fleet.learn(tx)
-    return moving.ask(tx, config, fleet, wanted.id, wanted.to)
+    return moving.ask(tx, config, fleet, wanted.id, wanted.to, "cold" if wanted.cold else "live")
+
+
+def move_of(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
+    """How far an instance is that moves: host, moving_to, live, percent, doing, and not_moved: why it did not."""
+    id = wanted.name
+    row, doing = instance.find(tx, id), work.find(tx, "instance", id)
+    if row is None:
+        raise Failure(f"there is no instance {id}: `cumulet instance list` shows all of them")
+    return {
+        "id": id,
+        "host": row.host,
+        "moving_to": row.moving_to,
+        "live": row.moves_live,
+        "percent": row.moved_percent,
+        "doing": doing.error if doing is not None else "",
+        "not_moved": row.not_moved,
+    }
 
 
 def drain_host(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:

@@ -39,6 +39,7 @@ ACTIONS: dict[str, Action] = {
     "ListInstances": look(machines.instances),
     "ResetInstance": order(machines.reset, Named),
     "MigrateInstance": order(moves.move_instance, moves.Move),
+    "GetMove": look(moves.move_of, Named),
     "ListTypes": look(machines.types),
     "PutType": order(machines.put_type, machines.Type),
     "RemoveType": order(machines.remove_type, Named),

@@ -70,7 +70,7 @@ def disable(cloud: Cloud, name: str, json: bool) -> None:
 @as_json
 @any_cloud
 def drain(cloud: Cloud, name: str, no_wait: bool, json: bool) -> None:
-    """Disable a host and move all from it: instances, which are stopped and started, and volumes. Snapshots stay."""
+    """Disable a host and move all from it: instances, which go on running if they can, and volumes. Snapshots stay."""
     found = asking.ask(cloud, "DrainHost", name=name)
     if not no_wait:
         _wait_until_moved(cloud, name, {one["id"] for one in found["moved"]})

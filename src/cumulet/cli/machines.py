@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,8 @@ import click
 
 from cumulet.cli import asking
 from cumulet.cli.options import Cloud, any_cloud, as_json, pairs
-from cumulet.cli.output import show, show_json
+from cumulet.cli.output import progress, show, show_json
+from cumulet.lib.errors import Failure
 
 
 @click.group()
@@ -60,15 +62,35 @@ def reset(cloud: Cloud, id: str, json: bool) -> None:
 @instance.command(epilog="Example: cumulet instance migrate i-0123456789abcdef0 --to h2")
 @click.argument("id")
 @click.option("--to", default="", metavar="HOST", help="The host; by default the one that would be chosen for it now.")
+@click.option("--cold", is_flag=True, help="Stop it, and start it there, though it could go on running.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until it is there.")
 @as_json
 @any_cloud
-def migrate(cloud: Cloud, id: str, to: str, json: bool) -> None:
-    """Move an instance and its disks to another host. One that runs is stopped for as long as its disks are copied."""
-    found = asking.ask(cloud, "MigrateInstance", id=id, to=to)
+def migrate(cloud: Cloud, id: str, to: str, cold: bool, no_wait: bool, json: bool) -> None:
+    """Move an instance and its disks to another host. One that runs goes on running, with its connections."""
+    found = asking.ask(cloud, "MigrateInstance", id=id, to=to, **({"cold": True} if cold else {}))
+    if not no_wait:
+        _wait_until_moved(cloud, id, f"{id} moves from {found['from']} to {found['to']}")
     if json:
         show_json(found)
-    else:
+    elif no_wait:
         click.echo(f"{id} is moved from {found['from']} to {found['to']}: `cumulet explain {id}` says how far that is")
+    else:
+        click.echo(f"{id} is on {found['to']}")
+
+
+def _wait_until_moved(cloud: Cloud, id: str, text: str) -> None:
+    """Raises `Failure` with the reason where it stays."""
+    with progress(text) as bar:
+        while True:
+            now = asking.ask(cloud, "GetMove", name=id)
+            if not now["moving_to"]:
+                break
+            if now["live"]:
+                bar.reach(now["percent"], 100)
+            time.sleep(0.5)
+    if now["not_moved"]:
+        raise Failure(f"{id} was not moved, and is on {now['host']} as before: {now['not_moved']}")
 
 
 @type_.command("list", epilog="Example: cumulet type list")

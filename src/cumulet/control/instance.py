@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cumulet.control import attachment, export, moving, placing
+from functools import partial
+
+from cumulet.control import attachment, export, live, moving, placing
 from cumulet.control.snapshot import have_taken, let_begin, say_switched
 from cumulet.drivers.specs import InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
@@ -29,6 +31,8 @@ def reconcile(run: Run, id: str) -> None:
     if row is None:
         with run.write() as tx:
             work.forget(tx, "instance", id)
+    elif row.moves_live and row.desired != "terminated":
+        live.travel(run, row, disks, nics, partial(_spec, run, row, nics=nics, mtu=mtu))
     elif row.moving_to and row.desired != "terminated":
         leave(run, row, disks, nics, taken)
     elif row.desired == "running":
@@ -182,6 +186,7 @@ def end_by_itself(run: Run, row: Row, seen: Seen) -> None:
 
 def leave(run: Run, row: Row, disks: list[Row], nics: list[Row], taken: list[Row]) -> None:
     """The guest is off and nothing of it is left on its host; then it is one of the host that it is to be moved to."""
+    _await([disk.id for disk in disks if disk.moved_from])
     _have_off(run, row, disks, nics)
     let_begin(run, row.id, taken)
     say_switched(run, attachment.of_wanted(disks, taken))
@@ -225,6 +230,7 @@ def tear_down(run: Run, row: Row, disks: list[Row], taken: list[Row]) -> None:
     """Nothing of it is left but the row, which is shown for a while."""
     if row.state == "terminated":
         return
+    live.remove_there(run, row)
     if row.host is not None:
         run.driver("compute", row.host).remove(row.id)
     export.end(run, disks)

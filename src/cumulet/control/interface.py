@@ -9,7 +9,7 @@ import msgspec
 from cumulet.control.instance import refuse
 from cumulet.drivers.specs import InterfaceSpec, MetadataSpec, ProfileSpec
 from cumulet.engine.engine import Run
-from cumulet.lib.errors import Impossible
+from cumulet.lib.errors import Impossible, Later
 from cumulet.model import (
     Tx,
     address,
@@ -32,12 +32,15 @@ def reconcile(run: Run, id: str) -> None:
     with run.read() as tx:
         row = interface.find(tx, id)
         spec = _spec(tx, row, run.settings.region) if row is not None and row.wanted > 0 and row.host else None
+        beside = _beside(tx, row) if row is not None else ""
     if row is None:
         with run.write() as tx:
             work.forget(tx, "interface", id)
     elif spec is not None:
         _make(run, row, spec)
         _say_reached(run, row)
+        _leave_other_host(run, row, spec, beside)
+        _stand_by(run, row, spec, beside)
     else:
         _leave_host(run, row)
 
@@ -91,14 +94,53 @@ def _have_others_know(tx: Tx, row: Row) -> None:
     vpc_host.wake_vpc(tx, row.vpc)
 
 
+def _beside(tx: Tx, row: Row) -> str:
+    """The host that its guest is moving to while it runs; empty: none."""
+    guest = instance.find(tx, row.instance)
+    return str(guest.moving_to) if guest is not None and guest.moves_live and guest.moving_to != row.host else ""
+
+
+def _leave_other_host(run: Run, row: Row, spec: InterfaceSpec, beside: str) -> None:
+    """Its guest came from there, or does not go there any more. Whose public address it is, is said once more."""
+    if row.also_on in ("", beside):
+        return
+    run.driver("network", row.also_on).remove(row.id)
+    table = interface.interface
+    mine = table.update().where(table.c.id == row.id, table.c.also_on == row.also_on)
+    with run.write() as tx:
+        tx.change(mine.values(also_on="", stands_by=False))
+        _have_others_know(tx, row)
+        work.wake(tx, "instance", row.instance)
+    run.driver("network", row.host).ensure(spec)
+
+
+def _stand_by(run: Run, row: Row, spec: InterfaceSpec, beside: str) -> None:
+    """Where its guest is going to, all is ready but the way to it."""
+    if not beside:
+        return
+    table = interface.interface
+    mine = table.update().where(table.c.id == row.id, table.c.host == row.host, table.c.wanted == row.wanted)
+    if row.also_on != beside:
+        with run.write() as tx:
+            if not tx.change(mine.values(also_on=beside, stands_by=False)):
+                raise Later(0.0, "the interface has changed meanwhile")
+            _have_others_know(tx, row)
+    waiting = msgspec.structs.replace(spec, public_ip=None, public_range=None, stands_by=True)
+    run.driver("network", beside).ensure(waiting)
+    if row.also_on != beside or not row.stands_by:
+        with run.write() as tx:
+            tx.change(mine.where(table.c.also_on == beside).values(stands_by=True))
+            work.wake(tx, "instance", row.instance)
+
+
 def _leave_host(run: Run, row: Row) -> None:
     """Nothing of it is on a host; where it should be absent, its row and its addresses go too."""
-    if row.host is not None:
-        run.driver("network", row.host).remove(row.id)
+    for name in filter(None, (row.also_on, row.host)):
+        run.driver("network", name).remove(row.id)
     table = interface.interface
     with run.write() as tx:
-        mine = table.update().where(table.c.id == row.id, table.c.wanted == 0)
-        if not tx.change(mine.values(host=None, reached=0, announced=None)):
+        mine = table.update().where(table.c.id == row.id, table.c.wanted == 0, table.c.also_on == row.also_on)
+        if not tx.change(mine.values(host=None, also_on="", stands_by=False, reached=0, announced=None)):
             return
         _pass_on(tx, row)
         _have_others_know(tx, row)

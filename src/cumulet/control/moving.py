@@ -1,6 +1,7 @@
-"""Moving: instances that are off, and volumes that no guest has open, go from one host to another.
+"""Moving: instances, and volumes that no guest has open, go from one host to another.
 
-An instance is moved by its own reconciler (`instance.leave`): its guest goes off, nothing of it is left on its host,
+An instance that runs is carried there by `live`. One that is off, or is to be, is moved by its own reconciler
+(`instance.leave`): its guest goes off, nothing of it is left on its host,
 and from then on it is one that is to be started on the other. Its volumes are moved by theirs (`step_volume`): the one
 host exports the volume to the other, which copies it; what has moved is deleted where it was. Until it has moved it is
 where it was, so whatever dies, the next run goes on from what is written down.
@@ -8,10 +9,11 @@ where it was, so whatever dies, the next run goes on from what is written down.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from cumulet.control import live
 from cumulet.control.export import address_of
 from cumulet.control.fleet import Fleet
 from cumulet.control.placement import Reason, choose, reasons, shortage
@@ -33,9 +35,12 @@ from cumulet.model import (
     volume,
     work,
 )
+from cumulet.model.capacity import Amount
 from cumulet.model.database import Row
 
 log = Log("moving")
+How = Literal["live", "cold", "live or cold"]
+"""While it runs, by a stop and a start, or so where it cannot move while it runs."""
 COPY_SECONDS = 1.0
 """From look to look at a copy that is being made."""
 
@@ -93,24 +98,46 @@ def _begin(tx: Tx, row: Row, to: str, config: Config) -> None:
     work.wake(tx, "volume", row.id)
 
 
-def step_volume(run: Run, row: Row) -> None:
-    """Go on with a volume that is moved; ends in `Later` until it is where it is to be, and nowhere else."""
+def step_volume(run: Run, row: Row) -> bool:
+    """Go on with a volume that is moved: gives whether its guest is to carry it, else it is where it is to be."""
     if row.moving_to:
+        with run.read() as tx:
+            is_carried = live.is_carried(tx, row.id)
+        if is_carried:
+            _make_room(run, row)
+            return True
         _copy(run, row)
         with run.write() as tx:
             unfinished = snapshot.unfinished(tx, row.id)
             if unfinished:
                 raise Later(COPY_SECONDS, f"{', '.join(unfinished)} is being made of it")
             if volume.say_moved(tx, row):
-                held = attachment.of_volume(tx, row.id)
-                if held is not None:
-                    work.wake(tx, "instance", held.instance)
+                _wake_guest(tx, row.id)
         raise Later(0.0, "it is to be deleted where it was")
+    with run.read() as tx:
+        unfinished = snapshot.unfinished(tx, row.id)
+    if unfinished:
+        raise Later(COPY_SECONDS, f"{', '.join(unfinished)} is being made of it")
     left = run.driver("volume", row.moved_from)
     left.remove(move_export(row.id))
     left.remove(row.id)
     with run.write() as tx:
         capacity.say_left(tx, row)
+        _wake_guest(tx, row.id)
+    return False
+
+
+def _make_room(run: Run, row: Row) -> None:
+    """An empty disk waits where its guest is going to, which fills it."""
+    run.driver("volume", row.moving_to).ensure(VolumeSpec(id=row.id, size_gib=row.size_gib))
+    with run.write() as tx:
+        _wake_guest(tx, row.id)
+
+
+def _wake_guest(tx: Tx, id: str) -> None:
+    held = attachment.of_volume(tx, id)
+    if held is not None:
+        work.wake(tx, "instance", held.instance)
 
 
 def _copy(run: Run, row: Row) -> None:
@@ -132,10 +159,10 @@ def remove_everywhere(run: Run, row: Row) -> None:
         driver.remove(row.id)
 
 
-def ask(tx: Tx, config: Config, fleet: Fleet, id: str, to: str = "") -> dict[str, Any]:
+def ask(tx: Tx, config: Config, fleet: Fleet, id: str, to: str = "", how: How = "live") -> dict[str, Any]:
     """Write down that an instance is to be moved: to this host, or to the one that would be chosen for it now.
 
-    Raises `Failure` where that cannot be, with what would be right.
+    One that does not run moves so. Raises `Failure` where that cannot be, with what would be right.
     """
     row = instance.find(tx, id)
     if row is None or row.desired == "terminated":
@@ -146,22 +173,50 @@ def ask(tx: Tx, config: Config, fleet: Fleet, id: str, to: str = "") -> dict[str
     here = [disk for disk in disks if disk.host == row.host]
     if row.host is None or any(disk.moving_to or disk.moved_from or disk.state != "ready" for disk in here):
         raise Failure(f"{id} cannot be moved now: it, or a disk of it, is being made or moved; wait")
+    wanted = Amount(row.vcpus, row.memory_mib, sum(disk.size_gib for disk in here))
+    chosen = _choose(tx, config, fleet, row, disks, wanted, to)
+    if not host.share_volumes(tx, row.host, chosen):
+        _check_reached(tx, row.host, chosen)
+    values = {"moving_to": chosen, "moves": row.moves + 1, "not_moved": "", "moved_percent": 0}
+    values |= {"moves_live": False, "moves_off_else": how == "live or cold"}
+    if how != "cold" and row.desired == "running":
+        why_not = _begin_live(tx, config, fleet, row, disks, chosen)
+        values["moves_live"] = not why_not
+        if why_not and how == "live":
+            raise Failure(f"{id} cannot be moved to {chosen} while it runs: {why_not}. `--cold` stops and starts it.")
+    fleet.take(chosen, wanted)
+    instance.move(tx, id, {"desired": row.desired}, **values, force_after=tx.now + config.stop_grace_seconds)
+    live.begin(tx, id)
+    work.wake(tx, "instance", id)
+    return {"id": id, "from": row.host, "to": chosen, "live": values["moves_live"]}
+
+
+def _choose(tx: Tx, config: Config, fleet: Fleet, row: Row, disks: list[Row], wanted: Amount, to: str) -> str:
+    """The host that it is to move to; raises `Failure` with what bars it."""
     together = placement_group.find(tx, row.placement_group) if row.placement_group else None
-    wish = wish_of(tx, config, fleet, row, disks, together)
-    wanted = wish.wanted._replace(disk_gib=sum(disk.size_gib for disk in here))
-    wish = wish._replace(home="", named=to, wanted=wanted)
+    wish = wish_of(tx, config, fleet, row, disks, together)._replace(home="", named=to, wanted=wanted)
     chosen = next((one.host for one in choose(fleet, wish, config.placement_policy) if one.host != row.host), None)
     if chosen is None:
         found = {row.host: Reason("its own", "it is there already"), **reasons(fleet, wish)}
         bars = "it is there already" if to == row.host else shortage(fleet, wish, found)
-        raise Failure(f"{id} cannot be moved{f' to {to}' if to else ''}: {bars}")
-    if not host.share_volumes(tx, row.host, chosen):
-        _check_reached(tx, row.host, chosen)
-    fleet.take(chosen, wanted)
-    values = {"moving_to": chosen, "force_after": tx.now + config.stop_grace_seconds}
-    instance.move(tx, id, {"desired": row.desired}, **values)
-    work.wake(tx, "instance", id)
-    return {"id": id, "from": row.host, "to": chosen}
+        raise Failure(f"{row.id} cannot be moved{f' to {to}' if to else ''}: {bars}")
+    return chosen
+
+
+def _begin_live(tx: Tx, config: Config, fleet: Fleet, row: Row, disks: list[Row], to: str) -> str:
+    """Promise all that it needs on the other host, as long as it is on both; gives what bars it."""
+    why_not = live.bars(tx, row, disks, to)
+    if why_not:
+        return why_not
+    try:
+        with tx.attempt():
+            if not capacity.claim(tx, to, fleet.hosts[to].revision, Amount(row.vcpus, row.memory_mib, 0), config):
+                raise Failure("others were quicker there: try again")
+            for disk in disks:
+                _begin(tx, disk, to, config)
+    except Failure as e:
+        return str(e)
+    return ""
 
 
 def _check_reached(tx: Tx, *names: str) -> None:
@@ -173,6 +228,8 @@ def _check_reached(tx: Tx, *names: str) -> None:
 def drain(tx: Tx, config: Config, name: str) -> dict[str, Any]:
     """Place nothing more on the host, and have all that is there moved; gives what is moved, and what is not and why.
 
+    What can be moved while it runs is; other instances are stopped and started.
+
     Snapshots stay. Raises `Failure` where there is no such host.
     """
     host.set_enabled(tx, name, False)
@@ -182,7 +239,7 @@ def drain(tx: Tx, config: Config, name: str) -> dict[str, Any]:
     for row in instance.on_host(tx, name):
         if row.desired != "terminated" and row.moving_to == "":
             try:
-                moved.append(ask(tx, config, fleet, row.id))
+                moved.append(ask(tx, config, fleet, row.id, how="live or cold"))
             except Failure as e:
                 stays[row.id] = str(e)
     for row in _unattached(tx, name):

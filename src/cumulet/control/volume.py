@@ -23,8 +23,8 @@ def reconcile(run: Run, id: str) -> None:
     elif row.desired == "absent":
         _remove(run, row)
     elif row.moving_to or row.moved_from:
-        moving.step_volume(run, row)
-        raise Later(0.0, "it is where it was to be moved")
+        if not moving.step_volume(run, row):
+            raise Later(0.0, "it is where it was to be moved")
     elif row.host is not None and row.state != "error":
         _make(run, row)
 

@@ -17,8 +17,8 @@ def reconcile(run: Run, id: str) -> None:
     with run.read() as tx:
         row = vpc.by_id(tx, id)
         guests = vpc_host.guests(tx, id)
-        there = vpc_host.hosts(tx, id)
-    places = {guest.host: guest.address for guest in guests}
+        there, also = vpc_host.hosts(tx, id), vpc_host.also(tx, id)
+    places = also | {guest.host: guest.address for guest in guests}
     joined = {host for host, address in places.items() if address}
     wanted = joined if row is not None and len(joined) > 1 else set()
     _say_who_is_alone(id, places)

@@ -16,7 +16,7 @@ class FakeWorld:
     """What is there, by kind (domain, tap, group, tunnel, volume, image) and name."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         self._kinds: set[str] = set()
         self.lock = threading.RLock()
         """Held by a driver that changes what another one changes too."""
@@ -30,7 +30,7 @@ class FakeWorld:
 
     def put(self, kind: str, name: str, values: dict[str, Any]) -> None:
         if kind not in self._kinds:
-            (self._directory / kind).mkdir(exist_ok=True)
+            (self.directory / kind).mkdir(exist_ok=True)
             self._kinds.add(kind)
         files.write(self._path(kind, name), msgspec.json.encode(values), durable=False)
 
@@ -38,11 +38,11 @@ class FakeWorld:
         self._path(kind, name).unlink(missing_ok=True)
 
     def names(self, kind: str) -> list[str]:
-        return sorted(path.stem for path in (self._directory / kind).glob("*.json"))
+        return sorted(path.stem for path in (self.directory / kind).glob("*.json"))
 
     def clear(self, *, keep: Collection[str] = ()) -> None:
         """Nothing is there any more, but for these kinds."""
-        for path in self._directory.glob("*/*"):
+        for path in self.directory.glob("*/*"):
             if path.parent.name not in keep:
                 path.unlink(missing_ok=True)
 
@@ -59,4 +59,4 @@ class FakeWorld:
         self.put("host", "boot", {"id": ids.token(8)})
 
     def _path(self, kind: str, name: str) -> Path:
-        return self._directory / kind / f"{name}.json"
+        return self.directory / kind / f"{name}.json"

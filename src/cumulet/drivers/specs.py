@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from cumulet.lib.seen import Landing
+
 
 class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pass
@@ -131,6 +133,13 @@ class NicSpec(_Struct, frozen=True):
     mtu: int = 1500
 
 
+class DepartureSpec(_Struct, frozen=True):
+    """Where a guest is to go while it runs. A departure that has failed is not tried again under its `number`."""
+
+    number: int
+    landing: Landing
+
+
 class InstanceSpec(_Struct, frozen=True, tag="instance"):
     """A guest.
 
@@ -139,6 +148,10 @@ class InstanceSpec(_Struct, frozen=True, tag="instance"):
     host has been rebooted since. Shutting down is by ACPI first and by force once the time is `force_after`.
     A guest is paused for as long as the tap of one of its interfaces is in the host's own network namespace.
     Disks are plugged into a running guest and out of it; one that is to go is there until the guest lets go of it.
+
+    A guest that is to leave (`departure`) is neither started nor changed: its memory and its disks on this host are
+    carried to the other one, where it waits, paused, and here it is off then (`Seen.ended`: moved). It is not resumed
+    there before it is ordered without `arrives_from`. Without `departure` again, one that has not left stays.
     """
 
     id: str
@@ -159,6 +172,9 @@ class InstanceSpec(_Struct, frozen=True, tag="instance"):
     nics: list[NicSpec] = []
     lease: int | None = None
     """The host's, by which alone it runs this guest (`agent.lease`); None: come what may."""
+    departure: DepartureSpec | None = None
+    arrives_from: str = ""
+    """Certificate of the host that it comes from, which is let in for that."""
 
 
 class RuleSpec(_Struct, frozen=True):
@@ -272,6 +288,8 @@ class InterfaceSpec(_Struct, frozen=True, tag="interface"):
     hostname: str = ""
     mtu: int = 1500
     source_dest_check: bool = True
+    stands_by: bool = False
+    """Its guest is on its way here: the tap waits, even when it is held, and nothing is sent to it."""
     metadata: MetadataSpec | None = None
 
 
@@ -305,6 +323,8 @@ ISCSI_PORT = 860
 """And iSCSI's there; what the distribution's own tgtd listens on is the other one, 3260."""
 ISCSI_LUN = 1
 """Of each target: LUN 0 is tgtd's own."""
+PASSAGE_PORT = 10810
+"""Where guests come in that move while they run."""
 _DOMAIN_NAMESPACE = uuid.UUID("f3a1c3f2-5f0c-4b8e-9d58-0c6a0ec2f0de")
 
 

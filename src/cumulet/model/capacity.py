@@ -1,8 +1,8 @@
 """Capacity: what of its vCPUs, memory and disk a host has promised, counted on the host's own row.
 
 A promise is one conditional update, so it holds however many schedulers make promises at once. An instance's vCPUs and
-memory are promised while it is `claimed`; a volume's disk from when its host is written down until its row is deleted,
-and on both hosts while it is moved.
+memory are promised while it is `claimed`, and on both hosts while it moves live; a volume's disk from when its host is
+written down until its row is deleted, and on both hosts while it is moved.
 """
 
 from __future__ import annotations
@@ -109,14 +109,39 @@ _KEEPERS = (
 
 def release_instance(tx: Tx, id: str) -> None:
     """The instance is not claimed any more, and its host has its vCPUs and memory again: once, however often called."""
+    release_second(tx, id)
     row = tx.first(_CLAIMED, of=id)
     if row is not None and tx.change(_UNCLAIM, of=id):
         release(tx, row.host, Amount(row.vcpus, row.memory_mib, 0))
 
 
+def release_second(tx: Tx, id: str) -> None:
+    """It does not move live any more, and the host that it was to come to has its vCPUs and memory again: once."""
+    row = tx.first(_CLAIMED_TWICE, of=id)
+    if row is not None and tx.change(_SETTLE, of=id):
+        release(tx, row.moving_to, Amount(row.vcpus, row.memory_mib, 0))
+
+
+def say_arrived(tx: Tx, row: Row) -> bool:
+    """It is on the host that it has moved to, live, and the other one has its vCPUs and memory again.
+
+    False where it is not as `row` says any more.
+    """
+    before = [instance.c[name] == row._mapping[name] for name in ("id", "host", "moving_to", "moves", "moves_live")]
+    after = {"host": row.moving_to, "moving_to": "", "moves_live": False, "moves_off_else": False, "not_moved": ""}
+    if not tx.change(instance.update().where(*before).values(**after)):
+        return False
+    release(tx, row.host, Amount(row.vcpus, row.memory_mib, 0))
+    return True
+
+
 _THIS = sa.and_(instance.c.id == sa.bindparam("of"), instance.c.claimed)
-_CLAIMED = sa.select(instance.c.host, instance.c.vcpus, instance.c.memory_mib).where(_THIS).with_for_update()
+_TWICE = sa.and_(_THIS, instance.c.moves_live)
+_PARTS = (instance.c.host, instance.c.moving_to, instance.c.vcpus, instance.c.memory_mib)
+_CLAIMED = sa.select(*_PARTS).where(_THIS).with_for_update()
+_CLAIMED_TWICE = sa.select(*_PARTS).where(_TWICE).with_for_update()
 _UNCLAIM = instance.update().where(_THIS).values(claimed=False)
+_SETTLE = instance.update().where(_TWICE).values(moves_live=False)
 
 
 def delete_volume(tx: Tx, row: Row) -> bool:
@@ -161,16 +186,19 @@ def recount(tx: Tx, name: str) -> None:
 
 def promised(tx: Tx, names: list[str] | None = None) -> dict[str, Amount]:
     """Host (each, or of these) to what its instances' and volumes' rows say that it has promised, if anything."""
-    guests = sa.select(instance.c.host, sa.func.sum(instance.c.vcpus), sa.func.sum(instance.c.memory_mib))
+    claims = sa.union_all(
+        sa.select(instance.c.host, instance.c.vcpus, instance.c.memory_mib).where(instance.c.claimed),
+        sa.select(instance.c.moving_to, instance.c.vcpus, instance.c.memory_mib).where(instance.c.moves_live),
+    ).subquery()
+    guests = sa.select(claims.c.host, sa.func.sum(claims.c.vcpus), sa.func.sum(claims.c.memory_mib))
     places = sa.union_all(*(sa.select(place.label("host"), volume.c.size_gib) for place in _PLACES)).subquery()
     disks = sa.select(places.c.host, sa.func.sum(places.c.size_gib)).where(places.c.host.is_not(None))
     disks = disks.where(places.c.host != "")
-    guests = guests.where(instance.c.claimed)
     if names is not None:
-        guests, disks = guests.where(instance.c.host.in_(names)), disks.where(places.c.host.in_(names))
+        guests, disks = guests.where(claims.c.host.in_(names)), disks.where(places.c.host.in_(names))
     found = {
         name: Amount(int(vcpus), int(memory), 0)
-        for name, vcpus, memory in tx.connection.execute(guests.group_by(instance.c.host))
+        for name, vcpus, memory in tx.connection.execute(guests.group_by(claims.c.host))
     }
     for name, disk in tx.connection.execute(disks.group_by(places.c.host)):
         found[name] = found.get(name, NOTHING)._replace(disk_gib=int(disk))

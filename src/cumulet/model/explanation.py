@@ -68,7 +68,8 @@ def explain(tx: Tx, id: str) -> dict[str, Any]:
 
 
 def _reason(known: Any) -> str:
-    return ": ".join(part for part in (known.get("reason_code"), known.get("reason") or known.get("message")) if part)
+    said = ": ".join(part for part in (known.get("reason_code"), known.get("reason") or known.get("message")) if part)
+    return said or (f"it was not moved: {known['not_moved']}" if known.get("not_moved") else "")
 
 
 def _find(tx: Tx, id: str) -> tuple[str, Row]:

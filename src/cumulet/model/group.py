@@ -148,12 +148,12 @@ def wanted_hosts(tx: Tx, id: str) -> set[str]:
     """The hosts that need the group: they have a member of it, or of a group whose rules name it."""
     concerned = [id, *referring(tx, id)]
     query = (
-        sa.select(interface.c.host)
+        sa.select(interface.c.host, interface.c.also_on)
         .join(interface_group, interface_group.c.interface == interface.c.id)
         .where(interface_group.c.group_id.in_(concerned), interface.c.host.is_not(None))
         .distinct()
     )
-    return set(tx.connection.scalars(query))
+    return {name for row in tx.all(query) for name in (row.host, row.also_on) if name}
 
 
 def hosts(tx: Tx, id: str) -> set[str]:

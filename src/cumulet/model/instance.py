@@ -41,6 +41,11 @@ instance = sa.Table(
     text("tenancy", 10, default="default"),
     text("wanted_host", 64),
     text("moving_to", 64),
+    flag("moves_live"),
+    flag("moves_off_else"),
+    whole("moves"),
+    whole("moved_percent"),
+    text("not_moved"),
     id_column("vpc"),
     id_column("subnet"),
     text("desired", 12, default="running"),
@@ -67,7 +72,10 @@ instance = sa.Table(
 """`desired` is running, stopped or terminated; `state` is AWS's name of it; `generation` counts the starts;
 `launched` is when it was last started; `ended` when it was terminated. `host` is kept while anything is there,
 `kernel` and `ramdisk` are the images that it boots with instead of what its own has, `…_file` their files;
-`claimed` says that its capacity there is promised (`model.capacity`), `placed_because` why it is there."""
+`claimed` says that its capacity there is promised (`model.capacity`), `placed_because` why it is there. While it
+`moves_live`, its capacity is promised on `moving_to` too; `moves_off_else` says that it goes by a stop and a start
+where it cannot live. `moves` counts the moves that were asked for, `not_moved` is why the last one did not come
+about."""
 
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 """AWS's instance state codes (EC2 API: InstanceState)."""

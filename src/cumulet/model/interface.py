@@ -25,6 +25,8 @@ interface = sa.Table(
     id_column("instance", index=True),
     text("desired", 10, default="present"),
     text("host", 64, default=None),
+    text("also_on", 64),
+    flag("stands_by"),
     whole("wanted"),
     whole("reached"),
     text("ip", 15),
@@ -42,7 +44,7 @@ interface = sa.Table(
 )
 """`wanted` and `reached` are steps of the instance's start number g (its generation): 2g, the tap is made; 2g + 1,
 it is in its VPC, the guest holding it; 0, it is on no host. `announced` is the public address that its host may answer
-for."""
+for. `also_on` is another host that it may be on: its guest comes from there, or goes there, where it `stands_by`."""
 
 TRIES = 5
 """How often addresses are chosen anew when somebody else has been quicker."""
@@ -217,6 +219,13 @@ _WANT = (
     .where(interface.c.instance == sa.bindparam("of"), interface.c.wanted < sa.bindparam("step"))
     .values(wanted=sa.bindparam("step"))
 )
+
+
+def say_arrived(tx: Tx, row: Row, there: str) -> None:
+    """Its guest is on this host, where its tap is to be plugged; it is to leave the other one."""
+    values = {"host": there, "also_on": row.host, "stands_by": False, "reached": interface.c.wanted - 1}
+    tx.change(interface.update().where(interface.c.id == row.id, interface.c.host == row.host).values(**values))
+    wake(tx, "interface", row.id)
 
 
 def is_staged(row: Row) -> bool:

@@ -77,6 +77,12 @@ def say_moved(tx: Tx, row: Row) -> bool:
     return tx.change(volume.update().where(mine).values(**values)) == 1
 
 
+def give_up_move(tx: Tx, row: Row) -> bool:
+    """It stays where it is, and what there is of it on the other host is to be deleted; False if it does not move."""
+    mine = sa.and_(volume.c.id == row.id, volume.c.moving_to == row.moving_to)
+    return tx.change(volume.update().where(mine).values(moved_from=row.moving_to, moving_to="")) == 1
+
+
 def change(tx: Tx, id: str, **values: Any) -> None:
     tx.change(volume.update().where(volume.c.id == id).values(**values))
 

@@ -32,6 +32,14 @@ _GUESTS = (
 )
 
 
+def also(tx: Tx, vpc: str) -> dict[str, str]:
+    """The hosts that an interface of the VPC may be on besides its own, each with its address ("" for none)."""
+    query = sa.select(interface.c.also_on, sa.func.coalesce(host.c.address, "").label("address"))
+    query = query.outerjoin(host, host.c.name == interface.c.also_on)
+    rows = tx.all(query.where(interface.c.vpc == vpc, interface.c.also_on != "").distinct())
+    return {row.also_on: row.address for row in rows}
+
+
 def hosts(tx: Tx, vpc: str) -> set[str]:
     """The hosts that may have a tunnel of the VPC now."""
     return set(tx.connection.scalars(sa.select(vpc_host.c.host).where(vpc_host.c.vpc == vpc)))

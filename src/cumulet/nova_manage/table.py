@@ -83,8 +83,8 @@ ABSENT_ACTIONS = {
     "network quantum_list": "there is no Quantum",
     "service update_resource": "a host says by itself what it has",
     "user modify": "keys are made and taken away by IAM: aws iam create-access-key",
-    "vm live_migration": "`cumulet instance migrate` moves an instance, which is off meanwhile",
-    "vm block_migration": "`cumulet instance migrate` moves an instance, which is off meanwhile",
+    "vm live_migration": "`cumulet instance migrate ID --to HOST` moves an instance, which goes on running",
+    "vm block_migration": "`cumulet instance migrate ID --to HOST` moves an instance, which goes on running",
 }
 
 

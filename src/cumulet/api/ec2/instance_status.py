@@ -46,6 +46,8 @@ def describe_instance_status(
 
 _STATUS = {"running": ("ok", "passed"), "pending": ("initializing", "initializing")}
 """A guest counts as running when its hypervisor has been seen to run it: that is the check."""
+_MEANWHILE = {"system-maintenance": "it goes on running", "instance-reboot": "it is stopped, and started there"}
+"""What becomes of an instance during an event, by AWS's codes."""
 _IMPAIRED = {"Status": "impaired", "Details": [{"Name": "reachability", "Status": "failed"}]}
 
 
@@ -65,14 +67,15 @@ def _item(ctx: Context, row: Row, impaired: bool) -> Item:
 
 
 def _events(ctx: Context, row: Row) -> list[Item]:
-    """An instance that the operator has moved is stopped, and started on another host."""
+    """An instance that the operator has moved goes on on another host, or is stopped, and started there."""
     if not row.moving_to:
         return []
+    code = "system-maintenance" if row.moves_live else "instance-reboot"
     return [
         {
             "InstanceEventId": row.id.replace("i-", "instance-event-"),
-            "Code": "instance-reboot",
-            "Description": "The instance is being moved to another host: it is stopped, and started there.",
+            "Code": code,
+            "Description": f"The instance is being moved to another host: {_MEANWHILE[code]}.",
             "NotBefore": row.force_after - ctx.config.stop_grace_seconds,
             "NotBeforeDeadline": row.force_after,
         }

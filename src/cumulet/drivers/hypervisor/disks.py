@@ -26,10 +26,10 @@ _AGAIN_SECONDS = 10.0
 _NO_LIMITS = {"total_iops_sec": 0, "total_bytes_sec": 0}
 
 
-def plugged(domain: Any) -> dict[str, ElementTree.Element]:
-    """Name to the disk's XML, for those that are in the guest now."""
+def plugged(root: ElementTree.Element) -> dict[str, ElementTree.Element]:
+    """Name to the disk's XML, for those of a domain."""
     found = {}
-    for disk in ElementTree.fromstring(domain.XMLDesc()).iterfind("devices/disk"):
+    for disk in root.iterfind("devices/disk"):
         alias = disk.find("alias")
         name = alias.get("name", "") if alias is not None else ""
         if name.startswith(ALIAS):
@@ -39,7 +39,7 @@ def plugged(domain: Any) -> dict[str, ElementTree.Element]:
 
 def left(domain: Any) -> dict[str, ElementTree.Element]:
     """As `plugged`; what has been unplugged is closed by then."""
-    there = plugged(domain)
+    there = plugged(ElementTree.fromstring(domain.XMLDesc()))
     close_all_but(domain, [element.get("index", "") for disk in there.values() for element in disk.iter()])
     return there
 
@@ -63,7 +63,7 @@ class Asked:
 
 def ensure(domain: Any, spec: InstanceSpec, directories: Directories, asked: Asked) -> None:
     """Take one step: what is to go is asked to go, what is to come is there afterwards."""
-    there = plugged(domain)
+    there = plugged(ElementTree.fromstring(domain.XMLDesc()))
     wanted = {disk.name for disk in spec.disks}
     if wanted - there.keys():
         there = left(domain)  # what is to come may be what libvirt forgot to close

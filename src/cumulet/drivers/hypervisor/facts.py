@@ -6,13 +6,16 @@ libvirt forgets why a domain is off when it is restarted, and never knew which s
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 from xml.etree import ElementTree
 
 NAMESPACE = "urn:cumulet:guest:1"
 PREFIX = "cumulet"
 
-Mark = Literal["new", "up", "ours", "shutdown", "crashed"]
+Mark = Literal["new", "up", "ours", "shutdown", "crashed", "moved"]
+
+
+_MARKS: dict[str, Mark] = {mark: mark for mark in get_args(Mark)}
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Facts:
     generation: int
     boot: str
     mark: Mark = "new"
-    """new: not started yet; up: started; ours: we stop it; shutdown, crashed: it ended by itself."""
+    """new: not started yet; up: started; ours: we stop it; shutdown, crashed: it ended by itself; moved: elsewhere."""
 
     def marked(self, mark: Mark) -> Facts:
         """The same with another mark."""
@@ -49,5 +52,4 @@ def parse(xml: str) -> Facts | None:
     id, boot, generation, mark = (element.get(name, "") for name in ("id", "boot", "generation", "mark"))
     if element.tag.rpartition("}")[2] != "guest" or not id or not generation.isdecimal():
         return None
-    known: dict[str, Mark] = {"new": "new", "ours": "ours", "shutdown": "shutdown", "crashed": "crashed"}
-    return Facts(id, int(generation), boot, known.get(mark, "up"))
+    return Facts(id, int(generation), boot, _MARKS.get(mark, "up"))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.fake_world import FakeWorld
 from cumulet.drivers.specs import DiskSpec, InstanceSpec, Spec, tap_name
+from cumulet.lib import crash
 from cumulet.lib.clock import Clock
 from cumulet.lib.errors import Failure
+from cumulet.lib.seen import Departure, Landing
 
 
 class FakeHypervisor:
@@ -34,9 +37,15 @@ class FakeHypervisor:
         self._clock = clock or Clock()
         self.obedient = obedient
         self.lets_go = lets_go
+        self.refuses_to_leave = False
+        self.processor = ""
 
     def ensure(self, spec: Spec) -> None:
         assert isinstance(spec, InstanceSpec)
+        if spec.departure is not None or spec.arrives_from:
+            self._move(spec)
+            return
+        self._stay(spec.id)
         domain = self._domain(spec.id)
         if domain and domain["state"] != "off" and (spec.power == "off" or domain["generation"] < spec.generation):
             domain = self._shut_down(spec, domain)
@@ -49,6 +58,7 @@ class FakeHypervisor:
             self._world.put("domain", spec.id, domain | {"state": "running"})
 
     def remove(self, id: str) -> None:
+        self._world.remove("door", id)
         self._world.remove("domain", id)
 
     def observe(self) -> list[Seen]:
@@ -76,6 +86,18 @@ class FakeHypervisor:
         """What is taken away by force is gone at once."""
         return []
 
+    def landing(self, id: str) -> Landing:
+        """Its world is where others find it."""
+        place = str(self._world.directory)
+        return Landing(
+            address=place, certificate=place, volumes=place, images=place, consoles=place, processor=self.processor
+        )
+
+    def departure(self, id: str) -> Departure:
+        """How far the guest is with leaving."""
+        known = self._world.get("departure", id)
+        return Departure(**known) if known is not None else Departure()
+
     def end(self, id: str, how: str = "shutdown") -> None:
         """The guest ends by itself (tests): `shutdown` or `crashed`."""
         domain = self._domain(id)
@@ -88,6 +110,50 @@ class FakeHypervisor:
         if domain and domain["state"] != "off" and domain["boot"] != self._world.boot():
             return domain | {"state": "off", "ended": "lost"}
         return domain
+
+    def _move(self, spec: InstanceSpec) -> None:
+        if spec.departure is None:
+            self._world.put("door", spec.id, {"from": spec.arrives_from})
+            return
+        domain, known = self._domain(spec.id), self.departure(spec.id)
+        failed = known.state == "failed" and known.number == spec.departure.number
+        if domain is None or domain["state"] == "off" or failed:
+            return
+        there = FakeWorld(Path(spec.departure.landing.address))
+        try:
+            self._go_on(spec, domain, there)
+        except Failure as e:
+            said = {"state": "failed", "number": spec.departure.number, "why": str(e)}
+            self._world.put("departure", spec.id, said)
+
+    def _go_on(self, spec: InstanceSpec, domain: dict[str, Any], there: FakeWorld) -> None:
+        """One step: first its memory is on its way, then it is frozen, then it is there, then it is not here."""
+        assert spec.departure is not None
+        if self.refuses_to_leave or (there.get("door", spec.id) or {}).get("from") != str(self._world.directory):
+            raise Failure("the other host does not let it in")
+        arrived = there.get("domain", spec.id)
+        going = {"state": "going", "number": spec.departure.number, "done": 1, "total": 2}
+        if arrived is None or arrived["boot"] != there.boot():
+            self._world.put("departure", spec.id, going)
+            there.put("domain", spec.id, domain | {"state": "moving", "boot": there.boot()})
+            for tap in domain["taps"]:
+                there.put("tap", tap, (there.get("tap", tap) or {}) | {"holder": spec.id})
+            return
+        self._world.put("domain", spec.id, domain | {"state": "moving"})
+        crash.point("hypervisor.frozen")
+        there.put("domain", spec.id, arrived | {"state": "paused"})
+        crash.point("hypervisor.arrived")
+        self._world.put("domain", spec.id, domain | {"state": "off", "ended": "moved"})
+        self._world.remove("departure", spec.id)
+
+    def _stay(self, id: str) -> None:
+        """It leaves no more, nor is another one let in; what was frozen goes on."""
+        comes = self._world.get("door", id) is not None
+        self._world.remove("departure", id)
+        self._world.remove("door", id)
+        domain = self._domain(id)
+        if domain and domain["state"] == "moving" and not comes:
+            self._world.put("domain", id, domain | {"state": "running"})
 
     def _shut_down(self, spec: InstanceSpec, domain: dict[str, Any]) -> dict[str, Any]:
         if self.obedient or self._clock.now() >= spec.force_after:

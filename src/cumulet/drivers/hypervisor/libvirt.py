@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,13 +19,17 @@ import libvirt
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.hypervisor import chap, console, cut, disks, facts
 from cumulet.drivers.hypervisor.connection import Connection
+from cumulet.drivers.hypervisor.departures import Departures
 from cumulet.drivers.hypervisor.domain_xml import Directories, Emulation, console_file, domain_xml
 from cumulet.drivers.hypervisor.facts import Facts, Mark
 from cumulet.drivers.hypervisor.killing import Killed
+from cumulet.drivers.hypervisor.passage import Passage
+from cumulet.drivers.hypervisor.processor import host_processor
 from cumulet.drivers.specs import InstanceSpec, Spec, domain_uuid, tap_name
 from cumulet.lib.clock import Clock
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
+from cumulet.lib.seen import Departure, Landing
 
 log = Log("hypervisor")
 EMULATOR, _PACKAGE = "qemu-system-x86_64", "qemu-system-x86"
@@ -33,6 +38,11 @@ _PRESS_AGAIN = 5.0
 """Seconds until the power button is pressed once more: a guest that was booting has not felt the first time."""
 _OFF = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED)
 _PAUSED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED)
+_MOVING = ([libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION],)
+_ENDS: dict[int, Mark] = {
+    libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN: "shutdown",
+    libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED: "moved",
+}
 _UNDEFINE = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -55,6 +65,7 @@ class LibvirtHypervisor:
         killed: Killed | None = None,
         clock: Clock | None = None,
         boot_id_file: Path = Path("/proc/sys/kernel/random/boot_id"),
+        passage: Passage | None = None,
     ) -> None:
         self.directories = directories
         self._emulation = emulation
@@ -64,6 +75,8 @@ class LibvirtHypervisor:
         self._boot_id_file = boot_id_file
         self._pressed: dict[str, float] = {}
         self._asked = disks.Asked()
+        self._passage = passage or Passage(directories.consoles, directories.consoles / "passage.pem", "")
+        self._departures = Departures(self._passage, directories.images.absolute(), on_change)
         self._guard = threading.Lock()
         self._locks: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
         self._connection = Connection(uri, self._changed, lambda: [seen.id for seen in self.observe()])
@@ -71,8 +84,16 @@ class LibvirtHypervisor:
     def ensure(self, spec: Spec) -> None:
         """Take one step towards `spec`: start, plug, press the power button, or stop by force."""
         assert isinstance(spec, InstanceSpec)
+        if spec.arrives_from:
+            console.prepare(console_file(self.directories, spec.id))
+            self._passage.open(spec.id, spec.arrives_from)
+            return
+        self._passage.close(spec.id)
         with self._only_one(spec.id), self._saying(f"making guest {spec.id} be {spec.power}"):
             found = self._find(spec.id)
+            if spec.departure is not None or (found is not None and self._departures.stop(spec.id, found[0])):
+                self._move(spec, found)
+                return
             if found is None:
                 found = self._define(spec, spec.generation)
             domain, known = found
@@ -81,8 +102,14 @@ class LibvirtHypervisor:
             elif spec.power == "on" and self._may_start(spec, self._recorded(domain, known)):
                 self._start(spec)
 
+    def _move(self, spec: InstanceSpec, found: tuple[Any, Facts] | None) -> None:
+        """It is to leave, if it is here; or it is still leaving, though it is to stay: it is told so."""
+        if spec.departure is not None and found is not None and not _is_off(found[0]):
+            self._departures.go_on(found[0], spec)
+
     def remove(self, id: str) -> None:
         """Stop it by force and forget it, its firmware's variables and its console."""
+        self._passage.close(id)
         with self._only_one(id), self._saying(f"removing guest {id}"):
             found = self._find(id)
             if found is not None:
@@ -93,6 +120,7 @@ class LibvirtHypervisor:
                 self._killed.forget(id)
             console.remove(console_file(self.directories, id))
             self._pressed.pop(id, None)
+            self._departures.forget(id)
 
     def observe(self) -> list[Seen]:
         """All the guests whose metadata is ours."""
@@ -126,6 +154,29 @@ class LibvirtHypervisor:
             found = self._find(id)
             return cut.done(found[0], there) if found is not None and there else []
 
+    def landing(self, id: str) -> Landing:
+        """What a host must know to send a guest here, or to let one in that comes from here."""
+        emulation = self._emulation if isinstance(self._emulation, Emulation) else self._emulation()
+        with self._saying("asking for the version of QEMU"):
+            number = self._connection.get().getVersion()
+        version = f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+        kvm = emulation.accelerator == "kvm"
+        return Landing(
+            address=self._passage.address,
+            certificate=self._passage.certificate,
+            volumes=str(self.directories.volumes.absolute()),
+            images=str(self.directories.images.absolute()),
+            consoles=str(self.directories.consoles.absolute()),
+            emulator=version,
+            processor=host_processor() if kvm else f"of QEMU {version}",
+        )
+
+    def departure(self, id: str) -> Departure:
+        """How far the guest is with leaving."""
+        with self._saying(f"looking at the departure of guest {id}"):
+            found = self._find(id)
+            return self._departures.look(id, found[0] if found is not None else None)
+
     def vnc_socket(self, id: str) -> Path | None:
         """The Unix socket of the guest's screen; None where it does not run."""
         with self._saying(f"asking for the screen of guest {id}"):
@@ -150,8 +201,9 @@ class LibvirtHypervisor:
                 self._start(spec)
             return
         console.rotate(console_file(self.directories, spec.id))
-        if known.mark == "new":
-            self._record(domain, known.marked("up"))
+        if known.mark == "new" or known.boot != self._boot():  # it may have come from another host
+            mark: Mark = "up" if known.mark == "new" else known.mark
+            self._record(domain, replace(known, mark=mark, boot=self._boot()))
         disks.ensure(domain, spec, self.directories, self._asked)
         self._plug(spec, domain)
 
@@ -216,7 +268,8 @@ class LibvirtHypervisor:
         if state in _OFF:
             ended = self._end(domain, known).ended(self._boot())
             return Seen(id=known.id, state="off", generation=known.generation, ended=ended)
-        return Seen(id=known.id, state="paused" if state in _PAUSED else "running", generation=known.generation)
+        running = "moving" if domain.state() in _MOVING else "paused" if state in _PAUSED else "running"
+        return Seen(id=known.id, state=running, generation=known.generation)
 
     def _end(self, domain: Any, known: Facts) -> Facts:
         """The facts about a domain that is off, with what libvirt knows about its end."""
@@ -224,8 +277,7 @@ class LibvirtHypervisor:
             return known
         if self._killed is not None and self._killed.has(known.id):
             return known.marked("ours")
-        mark: Mark = "shutdown" if domain.state()[1] == libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN else "crashed"
-        return known.marked(mark)
+        return known.marked(_ENDS.get(domain.state()[1], "crashed"))
 
     def _recorded(self, domain: Any, known: Facts) -> Facts:
         end = self._end(domain, known)

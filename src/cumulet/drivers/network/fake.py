@@ -29,7 +29,7 @@ class FakeNetwork:
         facts |= {"ip": spec.ip, "public_ip": spec.public_ip, "groups": spec.groups, "vpc": spec.vpc}
         with self._world.lock:
             tap = self._world.get("tap", name) or {}
-            self._world.put("tap", name, facts | self._placed(tap))
+            self._world.put("tap", name, facts | self._placed(tap, stands_by=spec.stands_by))
 
     def remove(self, id: str) -> None:
         self._world.remove(*_place(id))
@@ -41,11 +41,11 @@ class FakeNetwork:
     def look(self, id: str) -> Seen | None:
         return Seen(id=id) if self._world.get(*_place(id)) is not None else None
 
-    def _placed(self, tap: dict[str, Any]) -> dict[str, Any]:
+    def _placed(self, tap: dict[str, Any], *, stands_by: bool) -> dict[str, Any]:
         holder = tap.get("holder", "")
         domain = self._world.get("domain", holder) if holder else None
         if domain is not None and domain["state"] != "off" and domain["boot"] == self._world.boot():
-            return {"holder": holder, "place": "vpc"}
+            return {"holder": holder, "place": "host" if stands_by else "vpc"}
         return {"holder": "", "place": "host"}
 
 

@@ -22,13 +22,14 @@ from pathlib import Path
 from cumulet.drivers.network import namespace, nft
 from cumulet.drivers.network.netlink import Link, Netlink
 from cumulet.drivers.network.settings import TABLE, TUNNEL_PORT, UPLINK, VETH_PREFIX, NetworkSettings
-from cumulet.drivers.specs import EXPORT_PORT, ISCSI_PORT
+from cumulet.drivers.specs import EXPORT_PORT, ISCSI_PORT, PASSAGE_PORT
 from cumulet.lib import crash
 from cumulet.lib.errors import Failure
 from cumulet.lib.files import write
 
 _ETHERTYPE_ARP = 0x0806
-_TUNNEL, _EXPORT = f"udp dport {TUNNEL_PORT}", f"tcp dport {{ {ISCSI_PORT}, {EXPORT_PORT} }}"
+_TUNNEL = f"udp dport {TUNNEL_PORT}"
+_EXPORT = f"tcp dport {{ {ISCSI_PORT}, {EXPORT_PORT}, {PASSAGE_PORT} }}"
 
 
 class Host:
@@ -198,7 +199,7 @@ class Host:
         return [f"{seen_as_host} {port} drop" for port in (_TUNNEL, _EXPORT)]
 
     def _between_hosts(self) -> list[str]:
-        """What hosts alone may ask of each other: tunnels and exports of volumes, which trust who reaches them."""
+        """What hosts alone may ask of each other: tunnels, exports of volumes, and passages of guests."""
         address = self._settings.tunnel_address
         if address is None:
             return []

@@ -41,7 +41,7 @@ def place(spec: InterfaceSpec, network: str) -> None:
             outside = host.link(tap)
         if outside is not None:
             host.set_mac_and_mtu(outside.index, GATEWAY_MAC, spec.mtu)
-        if inside is None and outside is not None and outside.held:
+        if inside is None and outside is not None and outside.held and not spec.stands_by:
             with namespace.opened(network) as there:
                 host.move(outside.index, there)
             crash.point("network.tap.moved")
