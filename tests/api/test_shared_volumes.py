@@ -14,6 +14,7 @@ from support.more_hosts import add_host
 from cumulet.administration.desk import Desk
 from cumulet.administration.gate import done_here
 from cumulet.drivers.fake_world import FakeWorld
+from cumulet.drivers.hypervisor.fake import FakeHypervisor
 from cumulet.drivers.volume.shared import DirectoryLock, identity
 from cumulet.lib.errors import Failure
 from cumulet.model import attachment, capacity, instance
@@ -43,6 +44,30 @@ def test_a_drained_host_hands_over_its_disks_without_a_copy(cloud: Any, ec2: Any
     assert FakeWorld(volume_dir).names("volume") == before
     with cloud.database.read() as tx:
         assert capacity.counted(tx)[first] == capacity.NOTHING
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_guest_moves_with_its_memory_alone(cloud: Any, ec2: Any, volume_dir: Path, refuses: bool) -> None:
+    hosts = {
+        name: add_host(cloud, name, volume_dir=str(volume_dir), tunnel_address=f"192.0.2.{name[1]}")
+        for name in ("h2", "h3")
+    }
+    drain(cloud, "h1")
+    id = launched(cloud, ec2)
+    first, before = place(cloud, id)[0], FakeWorld(volume_dir).names("volume")
+    hypervisor = hosts[first].agents["compute"].driver
+    assert isinstance(hypervisor, FakeHypervisor)
+    hypervisor.refuses_to_leave = refuses
+    assert done_here(Desk(cloud.database, cloud.config), "MigrateInstance", {"id": id})["live"]
+    for _ in range(6):
+        cloud.pass_time(1)
+    assert place(cloud, id) == [first if refuses else "h3" if first == "h2" else "h2"] * 2
+    assert FakeWorld(volume_dir).names("volume") == before
+    with cloud.database.read() as tx:
+        row, found = instance.find(tx, id), capacity.counted(tx)
+        assert row is not None and (row.generation, row.state) == (1, "running")
+        assert {name: amount for name, amount in found.items() if amount != capacity.NOTHING} == capacity.promised(tx)
+        assert list(capacity.promised(tx)) == [row.host]
 
 
 def drain(cloud: Any, name: str) -> Any:

@@ -38,12 +38,13 @@ def bars(tx: Tx, row: Row, disks: list[Row], to: str) -> str:
         return "it does not run"
     if away:
         return f"{away[0].id} is on {away[0].host}, and a guest takes only disks of its own host with it"
-    if host.share_volumes(tx, row.host, to):
-        return "its disks are in a directory that both hosts share, and need not be carried over"
     if any(disk.attach_state != "attached" or disk.attach_desired != "attached" for disk in disks):
         return "a volume is being attached to it, or detached: wait"
     if any(nic.reached != nic.wanted or nic.also_on for nic in nics):
         return "an interface of it is being changed: wait"
+    alone = [name for name in (row.host, to) if not host.address(tx, name)]
+    if alone:
+        return f"{alone[0]} does not reach other hosts: it needs the setting tunnel_address"
     mtus = [host.guest_mtu(tx, name) for name in (row.host, to)]
     if mtus[0] != mtus[1]:
         return f"the largest packet of a guest is {mtus[0]} bytes on {row.host} and {mtus[1]} on {to} (guest_mtu)"
@@ -72,8 +73,11 @@ def travel(run: Run, row: Row, disks: list[Row], nics: list[Row], whole: Whole) 
     if why_not:
         _stay(run, row, disks, here, there, before, way, whole, why_not)
     moving = [disk for disk in disks if disk.moving_to == row.moving_to]
+    with run.read() as tx:
+        shared = host.share_volumes(tx, row.host, row.moving_to)
+    departure = DepartureSpec(number=row.moves, landing=landings[1], carries_disks=not shared)
     there.ensure(_arriving(row, nics, landings[0]))
-    leaving = msgspec.structs.replace(whole(moving), departure=DepartureSpec(number=row.moves, landing=landings[1]))
+    leaving = msgspec.structs.replace(whole(moving), departure=departure)
     here.ensure(leaving)
     raise Later(LOOK_SECONDS, _say_progress(run, row, way))
 
@@ -146,7 +150,7 @@ def _arrive(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
         if not capacity.say_arrived(tx, row):
             raise Later(0.0, "the instance has changed meanwhile")
         for disk in disks:
-            if disk.moving_to == row.moving_to and volume.say_moved(tx, disk):
+            if disk.moving_to == row.moving_to and _say_disk_moved(tx, disk):
                 work.wake(tx, "volume", disk.id)
         for nic in nics:
             interface.say_arrived(tx, nic, row.moving_to)
@@ -180,7 +184,7 @@ def _stay(
     by_stop = restarted or (row.moves_off_else and before is not None and before.state != "off")
     with run.write() as tx:
         for disk in disks:
-            if disk.moving_to == row.moving_to and volume.give_up_move(tx, disk):
+            if disk.moving_to == row.moving_to and _say_disk_stays(tx, disk):
                 work.wake(tx, "volume", disk.id)
         capacity.release_second(tx, row.id)
         then: dict[str, Any] = {"moves_off_else": False}
@@ -194,6 +198,20 @@ def _stay(
         work.wake(tx, "instance", row.id)
     log.warning("not moved live", instance=row.id, to=row.moving_to, why=why, stopped=by_stop)
     raise Later(0.0, f"it does not move live: {why}")
+
+
+def _say_disk_moved(tx: Tx, disk: Row) -> bool:
+    """It is on the other host, and is to be deleted on the first one where that has not the same file."""
+    if host.share_volumes(tx, disk.host, disk.moving_to):
+        return capacity.hand_over(tx, disk, disk.moving_to)
+    return volume.say_moved(tx, disk)
+
+
+def _say_disk_stays(tx: Tx, disk: Row) -> bool:
+    """It is where it was, and is to be deleted on the other host where that has not the same file."""
+    if host.share_volumes(tx, disk.host, disk.moving_to):
+        return capacity.keep(tx, disk)
+    return volume.give_up_move(tx, disk)
 
 
 def remove_there(run: Run, row: Row) -> None:

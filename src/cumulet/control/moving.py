@@ -89,13 +89,18 @@ def _begin(tx: Tx, row: Row, to: str, config: Config) -> None:
     shared = host.share_volumes(tx, row.host, to)
     if not shared:
         address_of(tx, row)
+    _promise(tx, row, to, config)
+    if shared:
+        capacity.hand_over(tx, row, to)
+    work.wake(tx, "volume", row.id)
+
+
+def _promise(tx: Tx, row: Row, to: str, config: Config) -> None:
+    """The volume has its room on the other host too; raises `Failure`."""
     if not volume.begin_move(tx, row.id, row.host, to):
         raise Failure(f"{row.id} is being made, changed or moved: wait")
     if not capacity.claim_disk(tx, to, row.size_gib, config):
         raise Failure(f"{to} has no room for {row.id} ({row.size_gib} GiB)")
-    if shared:
-        capacity.hand_over(tx, row, to)
-    work.wake(tx, "volume", row.id)
 
 
 def step_volume(run: Run, row: Row) -> bool:
@@ -128,7 +133,7 @@ def step_volume(run: Run, row: Row) -> bool:
 
 
 def _make_room(run: Run, row: Row) -> None:
-    """An empty disk waits where its guest is going to, which fills it."""
+    """An empty disk waits where its guest is going to, which fills it; or the same one, where both hosts share it."""
     run.driver("volume", row.moving_to).ensure(VolumeSpec(id=row.id, size_gib=row.size_gib))
     with run.write() as tx:
         _wake_guest(tx, row.id)
@@ -213,7 +218,8 @@ def _begin_live(tx: Tx, config: Config, fleet: Fleet, row: Row, disks: list[Row]
             if not capacity.claim(tx, to, fleet.hosts[to].revision, Amount(row.vcpus, row.memory_mib, 0), config):
                 raise Failure("others were quicker there: try again")
             for disk in disks:
-                _begin(tx, disk, to, config)
+                _promise(tx, disk, to, config)
+                work.wake(tx, "volume", disk.id)
     except Failure as e:
         return str(e)
     return ""

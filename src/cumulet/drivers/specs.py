@@ -138,6 +138,8 @@ class DepartureSpec(_Struct, frozen=True):
 
     number: int
     landing: Landing
+    carries_disks: bool = True
+    """Else both hosts have the same files of its disks."""
 
 
 class InstanceSpec(_Struct, frozen=True, tag="instance"):

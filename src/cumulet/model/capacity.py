@@ -166,10 +166,25 @@ def say_left(tx: Tx, row: Row) -> None:
         release(tx, row.moved_from, Amount(0, 0, row.size_gib))
 
 
-def hand_over(tx: Tx, row: Row, to: str) -> None:
-    """A volume that was to be moved from `row.host` is where it was to be, without a copy: the files are the same."""
-    tx.change(volume.update().where(volume.c.id == row.id).values(host=to, moving_to=""))
+def hand_over(tx: Tx, row: Row, to: str) -> bool:
+    """A volume that was to be moved from `row.host` is where it was to be, without a copy: the files are the same.
+
+    False where it does not move any more.
+    """
+    mine = sa.and_(volume.c.id == row.id, volume.c.moving_to == to)
+    if not tx.change(volume.update().where(mine).values(host=to, moving_to="")):
+        return False
     release(tx, row.host, Amount(0, 0, row.size_gib))
+    return True
+
+
+def keep(tx: Tx, row: Row) -> bool:
+    """A volume that was to be handed over stays where it is; False where it does not move any more."""
+    mine = sa.and_(volume.c.id == row.id, volume.c.moving_to == row.moving_to)
+    if not tx.change(volume.update().where(mine).values(moving_to="")):
+        return False
+    release(tx, row.moving_to, Amount(0, 0, row.size_gib))
+    return True
 
 
 def counted(tx: Tx) -> dict[str, Amount]:

@@ -21,7 +21,7 @@ from cumulet.drivers.hypervisor.passage import Ends, Passage
 from cumulet.drivers.specs import DepartureSpec, InstanceSpec, volume_file
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
-from cumulet.lib.seen import Departure, Landing
+from cumulet.lib.seen import Departure
 
 log = Log("departures")
 _FLAGS = (
@@ -29,10 +29,11 @@ _FLAGS = (
     | libvirt.VIR_MIGRATE_PEER2PEER
     | libvirt.VIR_MIGRATE_PERSIST_DEST
     | libvirt.VIR_MIGRATE_PAUSED
-    | libvirt.VIR_MIGRATE_NON_SHARED_DISK
     | libvirt.VIR_MIGRATE_AUTO_CONVERGE
     | libvirt.VIR_MIGRATE_ABORT_ON_ERROR
 )
+_SAME_FILES = libvirt.VIR_MIGRATE_UNSAFE
+"""libvirt wants cache=none then; QEMU on Linux has written all before it leaves, and drops what it had cached there."""
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Departures:
         if self._goes(known) or _has_job(domain) or (known is not None and known.number == spec.departure.number):
             return
         leaving = self._known[spec.id] = _Leaving(spec.departure.number)
-        xml = _there(domain, spec, spec.departure.landing, self._images)
+        xml = _there(domain, spec, spec.departure, self._images)
         leaving.thread = threading.Thread(
             target=self._leave, args=(leaving, domain, spec, spec.departure, xml), name=f"leave {spec.id}", daemon=True
         )
@@ -103,7 +104,9 @@ class Departures:
         try:
             with self._passage.leading_to(spec.id, to.address, to.certificate) as ends:
                 errors = ends.errors
-                domain.migrateToURI3(f"qemu+unix:///system?socket={ends.libvirt}", _parameters(spec, ends, xml), _FLAGS)
+                disks = libvirt.VIR_MIGRATE_NON_SHARED_DISK if departure.carries_disks else _SAME_FILES
+                uri = f"qemu+unix:///system?socket={ends.libvirt}"
+                domain.migrateToURI3(uri, _parameters(spec, departure, ends, xml), _FLAGS | disks)
         except (libvirt.libvirtError, Failure) as e:
             leaving.why = "; ".join([*dict.fromkeys(errors), f"{e}" if e.__cause__ is None else f"{e} ({e.__cause__})"])
             log.warning("it has not left", instance=spec.id, to=to.address, why=leaving.why)
@@ -111,21 +114,24 @@ class Departures:
         self._on_end(spec.id)
 
 
-def _parameters(spec: InstanceSpec, ends: Ends, xml: str) -> dict[str, Any]:
-    return {
+def _parameters(spec: InstanceSpec, departure: DepartureSpec, ends: Ends, xml: str) -> dict[str, Any]:
+    given: dict[str, Any] = {
         libvirt.VIR_MIGRATE_PARAM_URI: f"unix://{ends.memory}",
-        libvirt.VIR_MIGRATE_PARAM_DISKS_URI: f"unix://{ends.disks}",
         libvirt.VIR_MIGRATE_PARAM_DEST_XML: xml,
         libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: xml,
-        libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS: [f"vd{disk.slot}" for disk in spec.disks],
     }
+    if departure.carries_disks:
+        given[libvirt.VIR_MIGRATE_PARAM_DISKS_URI] = f"unix://{ends.disks}"
+        given[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = [f"vd{disk.slot}" for disk in spec.disks]
+    return given
 
 
-def _there(domain: Any, spec: InstanceSpec, landing: Landing, images: Path) -> str:
+def _there(domain: Any, spec: InstanceSpec, departure: DepartureSpec, images: Path) -> str:
     """The domain as it is to be on the other host: its files are in that one's directories."""
+    landing = departure.landing
     root = ElementTree.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE))
     volumes = {disk.name: disk.volume for disk in spec.disks}
-    for name, disk in plugged(root).items():
+    for name, disk in plugged(root).items() if departure.carries_disks else ():
         source = disk.find("source")
         if name not in volumes or source is None or source.get("file") is None:
             raise Failure(f"moving guest {spec.id}: its disk {name} is not a file of this host")
