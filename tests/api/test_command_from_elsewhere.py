@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from cryptography import x509
 from support.commands import answered, command, elsewhere, running_cloud
 from support.identity import session
 from support.launching import launched
@@ -77,6 +79,20 @@ def test_somebody_else_is_refused_in_one_line(cloud: TestedCloud, tmp_path: Path
     assert len(done.stderr.splitlines()) == 1
     temporary = session(cloud, cloud.client("sts").get_session_token())
     assert len(answered(elsewhere(cloud, tmp_path, temporary), "account", "list")) == 2
+
+
+def test_what_clients_need_is_made_elsewhere_too(cloud: TestedCloud, tmp_path: Path) -> None:
+    run, file = elsewhere(cloud, tmp_path), tmp_path / "admin.zip"
+    assert run("account", "credentials", "admin", str(file)).exit_code == 0
+    with zipfile.ZipFile(file) as archive:
+        assert f'EC2_URL="{cloud.url}"' in archive.read("novarc").decode()
+        own = x509.load_pem_x509_certificate(archive.read("cert.pem"))
+    revoked = x509.load_pem_x509_crl(run("account", "revoke", f"{own.serial_number:x}").stdout.encode())
+    assert revoked.get_revoked_certificate_by_serial_number(own.serial_number) is not None
+    assert "is no serial number" in run("account", "revoke", "xyz").stderr
+    assert "there is no account nobody" in run("account", "credentials", "nobody", str(file)).stderr
+    assert run("account", "rotate-key").stdout == "1 secrets are sealed with the new key\n"
+    assert cloud.client("sts").get_caller_identity()["Account"] == cloud.admin.id
 
 
 def ask(environ: dict[str, str], *words: str) -> tuple[int, str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import zipfile
 from pathlib import Path
 from typing import Any
 
-from cumulet.cli import bundling, credentials
+from cumulet.administration.desk import Desk
+from cumulet.administration.gate import done_here
+from cumulet.cli import bundling
 from cumulet.cli.bundling import Papers
+from cumulet.cli.options import database
 from cumulet.drivers.image.directory import DirectoryImages
 from cumulet.drivers.image.inspect import Limits
 from cumulet.lib.command import run
@@ -28,7 +32,9 @@ def real_images(config: Config) -> dict[str, Part]:
 
 def papers(config: Config, account: str, into: Path) -> Papers:
     """The zip of an account's credentials, unpacked."""
-    with zipfile.ZipFile(io.BytesIO(credentials.packed(config, account, "http://127.0.0.1"))) as archive:
+    with database(config) as opened:
+        made = done_here(Desk(opened, config), "CreateCredentials", {"account": account, "url": "http://127.0.0.1"})
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(made["secret_archive"]))) as archive:
         archive.extractall(into)
     return Papers(into / "pk.pem", into / "cert.pem", into / "cacert.pem")
 

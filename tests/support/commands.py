@@ -22,6 +22,7 @@ def running_cloud(cloud: TestedCloud) -> Iterator[None]:
     """The command finds the cloud as it finds the one of `cumulet up`."""
     state = cloud.config.state_dir
     with running.only_one(state):
+        running.write(state / "account", f"{cloud.admin.id}\n")
         running.write(running.endpoint(state), f"{cloud.url}\n")
         yield
     running.write(running.endpoint(state), cloud.url)

@@ -7,8 +7,8 @@ which the audit log knows them.
 from __future__ import annotations
 
 from cumulet import administration
-from cumulet.administration import accounts, machines, moves, network, overview, storage, users
-from cumulet.administration.desk import Action, Named, OfAccount, look, order
+from cumulet.administration import accounts, credentials, joining, machines, moves, network, overview, storage, users
+from cumulet.administration.desk import Action, Named, Nothing, OfAccount, look, order
 from cumulet.control import hosts, placing
 
 ACTIONS: dict[str, Action] = {
@@ -20,6 +20,9 @@ ACTIONS: dict[str, Action] = {
     "CreateAccount": Action(accounts.New, accounts.create),
     "SetAccount": order(accounts.set_account, accounts.Setting),
     "DeleteAccount": order(accounts.delete, Named),
+    "CreateCredentials": Action(credentials.Wanted, credentials.create),
+    "RevokeCertificate": Action(credentials.Serial, credentials.revoke),
+    "RotateKey": Action(Nothing, credentials.rotate_key),
     "GetUsage": look(accounts.usage, accounts.Period),
     "ListQuotas": look(
         lambda tx, config, wanted: administration.quotas_of(tx, config, wanted.account),
@@ -33,6 +36,8 @@ ACTIONS: dict[str, Action] = {
     "RemoveRoles": order(users.remove_roles, users.Roles),
     "ListHosts": look(lambda tx, config, wanted: hosts.listed(tx, config)),
     "GetHost": look(machines.resources, Named),
+    "AddHost": Action(joining.NewHost, joining.add),
+    "RemoveHost": Action(Named, joining.remove),
     "ChangeHost": order(overview.change_host, overview.HostChange),
     "DrainHost": order(moves.drain_host, Named),
     "GetHostContents": look(moves.left_on, Named),
@@ -57,4 +62,5 @@ ACTIONS: dict[str, Action] = {
     "DeleteVolume": order(storage.delete_volume, Named),
     "ListImages": look(storage.images),
     "GetImage": look(storage.image_of, Named),
+    "TakeInImage": order(storage.take_in_image, storage.Source),
 }

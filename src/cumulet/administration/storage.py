@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+import sqlalchemy as sa
+
+from cumulet.administration import named
 from cumulet.administration.desk import Named, Nothing
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 from cumulet.model import Tx, account, attachment, image, snapshot, volume, work
 from cumulet.model.database import Row
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file to be taken in as an image: `source` is its path as hosts of the role image see it, `declared` its format.
+
+    `instead`: the owner's images of the same name are deregistered; guests that run from them go on.
+    """
+
+    account: str
+    name: str
+    location: str
+    source: str
+    declared: str | None = None
+    description: str = ""
+    public: bool = False
+    instead: bool = False
 
 
 def volumes(tx: Tx, config: Config, wanted: Nothing) -> list[dict[str, Any]]:
@@ -49,8 +69,8 @@ def delete_volume(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
 
 
 def images(tx: Tx, config: Config, wanted: Nothing) -> list[dict[str, Any]]:
-    """Each image that is registered: id, name, account (its name), state, public, format, gib, boot, and the reason
-    of its state."""
+    """Each image that is registered: id, name, account (its name), state, public, format, gib, boot, the reason of its
+    state; location, and of its file source and sha256."""
     return [_described(row) for row in image.all(tx) if not row.deregistered]
 
 
@@ -61,6 +81,20 @@ def image_of(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
             waits = work.find(tx, "image_file", row.image_file) if row.image_file else None
             return {**_described(row), "trouble": waits.error if waits is not None else ""}
     raise Failure(f"the image {wanted.name} is gone: somebody has removed it meanwhile")
+
+
+def take_in_image(tx: Tx, config: Config, wanted: Source) -> dict[str, Any]:
+    """The image, pending; one that was refused is in nobody's way. Raises `Failure` where its name is taken."""
+    owner = named(tx, wanted.account)
+    table, files = image.image, image.image_file
+    mine = table.c.account == owner.id, table.c.name == wanted.name, sa.not_(table.c.deregistered)
+    refused = table.c.image_file.in_(sa.select(files.c.id).where(files.c.state == "failed"))
+    unwanted = sa.true() if wanted.instead else refused
+    tx.change(table.update().where(*mine, unwanted).values(deregistered=True))
+    if tx.first(sa.select(table).where(*mine)) is not None:
+        raise Failure(f"the account {owner.name} has an image {wanted.name} already: choose another --name")
+    id, _ = image.take_in(tx, {**msgspec.structs.asdict(wanted), "account": owner.id})
+    return image_of(tx, config, Named(id))
 
 
 def _described(row: Row) -> dict[str, Any]:
@@ -75,4 +109,7 @@ def _described(row: Row) -> dict[str, Any]:
         "gib": row.root_gib,
         "boot": row.boot,
         "reason": f"{row.reason_code}: {row.reason}" if row.reason_code else row.stage,
+        "location": row.location,
+        "source": row.source,
+        "sha256": facts.get("sha256"),
     }

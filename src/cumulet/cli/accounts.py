@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cumulet.cli import asking, credentials, secrets
+from cumulet.cli import asking, credentials
 from cumulet.cli.options import Cloud, any_cloud, as_json
 from cumulet.cli.output import show_json, show_table
 
@@ -16,7 +16,7 @@ def account() -> None:
     """Accounts, which own everything, and their keys."""
 
 
-account.add_command(secrets.rotate_key)
+account.add_command(credentials.rotate_key)
 account.add_command(credentials.credentials)
 account.add_command(credentials.revoke)
 

@@ -49,7 +49,7 @@ def whom(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> tuple[str, Si
         return url, _operator(config)
     if is_here(config):
         return None
-    if environ.get("AWS_ENDPOINT_URL"):
+    if environ.get("AWS_ENDPOINT_URL") and not cloud.only_here:
         return environ["AWS_ENDPOINT_URL"].rstrip("/"), _signer(config, environ)
     raise Failure(
         f"there is no cloud in {config.state_dir}: `cumulet up` starts one, --state-dir names another, and --endpoint "
@@ -71,13 +71,12 @@ def _signer(config: Config, environ: Mapping[str, str]) -> Signer:
 
 def _operator(config: Config) -> Signer:
     """The first account's root, for a quarter of an hour."""
-    from cumulet.model import account, session
+    from cumulet.lib import session
 
-    with database(config) as opened, opened.read() as tx:
-        first = account.named(tx, config.account)
-        if first is None:
-            raise Failure(f"there is no account {config.account}, which the setting account names as the first one")
-        made, token = session.begin(tx.keys, first.id, time.time(), SESSION_SECONDS, kind="user")
+    first = running.account(config.state_dir)
+    if first is None:
+        raise Failure(f"the cloud of {config.state_dir} is starting or ending: ask it again in a moment")
+    made, token = session.begin(config.keyring(), first, time.time(), SESSION_SECONDS, kind="user")
     return Signer(made.key, made.secret, token, running.region(config.state_dir) or config.region)
 
 
@@ -92,8 +91,8 @@ def _here(config: Config, action: str, parameters: dict[str, Any]) -> Any:
 def prepare(cloud: Cloud) -> None:
     """Where no cloud runs, neither here nor where the environment says, its database is made with the first account."""
     config = cloud.config
-    elsewhere = cloud.endpoint or (not is_here(config) and os.environ.get("AWS_ENDPOINT_URL"))
-    if not elsewhere and running.url(config.state_dir) is None:
+    by_environment = os.environ.get("AWS_ENDPOINT_URL") and not cloud.only_here and not is_here(config)
+    if not cloud.endpoint and not by_environment and running.url(config.state_dir) is None:
         with prepared_database(config):
             pass
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cumulet.cli import asking, bundles
-from cumulet.cli.options import Cloud, any_cloud, as_json, prepared_database, settings
+from cumulet.cli.options import Cloud, any_cloud, as_json, settings
 from cumulet.cli.output import progress, show_json, show_table
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
@@ -32,12 +32,14 @@ def build_tiny(config: Config, json: bool) -> None:
 
     with progress("building the tiny image") as bar:
         source = tiny.build(config.state_dir / "tiny", progress=bar.say)
-    shared = {"name": TINY, "location": TINY_LOCATION, "description": "Linux, busybox, SSH: boots in a second"}
-    with prepared_database(config) as opened:
-        earlier = taking_in.taken_in_from(opened, TINY_LOCATION, source)
-        values = {**shared, "source": str(source), "declared": "kernel", "public": True}
-        id = earlier or taking_in.order(opened, config, values, config.account, instead=True)
-        _say(taking_in.wait(opened, config, id), json)
+    cloud = Cloud(config, only_here=True)
+    asking.prepare(cloud)
+    id = taking_in.taken_in_from(cloud, TINY_LOCATION, source)
+    if id is None:
+        values = {"name": TINY, "location": TINY_LOCATION, "description": "Linux, busybox, SSH: boots in a second"}
+        values |= {"account": config.account, "source": str(source), "declared": "kernel"}
+        id = asking.ask(cloud, "TakeInImage", **values, public=True, instead=True)["id"]
+    _say(taking_in.wait(cloud, id), json)
 
 
 @image.command("import", epilog="Example: cumulet image import debian-12.qcow2 --name debian-12 --public")
@@ -76,10 +78,10 @@ def import_image(
         if expected:
             taking_in.check(file, bits, expected, source, ours=is_url)
     named = name or Path(source.partition("?")[0]).stem
-    whose = owner or config.account
-    values = {"name": named, "location": f"{whose}/{named}", "source": str(file), **how}
-    with prepared_database(config) as opened:
-        found = taking_in.wait(opened, config, taking_in.order(opened, config, values, whose))
+    whose, cloud = owner or config.account, Cloud(config, only_here=True)
+    asking.prepare(cloud)
+    values = {"account": whose, "name": named, "location": f"{whose}/{named}", "source": str(file)}
+    found = taking_in.wait(cloud, asking.ask(cloud, "TakeInImage", **values, **how)["id"])
     if is_url and found["state"] != "pending":
         file.unlink(missing_ok=True)
     _say(found, json)

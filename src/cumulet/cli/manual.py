@@ -32,8 +32,8 @@ FILES = {
     "/var/lib/cumulet": "Everything that is kept, unless --state-dir or CUMULET_STATE_DIR names another directory.",
     "cumulet.db": "In it: the database, unless database_url names one elsewhere. It holds secrets, and only its owner "
     "can read it.",
-    "cumulet.pid, endpoint, region": "In it, while the cloud runs: its process, its URL, and the region that requests "
-    "are signed for.",
+    "cumulet.pid, endpoint, region, account": "In it, while the cloud runs: its process, its URL, the region that "
+    "requests are signed for, and the first account's number.",
     "agents, images, volumes, consoles": "In it: what each agent has been told, and the files of guests.",
 }
 EXAMPLES = {

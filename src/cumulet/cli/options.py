@@ -41,10 +41,14 @@ def settings(command: Command) -> Command:
 
 
 class Cloud(NamedTuple):
-    """The cloud that a command asks: of this configuration, or if that is not empty, the one at `endpoint`."""
+    """The cloud that a command asks: of this configuration, or if that is not empty, the one at `endpoint`.
+
+    `only_here`: what it is about are files of this host, so that no other is asked, whatever the environment says.
+    """
 
     config: Config
     endpoint: str = ""
+    only_here: bool = False
 
 
 def endpoint(command: Command) -> Command:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 
 
@@ -58,6 +59,17 @@ def url(state: Path) -> str | None:
 def region(state: Path) -> str | None:
     """The running cloud's region, for which its clients have to sign; None as for `url`."""
     return _said(state, "region")
+
+
+def account(state: Path) -> str | None:
+    """The number of the running cloud's first account; None as for `url`."""
+    return _said(state, "account")
+
+
+def would_be_at(config: Config) -> str:
+    """Where the configured cloud listens when it runs."""
+    host, port = config.address()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _said(state: Path, name: str) -> str | None:

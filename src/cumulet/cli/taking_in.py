@@ -11,18 +11,14 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
-from cumulet.cli import running
+from cumulet.cli import asking, running
+from cumulet.cli.options import Cloud
 from cumulet.cli.output import progress
-from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 from cumulet.lib.outward import opener
-from cumulet.model import Database, Tx, account, image, work
-from cumulet.model.database import Row
 
 SECONDS = 3600.0
-PAUSE_SECONDS = 0.05
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 _CHUNK = 1 << 20
 
 
@@ -88,74 +84,30 @@ def _reason(e: OSError) -> BaseException:
     return inside if isinstance(inside, BaseException) else e
 
 
-def order(database: Database, config: Config, values: dict[str, Any], owner: str, *, instead: bool = False) -> str:
-    """Write down that an image should be taken in for an account; gives the image's id.
-
-    `instead`: the owner's images of the same name are deregistered; guests that run from them go on. One that was
-    refused is in nobody's way.
-    """
-    with database.write() as tx:
-        found = account.named(tx, owner)
-        if found is None:
-            raise Failure(f"there is no account {owner}: `cumulet account list` shows all of them")
-        table = image.image
-        mine = table.c.account == found.id, table.c.name == values["name"], sa.not_(table.c.deregistered)
-        refused = table.c.image_file.in_(sa.select(image.image_file.c.id).where(image.image_file.c.state == "failed"))
-        tx.change(table.update().where(*mine, sa.true() if instead else refused).values(deregistered=True))
-        if tx.first(sa.select(table).where(*mine)) is not None:
-            raise Failure(f"the account {owner} has an image {values['name']} already: choose another --name")
-        return image.take_in(tx, {**values, "account": found.id})[0]
-
-
-def taken_in_from(database: Database, location: str, source: Path) -> str | None:
+def taken_in_from(cloud: Cloud, location: str, source: Path) -> str | None:
     """The image that has, or will have, the bytes which are at `source` (a kernel and an initrd) now."""
     digest = hashlib.sha256()
     for part in ("kernel", "initrd"):
         digest.update((source / part).read_bytes())
-    with database.read() as tx:
-        for row in image.all(tx):
-            known = (row.facts or {}).get("sha256")
-            same = known == digest.hexdigest() if known else row.source == str(source)
-            if row.location == location and row.state != "failed" and not row.deregistered and same:
-                return str(row.id)
+    for one in asking.ask(cloud, "ListImages"):
+        same = one["sha256"] == digest.hexdigest() if one["sha256"] else one["source"] == str(source)
+        if one["location"] == location and one["state"] != "failed" and same:
+            return str(one["id"])
     return None
 
 
-def wait(database: Database, config: Config, id: str) -> dict[str, Any]:
+def wait(cloud: Cloud, id: str) -> dict[str, Any]:
     """The image when it is available or failed, or still pending where no cloud runs that could take it in."""
-    deadline = time.monotonic() + SECONDS
+    deadline, pause = time.monotonic() + SECONDS, SHORTEST_PAUSE
     with progress("the cloud takes it in") as bar:
         while True:
-            runs = running.pid(config.state_dir) is not None
-            with database.read() as tx:
-                row = _one(tx, id)
-                trouble = work.find(tx, "image_file", row.image_file)
-            if row.state != "pending" or not runs:
-                return _described(row)
+            runs = running.pid(cloud.config.state_dir) is not None
+            found: dict[str, Any] = asking.ask(cloud, "GetImage", name=id)
+            if found["state"] != "pending" or not runs:
+                return found
             if time.monotonic() > deadline:
                 raise Failure(f"{id} has not been taken in after {SECONDS:g} s: `cumulet explain {id}` says more")
-            if trouble is not None and trouble.error:
-                bar.say(f"not yet: {trouble.error}")
-            time.sleep(PAUSE_SECONDS)
-
-
-def _one(tx: Tx, id: str) -> Row:
-    for row in image.all(tx):
-        if row.id == id:
-            return row
-    raise Failure(f"the image {id} is gone: somebody has removed it meanwhile")
-
-
-def _described(row: Row) -> dict[str, Any]:
-    facts = row.facts or {}
-    return {
-        "id": row.id,
-        "name": row.name,
-        "account": row.owner,
-        "state": row.state,
-        "public": bool(row.public),
-        "format": facts.get("format", "") if row.image_file else "snapshot",
-        "gib": row.root_gib,
-        "boot": row.boot,
-        "reason": f"{row.reason_code}: {row.reason}" if row.reason_code else row.stage,
-    }
+            if found["trouble"]:
+                bar.say(f"not yet: {found['trouble']}")
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)

@@ -77,7 +77,7 @@ def run(config: Config) -> None:
         for server in servers:
             server.start()
         if servers:
-            _announce(config, servers[0].url)
+            _announce(cloud, servers[0].url)
             delivery = _delivery(cloud, servers[0].url)
         else:
             click.echo(f"{config.host()} serves: {', '.join(config.role_names())}")
@@ -130,7 +130,12 @@ def _s3(cloud: Cloud) -> S3 | None:
     return S3(House(cloud.database, cloud.config, store.blobs, store.keeper.wake))
 
 
-def _announce(config: Config, url: str) -> None:
+def _announce(cloud: Cloud, url: str) -> None:
+    from cumulet.administration import named
+
+    config = cloud.config
+    with cloud.database.read() as tx:
+        running.write(config.state_dir / "account", f"{named(tx, config.account).id}\n")
     running.write(config.state_dir / "region", f"{config.region}\n")
     running.write(running.endpoint(config.state_dir), f"{url}\n")
     state = shlex.quote(str(config.state_dir))

@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from cumulet.engine.engine import Run
+from cumulet.lib import session
 from cumulet.lib.errors import Failure
 from cumulet.lib.s3_link import Signer, presigned
-from cumulet.model import session
 
 SECONDS = 12 * 3600
 
 
 class Links:
-    """`by`: the fields of a session (`model.session`) of whoever the links are to act for."""
+    """`by`: the fields of a session (`lib.session`) of whoever the links are to act for."""
 
     def __init__(self, run: Run, account: str, by: dict[str, Any]) -> None:
         self._now = run.clock.now()

@@ -10,10 +10,11 @@ import msgspec
 
 from cumulet.identity import lockout
 from cumulet.identity.policy import Caller
+from cumulet.lib import session
 from cumulet.lib.errors import Refusal
-from cumulet.model import Database, Tx, account, session
+from cumulet.lib.session import Session
+from cumulet.model import Database, Tx, account
 from cumulet.model.database import Row
-from cumulet.model.session import Session
 from cumulet.wire.claim import Claim
 from cumulet.wire.denials import deny
 from cumulet.wire.request import Request, shown

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from cumulet.lib import ids
-from cumulet.model import entity, interface, session, work
+from cumulet.lib import ids, session
+from cumulet.model import entity, interface, work
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import body, id_column, metadata, moment, text
 

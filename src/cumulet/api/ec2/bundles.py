@@ -61,7 +61,7 @@ def object_at(ctx: Context, bucket: str, key: str, code: str) -> Found:
 
 
 def rights_of(principal: Principal) -> dict[str, Any]:
-    """What a session of the same rights has, for what is done later and for him (`model.session`)."""
+    """What a session of the same rights has, for what is done later and for him (`lib.session`)."""
     if principal.session is None:
         return {"kind": "user", "entity": principal.entity}
     names = ("kind", "entity", "name", "limited", "policies", "policy_arns", "tags", "transitive", "source_identity")

@@ -8,9 +8,10 @@ from cumulet.api.actions import Item
 from cumulet.api.context import Context
 from cumulet.identity import managed
 from cumulet.identity.policy import compile_policy
+from cumulet.lib import session
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, policy, session
-from cumulet.model.session import Session
+from cumulet.lib.session import Session
+from cumulet.model import Tx, policy
 
 MOST_TEXT = 2048
 
