@@ -217,6 +217,21 @@ def test_an_account_goes_when_it_has_nothing_any_more(cloud: TestedCloud, run: R
     cloud.account("bob")
 
 
+def test_an_image_is_removed_whoever_it_belongs_to(cloud: TestedCloud, ec2: Any, run: Run) -> None:
+    bob = cloud.account("bob").client()
+    made = launched(cloud, bob)
+    his = bob.create_image(InstanceId=made, Name="his", NoReboot=True)["ImageId"]
+    cloud.settle()
+    bob.enable_image_deregistration_protection(ImageId=his)
+    assert "protected from being deregistered" in refused(run, "image", "remove", his)
+    bob.disable_image_deregistration_protection(ImageId=his)
+    assert run("image", "remove", his).exit_code == 0
+    assert [one["id"] for one in answered(run, "image", "list")] == [cloud.image]
+    assert "there is no image" in refused(run, "image", "remove", his)
+    assert bob.describe_images(Owners=["self"])["Images"] == []
+    assert shown(bob, made)["State"]["Name"] == "running"
+
+
 def test_a_script_has_the_database_at_hand(cloud: TestedCloud, tmp_path: Any) -> None:
     script = tmp_path / "count.py"
     script.write_text("with database.read() as tx:\n    print(len(model.account.all(tx)), config.region)\n")

@@ -11,7 +11,7 @@ from cumulet.administration import named
 from cumulet.administration.desk import Named, Nothing
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
-from cumulet.model import Tx, account, attachment, image, snapshot, volume, work
+from cumulet.model import Tx, account, attachment, image, snapshot, tag, volume, work
 from cumulet.model.database import Row
 
 
@@ -95,6 +95,18 @@ def take_in_image(tx: Tx, config: Config, wanted: Source) -> dict[str, Any]:
         raise Failure(f"the account {owner.name} has an image {wanted.name} already: choose another --name")
     id, _ = image.take_in(tx, {**msgspec.structs.asdict(wanted), "account": owner.id})
     return image_of(tx, config, Named(id))
+
+
+def remove_image(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
+    """Deregister an image, whoever it belongs to; guests that run from it go on. Raises `Failure`."""
+    row = image.find(tx, wanted.name)
+    if row is None or row.deregistered:
+        raise Failure(f"there is no image {wanted.name}: `cumulet image list` shows all of them")
+    if row.protection != image.UNPROTECTED:
+        raise Failure(f"the image {row.id} is protected from being deregistered: its owner disables that first")
+    image.deregister(tx, row.id)
+    tag.remove(tx, row.id)
+    return {"id": row.id}
 
 
 def _described(row: Row) -> dict[str, Any]:

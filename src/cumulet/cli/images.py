@@ -105,6 +105,14 @@ def list_images(cloud: Cloud, json: bool) -> None:
     show_table(columns, rows)
 
 
+@image.command("remove", epilog="Example: cumulet image remove ami-0123456789abcdef0")
+@click.argument("id")
+@any_cloud
+def remove_image(cloud: Cloud, id: str) -> None:
+    """Deregister an image, whoever it belongs to. What runs from it goes on; its file stays."""
+    asking.ask(cloud, "RemoveImage", name=id)
+
+
 for _command in (bundles.bundle, bundles.upload, bundles.register, bundles.publish_tarball):
     image.add_command(_command)
 
