@@ -14,7 +14,7 @@ from support.identity import session
 from support.launching import launched
 from support.tested_cloud import TestedCloud
 
-from cumulet.cli import cumulet
+from cumulet.cli import cumulet, running
 
 LOOKS = [
     "account list",
@@ -115,6 +115,15 @@ def test_the_environment_says_where_the_cloud_is_unless_one_is_here(cloud: Teste
     with running_cloud(cloud):
         assert ask(his | where | here, "host", "list")[0] == 0
         assert ask(his | here, "host", "list", "--endpoint", cloud.url)[0] == 1
+
+
+def test_where_no_administrator_is_answered_the_database_is_asked(cloud: TestedCloud) -> None:
+    """As on a host that has S3 alone."""
+    with running_cloud(cloud):
+        (cloud.config.state_dir / "account").unlink()
+        running.write(running.endpoint(cloud.config.state_dir), "http://127.0.0.1:1")
+        assert answered(command(cloud), "host", "list")
+        assert answered(command(cloud), "status")["running"]
 
 
 def test_what_is_lacking_is_said(cloud: TestedCloud, tmp_path: Path) -> None:

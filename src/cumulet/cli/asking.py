@@ -45,7 +45,7 @@ def whom(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> tuple[str, Si
     if cloud.endpoint:
         return cloud.endpoint.rstrip("/"), _signer(config, environ)
     url = running.url(config.state_dir)
-    if url is not None and is_here(config):
+    if url is not None and is_here(config) and running.account(config.state_dir) is not None:
         return url, _operator(config)
     if is_here(config):
         return None

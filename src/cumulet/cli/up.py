@@ -134,8 +134,10 @@ def _announce(cloud: Cloud, url: str) -> None:
     from cumulet.administration import named
 
     config = cloud.config
-    with cloud.database.read() as tx:
-        running.write(config.state_dir / "account", f"{named(tx, config.account).id}\n")
+    (config.state_dir / "account").unlink(missing_ok=True)
+    if "api" in config.role_names():  # S3 alone answers no administrator
+        with cloud.database.read() as tx:
+            running.write(config.state_dir / "account", f"{named(tx, config.account).id}\n")
     running.write(config.state_dir / "region", f"{config.region}\n")
     running.write(running.endpoint(config.state_dir), f"{url}\n")
     state = shlex.quote(str(config.state_dir))
