@@ -25,7 +25,7 @@ def reconcile(run: Run, id: str) -> None:
     with run.read() as tx:
         row = instance.find(tx, id)
         disks = attachments.disks(tx, id)
-        taken = snapshot.of_guest(tx, [disk.id for disk in disks])
+        taken = snapshot.of_guest(tx, id)
         nics = interface.of_instance(tx, id)
         mtu = host.guest_mtu(tx, row.host) if row is not None else 0
     if row is None:

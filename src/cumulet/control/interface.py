@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,11 +28,11 @@ from cumulet.model.database import Row
 
 
 def reconcile(run: Run, id: str) -> None:
-    _renew_credentials(run, id)
-    with run.read() as tx:
-        row = interface.find(tx, id)
-        spec = _spec(tx, row, run.settings.region) if row is not None and row.wanted > 0 and row.host else None
-        beside = _beside(tx, row) if row is not None else ""
+    row, held, spec, beside = _read(run, id)
+    if held is not None and profile.is_stale(held, run.clock.now()):
+        with run.write() as tx:
+            profile.renew(tx, held)
+        row, held, spec, beside = _read(run, id)
     if row is None:
         with run.write() as tx:
             work.forget(tx, "interface", id)
@@ -45,15 +45,23 @@ def reconcile(run: Run, id: str) -> None:
         _leave_host(run, row)
 
 
-def _renew_credentials(run: Run, id: str) -> None:
-    """A guest with an instance profile has credentials that are good for a while yet."""
+class _Read(NamedTuple):
+    """An interface; where it is wanted, also its guest's instance profile, what is to be there, and `_beside`."""
+
+    row: Row | None
+    held: Row | None = None
+    spec: InterfaceSpec | None = None
+    beside: str = ""
+
+
+def _read(run: Run, id: str) -> _Read:
     with run.read() as tx:
         row = interface.find(tx, id)
-        held = profile.of_instance(tx, row.instance) if row is not None and row.wanted > 0 else None
-        stale = profile.is_stale(tx, held)
-    if stale and held is not None:
-        with run.write() as tx:
-            profile.renew(tx, held)
+        if row is None or row.wanted <= 0:
+            return _Read(row)
+        held = profile.of_instance(tx, row.instance)
+        spec = _spec(tx, row, held, run.settings.region) if row.host else None
+        return _Read(row, held, spec, _beside(tx, row))
 
 
 def _make(run: Run, row: Row, spec: InterfaceSpec) -> None:
@@ -159,15 +167,14 @@ def _delete(tx: Tx, id: str) -> None:
     work.forget(tx, "interface", id)
 
 
-def _profile(tx: Tx, guest: Row) -> ProfileSpec | None:
-    held = profile.of_instance(tx, guest.id)
+def _profile(tx: Tx, held: Row | None) -> ProfileSpec | None:
     if held is None:
         return None
     told = profile.credentials(tx, held)
     return ProfileSpec(arn=held.arn, id=held.profile, **(msgspec.structs.asdict(told) if told is not None else {}))
 
 
-def _spec(tx: Tx, row: Row, region: str) -> InterfaceSpec:
+def _spec(tx: Tx, row: Row, held: Row | None, region: str) -> InterfaceSpec:
     guest = instance.find(tx, row.instance)
     ranges = subnet.ranges(tx, row.subnet)
     assert guest is not None and ranges is not None
@@ -187,11 +194,11 @@ def _spec(tx: Tx, row: Row, region: str) -> InterfaceSpec:
         hostname=hostname,
         mtu=host.guest_mtu(tx, row.host),
         source_dest_check=row.source_dest_check,
-        metadata=_metadata(tx, guest, row, groups, region),
+        metadata=_metadata(tx, guest, row, groups, region, _profile(tx, held)),
     )
 
 
-def _metadata(tx: Tx, guest: Row, row: Row, groups: list[Row], region: str) -> MetadataSpec:
+def _metadata(tx: Tx, guest: Row, row: Row, groups: list[Row], region: str, told: ProfileSpec | None) -> MetadataSpec:
     options: dict[str, Any] = guest.metadata_options
     suffix = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
     return MetadataSpec(
@@ -222,7 +229,7 @@ def _metadata(tx: Tx, guest: Row, row: Row, groups: list[Row], region: str) -> M
         hop_limit=options.get("HttpPutResponseHopLimit", 1),
         subnet_id=row.subnet,
         vpc_id=row.vpc,
-        profile=_profile(tx, guest),
+        profile=told,
     )
 
 

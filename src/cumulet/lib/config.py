@@ -107,7 +107,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     )
     fence_seconds: float = _key(
         0.0,
-        "so long unheard, a host stops the guests that others can start; 0: never (see docs/hosts.md)",
+        "of no effect yet: so long unheard, a host will stop the guests that others can start; 0: never",
     )
     image_max_gib: int = _key(2048, "largest virtual size of an imported image")
     import_ranges: list[str] = _key(

@@ -105,8 +105,7 @@ def add(tx: Tx, *rows: dict[str, Any]) -> None:
 
 def move(tx: Tx, id: str, expected: str, **values: Any) -> bool:
     """Change an attachment that still should be as `expected` (attached or detached); whether it still should."""
-    mine = sa.and_(attachment.c.id == id, attachment.c.desired == expected)
-    return tx.change(attachment.update().where(mine).values(**values)) == 1
+    return tx.update(attachment, {"id": id, "desired": expected}, **values) == 1
 
 
 def say_unexported(tx: Tx, id: str) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -39,6 +40,7 @@ class Tx:
 
     def __init__(self, connection: sa.Connection, now: float, keys: Keyring, *, writes: bool = False) -> None:
         self.connection = connection
+        self._sqlite = servers.sqlite_of(connection)
         self.now = now
         self.keys = keys
         self.writes = writes
@@ -47,9 +49,14 @@ class Tx:
         """What is done last, in the order of the keys: to rows that many want, so that no two wait for each other."""
 
     def all(self, query: sa.Select[Any], **given: Any) -> list[Row]:
+        if self._sqlite is not None and given and (prepared := servers.prepared(query)):
+            return [prepared.row(found) for found in prepared.run(self._sqlite, given)]
         return list(self.connection.execute(query, given))
 
     def first(self, query: sa.Select[Any], **given: Any) -> Row | None:
+        if self._sqlite is not None and given and (prepared := servers.prepared(query)):
+            found = prepared.run(self._sqlite, given).fetchone()
+            return prepared.row(found) if found is not None else None
         return self.connection.execute(query, given).first()
 
     def held(self, query: sa.Select[Any]) -> list[Row]:
@@ -57,11 +64,20 @@ class Tx:
         return self.all(query.with_for_update() if self.writes else query)
 
     def value(self, query: sa.Select[Any], **given: Any) -> Any:
-        return self.connection.execute(query, given).scalar()
+        found = self.first(query, **given)
+        return found[0] if found is not None else None
 
     def change(self, statement: sa.Update | sa.Delete, **given: Any) -> int:
         """The number of rows that it changed."""
+        if self._sqlite is not None and given and (prepared := servers.prepared(statement)):
+            return prepared.run(self._sqlite, given).rowcount
         return self.connection.execute(statement, given).rowcount
+
+    def update(self, table: sa.Table, of: Mapping[str, Any], **values: Any) -> int:
+        """Change the rows whose columns are as `of` says (a value, or a list of values); the number of them."""
+        kinds = tuple((name, isinstance(value, list)) for name, value in of.items())
+        given = {f"of_{name}": value for name, value in of.items()}
+        return self.change(_updating(table, kinds, tuple(values)), **given, **{f"to_{k}": v for k, v in values.items()})
 
     def insert(self, table: sa.Table, *rows: Mapping[str, Any]) -> None:
         if rows:
@@ -78,6 +94,18 @@ class Tx:
                 savepoint.rollback()
             raise
         savepoint.commit()
+
+
+@cache
+def _updating(table: sa.Table, of: tuple[tuple[str, bool], ...], values: tuple[str, ...]) -> sa.Update:
+    conditions = [
+        table.c[name].in_(sa.bindparam(f"of_{name}", expanding=True))
+        if many
+        else table.c[name] == sa.bindparam(f"of_{name}", type_=table.c[name].type)
+        for name, many in of
+    ]
+    changes = {name: sa.bindparam(f"to_{name}", type_=table.c[name].type) for name in values}
+    return table.update().where(*conditions).values(**changes)
 
 
 class Database:

@@ -137,11 +137,7 @@ def impaired(tx: Tx, account: str) -> set[str]:
 
 def move(tx: Tx, id: str, expected: dict[str, Any], **values: Any) -> bool:
     """Change the row if it still is as `expected` says (a value, or a list of values, by column); whether it was."""
-    conditions = [
-        instance.c[name].in_(value) if isinstance(value, list) else instance.c[name] == value
-        for name, value in expected.items()
-    ]
-    return tx.change(instance.update().where(instance.c.id == id, *conditions).values(**values)) == 1
+    return tx.update(instance, {"id": id, **expected}, **values) == 1
 
 
 def count_living(tx: Tx, account: str) -> int:

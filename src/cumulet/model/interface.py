@@ -198,13 +198,13 @@ def used_counts(tx: Tx, account: str) -> dict[str, int]:
 
 def change(tx: Tx, id: str, **values: object) -> None:
     """Change what does not decide where the interface is, and have it looked at."""
-    tx.change(interface.update().where(interface.c.id == id).values(**values))
+    tx.update(interface, {"id": id}, **values)
     wake(tx, "interface", id)
 
 
 def announce(tx: Tx, id: str, public_ip: str | None) -> None:
     """From now on the interface's host may answer for this public address."""
-    tx.change(interface.update().where(interface.c.id == id).values(announced=public_ip))
+    tx.update(interface, {"id": id}, announced=public_ip)
 
 
 def want(tx: Tx, instance: str, step: int) -> None:

@@ -74,9 +74,9 @@ def credentials(tx: Tx, row: Row) -> Credentials | None:
     return msgspec.json.decode(tx.keys.unseal(row.credentials), type=Credentials)
 
 
-def is_stale(tx: Tx, row: Row | None) -> bool:
+def is_stale(row: Row, now: float) -> bool:
     """Whether its credentials are to be made anew."""
-    return row is not None and (row.expires is None or row.expires < tx.now + MARGIN)
+    return row.expires is None or row.expires < now + MARGIN
 
 
 def renew(tx: Tx, row: Row) -> None:

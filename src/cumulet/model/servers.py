@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import LRUCache
 
 from cumulet.lib.errors import Away, Conflict, Failure, Full, Unsure
+from cumulet.model.prepared import Prepared
 
 LOCK_SECONDS = 20
 """How long a statement waits for a row that somebody else is changing."""
@@ -80,6 +81,24 @@ sa.dialects.registry.register("sqlite.cumulet", __name__, "_Sqlite")
 STATEMENTS = 2000
 """How many compiled statements are kept: more than there are."""
 _COMPILED: LRUCache[Any, Any] = LRUCache(STATEMENTS)
+_PREPARED: dict[Any, Prepared | None] = {}
+
+
+def sqlite_of(connection: sa.Connection) -> sqlite3.Connection | None:
+    """SQLite's own connection below; None below another database."""
+    found = connection.connection.dbapi_connection
+    return found if isinstance(found, sqlite3.Connection) else None
+
+
+def prepared(statement: sa.Executable) -> Prepared | None:
+    """The statement as SQLite runs it; one is to be asked for that is there as long as the program is."""
+    try:
+        return _PREPARED[statement]
+    except KeyError:
+        if len(_PREPARED) >= STATEMENTS:
+            _PREPARED.clear()
+        made = _PREPARED[statement] = Prepared.of(statement, _Sqlite())
+        return made
 
 
 def engine(url: str, *, durable: bool) -> sa.Engine:
@@ -158,6 +177,7 @@ def begin_changes(connection: sa.Connection) -> None:
 
 def _begin(connection: sa.Connection, how: str) -> None:
     """Past SQLAlchemy's execution, which takes longer than SQLite to begin."""
+    connection.begin()
     try:
         connection.connection.driver_connection.execute(how)  # type: ignore[union-attr]
     except sqlite3.OperationalError as e:

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cumulet.model.attachment import attachment
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import flag, id_column, metadata, moment, text, whole
 from cumulet.model.sharing import Shares
@@ -100,14 +101,14 @@ def unfinished(tx: Tx, volume: str) -> list[str]:
     return list(tx.connection.scalars(query))
 
 
-def of_guest(tx: Tx, volumes: list[str]) -> list[Row]:
-    """The snapshots of these volumes which the guest that has them must let begin, wait for or change over to."""
-    return tx.all(_OF_GUEST, these=volumes) if volumes else []
+def of_guest(tx: Tx, instance: str) -> list[Row]:
+    """The snapshots of an instance's volumes which its guest must let begin, wait for or change over to."""
+    return tx.all(_OF_GUEST, of=instance)
 
 
 _OF_GUEST = sa.select(snapshot.c.id, snapshot.c.volume, snapshot.c.instance, snapshot.c.state).where(
-    snapshot.c.volume.in_(sa.bindparam("these", expanding=True)),
-    snapshot.c.state.in_(("waiting", "pending", "prepared")),
+    snapshot.c.volume.in_(sa.select(attachment.c.volume).where(attachment.c.instance == sa.bindparam("of"))),
+    sa.or_(*(snapshot.c.state == state for state in ("waiting", "pending", "prepared"))),
 )
 
 
@@ -121,12 +122,11 @@ def begin(tx: Tx, instance: str) -> None:
 
 def move(tx: Tx, id: str, expected: str, state: str, **values: Any) -> bool:
     """Bring the snapshot from one state to the next; False if it was not in the first."""
-    mine = sa.and_(snapshot.c.id == id, snapshot.c.state == expected)
-    return tx.change(snapshot.update().where(mine).values(state=state, **values)) == 1
+    return tx.update(snapshot, {"id": id, "state": expected}, state=state, **values) == 1
 
 
 def change(tx: Tx, id: str, **values: Any) -> None:
-    tx.change(snapshot.update().where(snapshot.c.id == id).values(**values))
+    tx.update(snapshot, {"id": id}, **values)
 
 
 def remove(tx: Tx, id: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -71,27 +71,38 @@ def wake_new(tx: Tx, kind: str, ids: list[str]) -> None:
     tx.hints.update(dict.fromkeys((kind, id) for id in ids))
 
 
+def rest_new(tx: Tx, kind: str, ids: list[str]) -> None:
+    """The same for things that rest until somebody wakes them."""
+    tx.insert(work, *({"kind": kind, "id": id, "due": None, "wakes": 0, **_FRESH} for id in ids))
+
+
 def lease(tx: Tx, holder: str, seconds: float, limit: int, kinds: list[str]) -> list[Row]:
     """Take, for `holder`, what is due and nobody holds, the longest due first.
 
     Gives kind, id, wakes, tries and the new epoch of each.
     """
-    taken = tx.all(_DUE, now=tx.now, kinds=kinds, most=limit) if limit > 0 else []
+    taken = tx.all(_due(tuple(kinds)), now=tx.now, most=limit) if limit > 0 else []
     if taken:
         tx.change(_TAKE, these=[(row.kind, row.id) for row in taken], by=holder, until=tx.now + seconds)
     return taken
 
 
-_FREE = sa.and_(
-    sa.or_(work.c.lease.is_(None), work.c.lease < _NOW), work.c.kind.in_(sa.bindparam("kinds", expanding=True))
-)
-_DUE = (
-    sa.select(work.c.kind, work.c.id, work.c.wakes, work.c.tries, (work.c.epoch + 1).label("epoch"))
-    .where(work.c.due <= _NOW, _FREE)
-    .order_by(work.c.due)
-    .limit(sa.bindparam("most", type_=sa.Integer))
-    .with_for_update(skip_locked=True)
-)
+def _free_of(kinds: tuple[str, ...]) -> sa.ColumnElement[bool]:
+    unheld = sa.or_(work.c.lease.is_(None), work.c.lease < _NOW)
+    return sa.and_(unheld, sa.or_(*(work.c.kind == kind for kind in kinds)))
+
+
+@cache
+def _due(kinds: tuple[str, ...]) -> sa.Select[Any]:
+    return (
+        sa.select(work.c.kind, work.c.id, work.c.wakes, work.c.tries, (work.c.epoch + 1).label("epoch"))
+        .where(work.c.due <= _NOW, _free_of(kinds))
+        .order_by(work.c.due)
+        .limit(sa.bindparam("most", type_=sa.Integer))
+        .with_for_update(skip_locked=True)
+    )
+
+
 _TAKE = (
     work.update()
     .where(sa.tuple_(work.c.kind, work.c.id).in_(sa.bindparam("these", expanding=True)))
@@ -176,8 +187,10 @@ def forget(tx: Tx, kind: str, id: str) -> None:
 
 def next_due(tx: Tx, kinds: list[str]) -> float | None:
     """When the next thing is due that `lease` would take; a time that has passed: it would take it now."""
-    due: float | None = tx.value(_NEXT_DUE, now=tx.now, kinds=kinds)
+    due: float | None = tx.value(_next_due(tuple(kinds)), now=tx.now)
     return due
 
 
-_NEXT_DUE = sa.select(work.c.due).where(work.c.due.is_not(None), _FREE).order_by(work.c.due).limit(1)
+@cache
+def _next_due(kinds: tuple[str, ...]) -> sa.Select[Any]:
+    return sa.select(work.c.due).where(work.c.due.is_not(None), _free_of(kinds)).order_by(work.c.due).limit(1)

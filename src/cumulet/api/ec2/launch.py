@@ -136,6 +136,8 @@ def _write_parts(
     account = network.subnet.account
     nics = _write_interfaces(tx, made, network)
     volumes = [id for disk in wanted for id in _write_disks(tx, made, network, disk)]
+    work.rest_new(tx, "interface", nics)
+    work.rest_new(tx, "volume", volumes)
     for kind, resources in (("instance", made), ("network-interface", nics), ("volume", volumes)):
         tag.put_new(tx, account, resources, kind, tags[kind])
 
