@@ -17,11 +17,11 @@ pytestmark = pytest.mark.parametrize("cloud", [ISCSI], indirect=True)
 
 
 def order(cloud: TestedCloud, volume: str) -> Any:
-    """How the volume's host exports it; None where it does not."""
+    """How the host h2 exports the volume; None where it does not."""
     with cloud.database.read() as tx:
         row = attachment.find_volume(tx, volume)
         assert row is not None
-        told = FakeWorld(cloud.config.state_dir / "world").get("volume_export", row.attachment)
+        told = FakeWorld(cloud.config.state_dir / "hosts" / "h2" / "world").get("volume_export", row.attachment)
         if told is not None:
             assert told["secret"] not in row.chap
             assert tx.keys.unseal(row.chap).decode() == told["secret"]
