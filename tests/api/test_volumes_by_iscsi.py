@@ -17,11 +17,11 @@ pytestmark = pytest.mark.parametrize("cloud", [ISCSI], indirect=True)
 
 
 def order(cloud: TestedCloud, volume: str) -> Any:
-    """How the host h2 exports the volume; None where it does not."""
+    """How the host h1 exports the volume; None where it does not."""
     with cloud.database.read() as tx:
         row = attachment.find_volume(tx, volume)
         assert row is not None
-        told = FakeWorld(cloud.config.state_dir / "hosts" / "h2" / "world").get("volume_export", row.attachment)
+        told = FakeWorld(cloud.config.state_dir / "world").get("volume_export", row.attachment)
         if told is not None:
             assert told["secret"] not in row.chap
             assert tx.keys.unseal(row.chap).decode() == told["secret"]
@@ -29,14 +29,14 @@ def order(cloud: TestedCloud, volume: str) -> Any:
 
 
 def test_each_export_has_a_secret_and_lets_one_host_in(cloud: Any, ec2: Any) -> None:
-    add_host(cloud, "h2", tunnel_address="192.0.2.2")
-    guest = launched(cloud, ec2)
     volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
     cloud.settle()
+    add_host(cloud, "h2", tunnel_address="192.0.2.2")
+    guest = launched(cloud, ec2, Placement={"HostId": "h2"})
     ec2.attach_volume(VolumeId=volume, InstanceId=guest, Device="/dev/sdf")
     cloud.settle()
     first = order(cloud, volume)
-    assert (len(first["secret"]), first["client"]) == (32, "192.0.2.1")
+    assert (len(first["secret"]), first["client"]) == (32, "192.0.2.2")
     with cloud.database.write() as tx:
         secret.seal_again(tx)
     assert order(cloud, volume) == first
