@@ -78,7 +78,7 @@ def test_what_is_no_image_is_refused_with_what_would_be_right(shop: Shop, good: 
         (["http://127.0.0.1:1/good.qcow2"], "downloading http://127.0.0.1:1/good.qcow2 (127.0.0.1 is 127.0.0.1, which"),
         ([good, "--sha512", "beef"], "beef is no SHA-512: that is 128 hexadecimal digits"),
         ([good, "--sha512", "0" * 128], "is not the file that was meant: its SHA-512 is"),
-        ([good, "--account", "nobody"], "there is no account nobody: `cumulet account list` shows all of them"),
+        ([good, "--account", "nobody"], "there is no account nobody; there are: admin"),
     ):
         refused = shop.import_image(*map(str, words))
         assert (refused.exit_code, refused.stdout) == (1, "")

@@ -82,6 +82,13 @@ def test_what_is_written_is_as_sqlalchemy_writes_it(tx: Tx) -> None:
     assert dict(row._mapping) == {**ROW, **changes, "said": {"z": 1}}
 
 
+def test_a_value_may_be_computed(tx: Tx) -> None:
+    assert tx.update(THING, {"id": "a"}, number=THING.c.number + 1, maybe="m") == 1
+    row = tx.first(FIND, of="a")
+    assert row is not None
+    assert (row.number, row.maybe) == (2**40 + 1, "m")
+
+
 def test_a_list_that_is_asked_for_goes_by_sqlalchemy(tx: Tx) -> None:
     query = sa.select(THING.c.id).where(THING.c.id.in_(sa.bindparam("these", expanding=True)))
     assert prepared(query) is None

@@ -74,10 +74,18 @@ class Tx:
         return self.connection.execute(statement, given).rowcount
 
     def update(self, table: sa.Table, of: Mapping[str, Any], **values: Any) -> int:
-        """Change the rows whose columns are as `of` says (a value, or a list of values); the number of them."""
+        """Change the rows whose columns are as `of` says (a value, or a list of them); gives how many.
+
+        A value may be an expression of SQL.
+        """
+        computed = {name: value for name, value in values.items() if isinstance(value, sa.ClauseElement)}
+        plain = {name: value for name, value in values.items() if name not in computed}
         kinds = tuple((name, isinstance(value, list)) for name, value in of.items())
-        given = {f"of_{name}": value for name, value in of.items()}
-        return self.change(_updating(table, kinds, tuple(values)), **given, **{f"to_{k}": v for k, v in values.items()})
+        given = {f"of_{name}": value for name, value in of.items()} | {f"to_{k}": v for k, v in plain.items()}
+        statement = _updating(table, kinds, tuple(plain))
+        if computed:
+            return self.connection.execute(statement.values(**computed), given).rowcount
+        return self.change(statement, **given)
 
     def insert(self, table: sa.Table, *rows: Mapping[str, Any]) -> None:
         if rows:
