@@ -329,9 +329,9 @@ def test_a_lifecycle_is_carried_out(cloud: Any, s3: Any) -> None:
     put(s3, "cold/1")
     upload = s3.create_multipart_upload(Bucket=BUCKET, Key="u")["UploadId"]
     s3.upload_part(Bucket=BUCKET, Key="u", UploadId=upload, PartNumber=1, Body=b"x")
-    later(cloud, days=1.5)
+    later(cloud, days=1.9)
     assert support.keys(s3.list_objects_v2(Bucket=BUCKET)) == ["cold/1", "new/1", "old/1", "old/2", "tagged"]
-    later(cloud, days=3)
+    later(cloud, days=3.1)
     assert support.keys(s3.list_objects_v2(Bucket=BUCKET)) == ["cold/1", "new/1"]
     assert s3.head_object(Bucket=BUCKET, Key="cold/1")["StorageClass"] == "STANDARD_IA"
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
@@ -351,20 +351,20 @@ def test_old_versions_expire(cloud: Any, s3: Any) -> None:
     only = put(s3, "gone")["VersionId"]
     s3.delete_object(Bucket=BUCKET, Key="gone")
     s3.delete_object(Bucket=BUCKET, Key="gone", VersionId=only)
-    later(cloud, days=3)
+    later(cloud, days=3.1)
     found = s3.list_object_versions(Bucket=BUCKET)
     assert [one["Key"] for one in found["Versions"]] == ["k", "k"]
     assert "DeleteMarkers" not in found
 
 
 def later(cloud: Any, days: float) -> None:
-    """Carry out the lifecycles as if so much time had gone by."""
+    """Carry out the lifecycles as if so much time had gone by since the last midnight, from which S3 counts days."""
     from cumulet.control.object_keeper import Keeper
     from cumulet.control.object_lifecycle import carry_out
     from cumulet.lib.clock import TestClock
     from cumulet.model import Database
 
-    clock = TestClock(cloud.clock.now() + days * 86400)
+    clock = TestClock(cloud.clock.now() // 86400 * 86400 + days * 86400)
     database = Database(cloud.database.url, clock=clock, durable=False)
     try:
         carry_out(database, 86400.0)

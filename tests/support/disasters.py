@@ -103,18 +103,18 @@ class Disk:
         self.directory = directory
         self._ballast = directory / "ballast"
 
-    def fill(self) -> None:
+    @contextmanager
+    def filled(self) -> Iterator[None]:
         """Not one byte is free any more."""
         ballast = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             with suppress(OSError):
                 while True:
                     os.write(ballast, bytes(1 << 20))
+            yield
         finally:
             os.close(ballast)
-
-    def make_room(self) -> None:
-        self._ballast.unlink()
+            self._ballast.unlink()
 
 
 class Programs:
