@@ -12,7 +12,10 @@ import msgspec
 
 from cumulet.agent import fence
 from cumulet.agent.agent import Question
+from cumulet.agent.documents import Documents
+from cumulet.agent.heartbeat import Room
 from cumulet.drivers.contract import Driver
+from cumulet.lib import files
 from cumulet.lib.clock import Clock
 from cumulet.lib.command import run
 from cumulet.lib.config import Config
@@ -22,6 +25,7 @@ from cumulet.lib.seen import Departure, Landing
 
 if TYPE_CHECKING:
     from cumulet.drivers.image.directory import DirectoryImages
+    from cumulet.lib.lvm import Group
 
 log = Log("parts")
 RUN_DIRECTORY = Path("/run/cumulet")
@@ -37,6 +41,8 @@ class Part(NamedTuple):
     driver: Driver
     questions: dict[str, Question]
     facts: dict[str, list[str]] = {}
+    room: Callable[[], Room] | None = None
+    """Of volumes that are not in the state directory's file system."""
 
 
 def drivers(config: Config, on_change: OnChange, clock: Clock | None = None) -> dict[str, Part]:
@@ -84,7 +90,7 @@ def fake_drivers(
 
 
 def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
-    """Drivers of libvirt, of the kernel's network, and of directories below the state directory."""
+    """Drivers of libvirt, of the kernel's network, and of directories below the state directory or of LVM."""
     from cumulet.agent.metadata import MetadataServer
     from cumulet.drivers.hypervisor.domain_xml import Directories, Emulation
     from cumulet.drivers.hypervisor.firmware import boots
@@ -95,12 +101,13 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
     from cumulet.drivers.image.inspect import Limits
     from cumulet.drivers.network.linux import LinuxNetwork
     from cumulet.drivers.network.settings import NetworkSettings
-    from cumulet.drivers.volume.directory import DirectoryVolumes
-    from cumulet.drivers.volume.exports import Exports
     from cumulet.lib.kvm import kvm_works
 
     state = config.state_dir
-    directories = Directories(config.volume_directory(), config.image_directory(), state / "consoles")
+    check_volume_driver(config)
+    group = volume_group(config)
+    devices = group.devices if group else None
+    directories = Directories(config.volume_directory(), config.image_directory(), state / "consoles", devices)
     chosen = _in_thread(lambda: config.emulation == "auto" and kvm_works(RUN_DIRECTORY / "kvm"))
 
     def emulation() -> Emulation:
@@ -122,7 +129,6 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
         dns_servers=config.dns_servers or host_dns_servers(),
         domain="ec2.internal" if config.region == "us-east-1" else f"{config.region}.compute.internal",
     )
-    exports = Exports(RUN_DIRECTORY / "volumes", config.tunnel_address)
     return {
         "compute": Part(
             hypervisor,
@@ -130,9 +136,50 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
             {"architectures": ["x86_64"], "boots": boots()},
         ),
         "network": Part(LinuxNetwork(settings, MetadataServer(state / "metadata")), {}),
-        "volume": Part(DirectoryVolumes(directories.volumes, directories.images, exports), {}),
+        "volume": _volumes(config, group),
         "image": image_part(images),
     }
+
+
+def check_volume_driver(config: Config) -> None:
+    """Raises `Failure` where this host has volumes that were kept otherwise: they would be made anew, and empty."""
+    mark, place = config.state_dir / "volume-driver", "directory"
+    if config.volume_driver == "lvm":
+        place = f"lvm {config.volume_group} {config.volume_thin_pool}".strip()
+    before = mark.read_text().strip() if mark.exists() else "directory"
+    if before == place:
+        return
+    held = [id for id in Documents(config.state_dir / "agents" / "volume").living() if id.startswith(("vol-", "snap-"))]
+    if held:
+        text = f"the settings volume_… say {place}, but this host keeps {len(held)} volumes and snapshots in {before}"
+        raise Failure(f"{text}: set that again, or first have none (`cumulet host drain`)")
+    files.write(mark, place.encode(), durable=True)
+
+
+def volume_group(config: Config) -> Group | None:
+    """The volume group of this host's volumes; None where it keeps them in a directory. Raises `Failure` where it, or
+    its thin pool, is not there."""
+    if config.volume_driver != "lvm" or config.drivers == "fake":
+        return None
+    from cumulet.lib.lvm import Group
+
+    group = Group(config.volume_group, config.volume_thin_pool)
+    group.room()
+    return group
+
+
+def _volumes(config: Config, group: Group | None) -> Part:
+    from cumulet.drivers.volume.exports import Exports
+
+    exports = Exports(RUN_DIRECTORY / "volumes", config.tunnel_address)
+    if group is not None:
+        from cumulet.drivers.volume.lvm import LvmVolumes, room_gib
+
+        driver = LvmVolumes(group, config.image_directory(), exports)
+        return Part(driver, {}, room=lambda: Room(room_gib(group), disk_exact=not group.pool))
+    from cumulet.drivers.volume.directory import DirectoryVolumes
+
+    return Part(DirectoryVolumes(config.volume_directory(), config.image_directory(), exports), {})
 
 
 def image_part(images: DirectoryImages) -> Part:

@@ -64,6 +64,8 @@ class Host:
         for agent in self.agents.values():
             agent.serve(bus)
         self.heartbeat = heartbeat
+        if "volume" in parts:
+            heartbeat.room = parts["volume"].room
         if "compute" in self.agents:
             heartbeat.facts = {**parts["compute"].facts, "attributes": config.host_attributes}
             if config.volume_dir:
@@ -268,6 +270,7 @@ def hear(tx: Tx, beat: Beat) -> Heard:
 def describe(tx: Tx, beat: Beat) -> None:
     """Write down what a host can carry, and where it is; its VPCs are looked at when that has changed."""
     values = {"zones": beat.zones, "vcpus": beat.vcpus, "memory_mib": beat.memory_mib, "disk_gib": beat.disk_gib}
+    values["disk_exact"] = beat.disk_exact
     network = {"address": beat.address, "guest_mtu": beat.guest_mtu}
     known = host.find(tx, beat.host)
     # the roles of a machine may be several processes: only the one that runs guests knows what guests it can run

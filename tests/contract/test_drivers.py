@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 from support.buses import KINDS, Ends, both_ends
+from support.fake_lvm import FakeLvm
 
 from cumulet.agent.agent import Agent
 from cumulet.bus.remote import Remote
@@ -34,7 +35,9 @@ from cumulet.drivers.specs import (
 from cumulet.drivers.volume.directory import DirectoryVolumes
 from cumulet.drivers.volume.exports import Exports
 from cumulet.drivers.volume.fake import FakeVolumes
+from cumulet.drivers.volume.lvm import LvmVolumes
 from cumulet.lib.errors import Failure, Superseded
+from cumulet.lib.lvm import Group
 
 
 def guest(number: int, step: int = 0) -> Spec:
@@ -114,12 +117,22 @@ def volumes_in_a_directory(directory: Path) -> Case:
     return Case(DirectoryVolumes(directory / "volumes", directory / "images", Exports(directory, "")), volume)
 
 
+def volumes_of_lvm(directory: Path) -> Case:
+    group = Group("nova-volumes", devices=directory / "dev", run=FakeLvm(directory / "dev").run)
+    return Case(LvmVolumes(group, directory / "images", Exports(directory, "")), volume)
+
+
+def thin_volumes_of_lvm(directory: Path) -> Case:
+    group = Group("nova-volumes", "thin", devices=directory / "dev", run=FakeLvm(directory / "dev", pool="thin").run)
+    return Case(LvmVolumes(group, directory / "images", Exports(directory, "")), volume)
+
+
 def images_in_a_directory(directory: Path) -> Case:
     return Case(DirectoryImages(directory / "images"), _image_of(directory))
 
 
 FAKES = [fake_guests, fake_taps, fake_groups, fake_tunnels, fake_volumes, fake_images]
-DIRECTORIES = [volumes_in_a_directory, images_in_a_directory]
+DIRECTORIES = [volumes_in_a_directory, volumes_of_lvm, thin_volumes_of_lvm, images_in_a_directory]
 PLACES = ("here", *KINDS)
 """Where the driver is: in the test's hands, or behind an agent on a bus."""
 CASES = [

@@ -41,8 +41,8 @@ class Changes:
 class Guests:
     """A host's drivers over one directory; guests run the tiny image without a network unless told otherwise."""
 
-    def __init__(self, directory: Path, tiny: Path) -> None:
-        self.directories = Directories(directory / "volumes", directory / "images", directory / "consoles")
+    def __init__(self, directory: Path, tiny: Path, devices: Path | None = None) -> None:
+        self.directories = Directories(directory / "volumes", directory / "images", directory / "consoles", devices)
         self.boot_id = directory / "boot_id"
         self.boot_id.write_text("the first one")
         self.changed = Changes()

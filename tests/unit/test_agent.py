@@ -18,7 +18,7 @@ from cumulet.drivers.hypervisor.fake import FakeHypervisor
 from cumulet.drivers.network.fake import FakeNetwork
 from cumulet.drivers.specs import InstanceSpec, InterfaceSpec, NicSpec, Spec, VolumeSpec
 from cumulet.drivers.volume.fake import FakeVolumes
-from cumulet.lib.errors import Failure, Impossible, Superseded, Unreachable
+from cumulet.lib.errors import Failure, Impossible, Later, Superseded, Unreachable
 
 DISK = VolumeSpec(id="vol-1", size_gib=1)
 
@@ -85,6 +85,7 @@ def test_the_document_is_written_before_the_driver_fails(tmp_path: Path) -> None
     [
         (Impossible("Server.InternalError", "not a disk"), Impossible, "Server.InternalError: not a disk"),
         (Failure("making vol-1"), Failure, "making vol-1"),
+        (Later(2.5, "vol-1 is being filled: 40 %"), Later, "vol-1 is being filled: 40 %"),
         (Superseded("older"), Superseded, "older"),
         (ZeroDivisionError("by zero"), Failure, "ZeroDivisionError: by zero"),
     ],

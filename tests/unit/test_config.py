@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from cumulet.agent.documents import Document, Documents
 from cumulet.lib.config import MEANINGS, Config, load
 from cumulet.lib.errors import Failure
 from cumulet.lib.instance_types import catalogue
-from cumulet.parts import guest_mtu
+from cumulet.parts import check_volume_driver, guest_mtu
 
 
 def test_the_command_comes_before_the_environment_before_the_file(tmp_path: Path) -> None:
@@ -74,6 +76,9 @@ def test_an_instance_type_may_require_attributes_of_its_host(tmp_path: Path) -> 
         ({"state_dir": 3}, "state_dir is 3; it must be a path"),
         ({"instance_types": {"x": {"vcpus": 2}}}, "instance_types is {'x': {'vcpus': 2}}; it must be a table of names"),
         ({"instance_types": {"x": {"vcpus": 0, "memory_mib": 1}}}, "it must be vcpus and memory_mib of at least 1"),
+        ({"volume_group": "a b"}, "volume_group is 'a b'; it must be a name of letters, digits and + _ . -, such as"),
+        ({"volume_thin_pool": ".."}, "volume_thin_pool is '..'; it must be empty, or a name of letters"),
+        ({"volume_driver": "lvm", "volume_dir": "/v"}, "volume_dir is '/v'; it must be empty where volume_driver is"),
         ({"placement_policy": "pile"}, "placement_policy is 'pile'; it must be one of spread, pack"),
         ({"host_attributes": {"rack": 1}}, "host_attributes is {'rack': 1}; it must be"),
     ],
@@ -141,6 +146,22 @@ def test_a_process_has_all_roles_or_those_that_are_named() -> None:
 )
 def test_a_guests_packets_are_as_large_as_what_carries_them(settings: dict[str, Any], expected: int) -> None:
     assert guest_mtu(Config(drivers="fake", **settings)) == expected
+
+
+def test_a_host_keeps_its_volumes_as_it_kept_them_while_it_has_any(tmp_path: Path) -> None:
+    files = Config(state_dir=tmp_path)
+    thick = msgspec.structs.replace(files, volume_driver="lvm")
+    thin = msgspec.structs.replace(thick, volume_thin_pool="thin")
+    check_volume_driver(files)
+    check_volume_driver(thick)
+    documents = Documents(tmp_path / "agents" / "volume")
+    documents.put("vol-1", Document(epoch=1, spec=msgspec.Raw(b"{}")))
+    check_volume_driver(thick)
+    for other in (files, thin):
+        with pytest.raises(Failure, match="keeps 1 volumes and snapshots in lvm nova-volumes: set that again"):
+            check_volume_driver(other)
+    documents.put("vol-1", Document(epoch=2))
+    check_volume_driver(thin)
 
 
 def test_packets_that_the_tunnels_cannot_carry_are_refused() -> None:

@@ -19,7 +19,7 @@ from cumulet.bus.remote import Answer, Order
 from cumulet.drivers import specs
 from cumulet.drivers.contract import Driver
 from cumulet.lib import crash
-from cumulet.lib.errors import Failure, Impossible, Superseded
+from cumulet.lib.errors import Failure, Impossible, Later, Superseded
 from cumulet.lib.log import Log
 
 log = Log("agent")
@@ -65,6 +65,8 @@ class Agent:
             answer = Answer(error="superseded", message=str(e))
         except Impossible as e:
             answer = Answer(error="impossible", code=e.code, message=e.message)
+        except Later as e:
+            answer = Answer(error="later", message=str(e), seconds=e.seconds)
         except Failure as e:
             answer = Answer(error="failure", message=_with_cause(e))
         except Exception as e:  # noqa: BLE001 - an agent outlives any order
@@ -125,6 +127,9 @@ class Agent:
                 crash.point("driver.after")
             except Superseded as e:
                 log.info("not recovered", id=id, why=e)
+            except Later as e:
+                log.debug("not recovered yet", id=id, why=e)
+                return False
             except (Failure, Impossible) as e:
                 log.warning("not recovered yet", id=id, error=_with_cause(e))
                 return False

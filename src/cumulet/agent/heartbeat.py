@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,6 +35,8 @@ class Beat(msgspec.Struct, kw_only=True, tag="beat"):
     vcpus: int = 0
     memory_mib: int = 0
     disk_gib: int = 0
+    disk_exact: bool = False
+    """Volumes have all their room at once: no more can be promised than there is."""
     contract: int = CONTRACT
     facts: dict[str, Any] = {}
     address: str = ""
@@ -45,6 +48,13 @@ class Beat(msgspec.Struct, kw_only=True, tag="beat"):
     """The number of the host's lease (`agent.lease`); None: the process that runs guests is another one."""
     fence_seconds: float = 0.0
     """So long after this heartbeat was sent, the host stops its guests if nobody has answered; 0: it does not."""
+
+
+class Room(NamedTuple):
+    """What a host has for volumes, as its heartbeat says it."""
+
+    disk_gib: int
+    disk_exact: bool
 
 
 class Heard(msgspec.Struct, kw_only=True):
@@ -76,6 +86,8 @@ class Heartbeat:
         self.address = ""
         self.guest_mtu = 1500
         self.store = ""
+        self.room: Callable[[], Room] | None = None
+        """That of volumes, where they are not in the file system of `directory`; raises `Failure`."""
         self.fence: Fence | None = None
 
     def start(self) -> None:
@@ -100,7 +112,7 @@ class Heartbeat:
             host=self._host,
             roles=self._roles,
             zones=self._zones,
-            **capacity(self._directory),
+            **self._capacity(),
             facts=self.facts,
             address=self.address,
             guest_mtu=self.guest_mtu,
@@ -111,6 +123,16 @@ class Heartbeat:
         answer = self._report(message)
         heard = msgspec.json.decode(answer, type=Heard | None) if answer is not None else None
         return heard is not None and fence is not None and fence.answered(heard.lease, sent, promised)
+
+    def _capacity(self) -> dict[str, Any]:
+        found = capacity(self._directory)
+        if self.room is None:
+            return found
+        try:
+            return found | self.room()._asdict()
+        except Failure as e:
+            log.warning("nobody knows what room volumes have", error=e)
+            return found | {"disk_gib": 0}
 
     def say_changed(self, instance: str) -> None:
         """This guest is not as it was."""

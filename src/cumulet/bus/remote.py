@@ -8,7 +8,7 @@ import msgspec
 
 from cumulet.bus.contract import Bus
 from cumulet.lib import crash
-from cumulet.lib.errors import Failure, Impossible, Superseded
+from cumulet.lib.errors import Failure, Impossible, Later, Superseded
 from cumulet.lib.seen import Seen
 
 Verb = Literal["ensure", "remove", "observe", "look", "ask"]
@@ -28,9 +28,11 @@ class Answer(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What comes back: a result, or one of the ways not to succeed."""
 
     result: msgspec.Raw = msgspec.Raw(b"null")
-    error: Literal["", "failure", "impossible", "superseded"] = ""
+    error: Literal["", "failure", "impossible", "later", "superseded"] = ""
     code: str = ""
     message: str = ""
+    seconds: float = 0.0
+    """Of `later`: when to ask again."""
 
 
 class Remote:
@@ -71,6 +73,8 @@ class Remote:
             raise Superseded(answer.message)
         if answer.error == "impossible":
             raise Impossible(answer.code, answer.message)
+        if answer.error == "later":
+            raise Later(answer.seconds, answer.message)
         if answer.error:
             raise Failure(answer.message)
         return answer.result

@@ -143,6 +143,27 @@ def disk(config: Config) -> Iterator[Finding]:
             yield Finding("disk", "ok", text)
 
 
+def volume_group(config: Config) -> Iterator[Finding]:
+    """The volume group is there, and its thin pool, and has room."""
+    from cumulet.drivers.volume.wiping import left
+    from cumulet.lib.lvm import Group
+
+    if config.volume_driver != "lvm":
+        return
+    group = Group(config.volume_group, config.volume_thin_pool)
+    try:
+        room, wiped = group.room(), left(group)
+    except CumuletError as e:
+        yield Finding("volume group", _unless_fake(config), str(e), "see the message, or the setting volume_group")
+        return
+    text = f"{group.name}{f'/{group.pool}' if group.pool else ''}: {room.free / 2**30:.1f} GiB free"
+    text += f"; {wiped.volumes} deleted volumes to wipe, {wiped.bytes / 2**30:.1f} GiB" if wiped.volumes else ""
+    if room.free < FREE_BYTES or room.free < room.size * (1 - FULL_PERCENT / 100):
+        yield Finding("volume group", "warning", text, f"`vgextend {group.name} DISK`, or delete volumes")
+    else:
+        yield Finding("volume group", "ok", text)
+
+
 def state_directory(config: Config) -> Iterator[Finding]:
     """What is kept can be written."""
     where = config.state_dir
@@ -225,6 +246,7 @@ ALL: tuple[Check, ...] = (
     firewall,
     forwarding,
     disk,
+    volume_group,
     state_directory,
     database,
     services,

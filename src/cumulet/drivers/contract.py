@@ -3,7 +3,7 @@
 A driver has no memory that it could not lose: every outside name (domain UUID, tap, chain, file) is derived
 from the resource's id, and `observe` reads the outside world. It is called from several threads, and never
 from two at once for the same id. It raises `Failure` where trying again may help and `Impossible` where it
-never will.
+never will. What takes longer than an order it begins, and raises `Later` until it is done.
 """
 
 from __future__ import annotations

@@ -105,6 +105,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         "",
         "directory of volumes, the same on all hosts of a zone (NFS, CephFS); empty: in the state directory",
     )
+    volume_driver: Literal["directory", "lvm"] = _key(
+        "directory", "how this host keeps volumes: as files in a directory, or in LVM, see docs/volumes.md"
+    )
+    volume_group: str = _key("nova-volumes", "LVM's volume group that volumes are kept in")
+    volume_thin_pool: str = _key("", "thin pool in that group, for volumes that take the room of what was written")
     fence_seconds: float = _key(
         0.0,
         "of no effect yet: so long unheard, a host will stop the guests that others can start; 0: never",
@@ -216,6 +221,9 @@ def _checked(values: dict[str, Any], origins: dict[str, str]) -> Config:
     if broken is not None:
         key, right = broken
         raise _wrong(key, known[key], origins, right)
+    if config.volume_driver == "lvm" and config.volume_dir:
+        right = 'empty where volume_driver is "lvm", which knows no directory'
+        raise _wrong("volume_dir", config.volume_dir, origins, right)
     config.address()
     config.object_address()
     config.role_names()

@@ -13,6 +13,8 @@ DATABASES = ("sqlite:///", "postgresql+psycopg://", "mysql+pymysql://", "mariadb
 REGION = re.compile(r"(?![0-9]+$)(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 """As boto3 has it, which signs for no other."""
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+LVM_NAME = re.compile(r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}")
+"""As lvm(8) has them, "." and ".." aside."""
 LEAST_FENCE = 10
 """Seconds: two heartbeats may be lost."""
 LONGEST_ACCOUNT = 64
@@ -73,6 +75,13 @@ def _names_once(names: list[str]) -> bool:
     return len(set(names)) == len(names) and all(NAME.fullmatch(name) for name in names)
 
 
+_LVM_NAME = "a name of letters, digits and + _ . -, such as nova-volumes"
+
+
+def _is_lvm_name(name: str) -> bool:
+    return LVM_NAME.fullmatch(name) is not None and name not in (".", "..")
+
+
 _ABOVE_ZERO: Rule = lambda value: bool(value > 0), "above 0"
 _NETWORK: Rule = lambda text: _parses(ipaddress.IPv4Network, text), "an IPv4 range, such as 10.0.0.0/16"
 
@@ -121,6 +130,8 @@ RULES: dict[str, Rule] = {
     "quota_snapshots": _at_least(0),
     "quota_groups": _at_least(0),
     "quota_rules": _at_least(0),
+    "volume_group": (_is_lvm_name, _LVM_NAME),
+    "volume_thin_pool": (lambda name: not name or _is_lvm_name(name), f"empty, or {_LVM_NAME}"),
     "fence_seconds": (lambda value: value == 0 or value >= LEAST_FENCE, f"0, or at least {LEAST_FENCE}"),
     "stop_grace_seconds": _at_least(0),
     "terminated_seconds": _at_least(0),

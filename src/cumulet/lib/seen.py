@@ -45,6 +45,8 @@ class Landing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     images: str
     consoles: str
     """Its directories."""
+    devices: str = ""
+    """Where volumes are as block devices there; empty: they are files."""
     emulator: str = ""
     """QEMU's version."""
     processor: str = ""

@@ -34,7 +34,7 @@ def limits(row: Row, config: Config) -> Amount:
     return Amount(
         row.vcpus * config.vcpu_overcommit,
         row.memory_mib * config.memory_overcommit,
-        row.disk_gib * config.disk_overcommit,
+        row.disk_gib * (1 if row.disk_exact else config.disk_overcommit),
     )
 
 
@@ -82,23 +82,27 @@ _RELEASE = _CHANGE.where(host.c.name == sa.bindparam("of"))
 
 
 def _fits(
-    used: sa.Column[int], more: sa.BindParameter[int], whole: sa.Column[int], ratio: str
+    used: sa.Column[int], more: sa.BindParameter[int], whole: sa.Column[int], ratio: sa.ColumnElement[float]
 ) -> sa.ColumnElement[bool]:
     """What is not wanted need not be left: a host whose disk is overdrawn still starts a guest that has its disk."""
-    return sa.or_(more == 0, used + more <= whole * sa.bindparam(ratio, type_=sa.Double))
+    return sa.or_(more == 0, used + more <= whole * ratio)
+
+
+_VCPU_RATIO, _MEMORY_RATIO, _DISK_RATIO = (
+    sa.bindparam(f"{part}_ratio", type_=sa.Double) for part in ("vcpu", "memory", "disk")
+)
+_DISK_FITS = _fits(host.c.used_disk_gib, _DISK, host.c.disk_gib, sa.case((host.c.disk_exact, 1.0), else_=_DISK_RATIO))
 
 
 _CLAIM = _CHANGE.where(
     host.c.name == sa.bindparam("of"),
     host.c.revision == sa.bindparam("at"),
-    _fits(host.c.used_vcpus, _VCPUS, host.c.vcpus, "vcpu_ratio"),
-    _fits(host.c.used_memory_mib, _MEMORY, host.c.memory_mib, "memory_ratio"),
-    _fits(host.c.used_disk_gib, _DISK, host.c.disk_gib, "disk_ratio"),
+    _fits(host.c.used_vcpus, _VCPUS, host.c.vcpus, _VCPU_RATIO),
+    _fits(host.c.used_memory_mib, _MEMORY, host.c.memory_mib, _MEMORY_RATIO),
+    _DISK_FITS,
 )
 
-_CLAIM_DISK = _CHANGE.where(
-    host.c.name == sa.bindparam("of"), _fits(host.c.used_disk_gib, _DISK, host.c.disk_gib, "disk_ratio")
-)
+_CLAIM_DISK = _CHANGE.where(host.c.name == sa.bindparam("of"), _DISK_FITS)
 _DISABLED = sa.select(service.c.host).where(service.c.role.in_(["compute", "volume"]), sa.not_(service.c.enabled))
 _KEEPERS = (
     sa.select(host.c.name, host.c.zones, host.c.disk_gib, host.c.used_disk_gib, service.c.heard)

@@ -25,6 +25,7 @@ host = sa.Table(
     whole("vcpus"),
     whole("memory_mib"),
     whole("disk_gib"),
+    flag("disk_exact"),
     json("facts"),
     text("address", 15),
     whole("guest_mtu", 1500),
@@ -41,9 +42,10 @@ host = sa.Table(
 )
 """`facts` is what the host says of itself, `attributes` what the operator says of it. `address` is the host's on the
 underlay that joins hosts, empty where it has none; `guest_mtu` the largest packet of its guests. `store` is the name of
-the directory of volumes that it shares with others, empty where it has its own. `revision` is one more whenever
-something has changed that placement goes by; `used_…` is what `model.capacity` has promised. The rest is
-of the lease on the host (`model.host_lease`)."""
+the directory of volumes that it shares with others, empty where it has its own. `disk_exact`: its volumes have all
+their room at once (LVM, thick), so that it promises no more than there is. `revision` is one more whenever something
+has changed that placement goes by; `used_…` is what `model.capacity` has promised. The rest is of the lease on
+the host (`model.host_lease`)."""
 service = sa.Table(
     "service",
     metadata,
@@ -84,7 +86,7 @@ _SILENT = sa.select(service.c.role).where(
 
 
 def describe(tx: Tx, name: str, values: dict[str, Any]) -> None:
-    """Write down what a host is: zones, vcpus, memory_mib, disk_gib, facts, address, guest_mtu, store."""
+    """Write down what a host is: zones, vcpus, memory_mib, disk_gib, disk_exact, facts, address, guest_mtu, store."""
     row = find(tx, name)
     if row is None:
         with suppress(IntegrityError), tx.attempt():

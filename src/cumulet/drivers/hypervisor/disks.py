@@ -106,9 +106,9 @@ def grow(domain: Any, wanted: list[DiskSpec]) -> None:
 def _change_layers(
     domain: Any, disks: list[DiskSpec], there: dict[str, ElementTree.Element], directories: Directories
 ) -> None:
-    """Have the guest write to the volumes' new top layers, all at one moment."""
+    """Have the guest write to the volumes' new top layers, all at one moment; devices have none."""
     tops = {}
-    for disk in disks:
+    for disk in disks if directories.devices is None else []:
         source, top = there[disk.name].find("source"), str(volume_path(directories, disk))
         if source is not None and source.get("file") != top:
             tops[f"vd{disk.slot}"] = top

@@ -36,6 +36,8 @@ class Directories:
     volumes: Path
     images: Path
     consoles: Path
+    devices: Path | None = None
+    """Where volumes are as block devices, by their ids; None: they are files in `volumes`."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,14 @@ def disk_xml(disk: DiskSpec, directories: Directories) -> str:
 
 
 def _source(disk: DiskSpec, directories: Directories) -> str:
-    """How the disk begins: a file, or an export, without which the guest is paused until it is there again."""
+    """How the disk begins: a device, a file, or an export, without which the guest is paused until it is there again.
+
+    The host caches nothing of a device: what LVM takes a snapshot of is all that the guest was told is written.
+    """
+    if not disk.export and directories.devices is not None:
+        return f"""<disk type='block' device='disk'>
+      <driver name='qemu' type='raw' cache='none' io='native' discard='unmap' detect_zeroes='unmap'/>
+      <source dev={quoteattr(str(directories.devices / disk.volume))}/>"""
     if not disk.export:
         return f"""<disk type='file' device='disk'>
       <driver name='qemu' type='qcow2' cache='writeback' discard='unmap' detect_zeroes='unmap'/>

@@ -167,6 +167,7 @@ class LibvirtHypervisor:
             volumes=str(self.directories.volumes.absolute()),
             images=str(self.directories.images.absolute()),
             consoles=str(self.directories.consoles.absolute()),
+            devices=str(self.directories.devices or ""),
             emulator=version,
             processor=host_processor() if kvm else f"of QEMU {version}",
         )

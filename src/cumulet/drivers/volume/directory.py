@@ -9,15 +9,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.specs import (
     SnapshotSpec,
     Spec,
     VolumeExportSpec,
     VolumeSpec,
-    image_files,
     is_export,
     volume_file,
     volume_top,
@@ -25,19 +22,13 @@ from cumulet.drivers.specs import (
 from cumulet.drivers.volume import qcow2
 from cumulet.drivers.volume.copies import Copies
 from cumulet.drivers.volume.exports import Exports
+from cumulet.drivers.volume.images import disk_of
 from cumulet.drivers.volume.layers import Layers
 from cumulet.lib import files
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 
 _GIB = 1024**3
-
-
-class _Facts(msgspec.Struct):
-    """What the image driver's description must say about the file underneath."""
-
-    format: str
-    virtual_size: int
 
 
 class DirectoryVolumes:
@@ -105,26 +96,12 @@ class DirectoryVolumes:
             self._exports.put(spec, top.absolute(), "qcow2")
 
     def _underneath(self, spec: VolumeSpec) -> tuple[tuple[str, str] | None, int]:
-        if spec.snapshot is None:
-            return self._image(spec)
-        base, size = self._layers.base(spec.snapshot)
-        return (base, "qcow2"), size
-
-    def _image(self, spec: VolumeSpec) -> tuple[tuple[str, str] | None, int]:
-        """The file underneath with its format, and its virtual size; nothing where the image has no disk."""
-        if spec.image_file is None:
-            return None, 0
-        files = image_files(self.images_directory, spec.image_file)
-        try:
-            known = msgspec.json.decode(files["facts"].read_bytes(), type=_Facts)
-        except FileNotFoundError as e:
-            raise Failure(f"making volume {spec.id}: its image file {files['facts'].parent} is missing") from e
-        for name in ("kernel", "initrd") if known.format == "kernel" else ("disk",):
-            if not files[name].exists():
-                raise Failure(f"making volume {spec.id}: its image file {files[name]} is missing")
-        if known.format == "kernel":
-            return None, 0
-        return (str(files["disk"].absolute()), known.format), -(-known.virtual_size // 512) * 512
+        """The file underneath with its format, and its virtual size; nothing where there is none."""
+        if spec.snapshot is not None:
+            base, size = self._layers.base(spec.snapshot)
+            return (base, "qcow2"), size
+        image = disk_of(self.images_directory, spec)
+        return ((str(image.file), image.format), image.size) if image else (None, 0)
 
     def _make(self, file: Path, size: int, backing: tuple[str, str] | None) -> None:
         aside = _aside(file)

@@ -173,6 +173,7 @@ def upgrade() -> None:
         sa.Column("vcpus", sa.BigInteger(), nullable=False),
         sa.Column("memory_mib", sa.BigInteger(), nullable=False),
         sa.Column("disk_gib", sa.BigInteger(), nullable=False),
+        sa.Column("disk_exact", sa.Boolean(), nullable=False),
         sa.Column("facts", sa.JSON(), nullable=False),
         sa.Column("address", sa.String(length=15), nullable=False),
         sa.Column("guest_mtu", sa.BigInteger(), nullable=False),

@@ -1,0 +1,93 @@
+"""Logical volumes that are filled: by qemu-img in the background, under a name aside until all is there."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from cumulet.lib import crash
+from cumulet.lib.command import run
+from cumulet.lib.errors import CumuletError, Failure
+from cumulet.lib.lvm import Group
+from cumulet.lib.works import Work
+
+ASIDE = "new-"
+_PERCENT = re.compile(r"\((\d+\.\d+)/100%\)")
+
+
+class Source(NamedTuple):
+    """What is copied: a file, a device or a URL, in this format."""
+
+    where: str
+    format: str = "raw"
+
+
+class Filling(Work):
+    """Makes the volume `name` of at least `size` bytes, and of what is in `source`; `then` is called at the end."""
+
+    def __init__(self, group: Group, name: str, size: int, source: Source, then: Callable[[], None]) -> None:
+        super().__init__(f"fill {name}")
+        self._group, self._volume, self._size, self._source = group, name, size, source
+        self._then = then
+        self.percent = 0.0
+        self._process: subprocess.Popen[str] | None = None
+        self._given_up = threading.Event()
+
+    def run(self) -> None:
+        try:
+            self._fill()
+        except (OSError, CumuletError) as e:
+            self.error = e if isinstance(e, CumuletError) else Failure(f"filling {self._volume}: {e}")
+
+    def end(self) -> None:
+        """Fill it no more."""
+        self._given_up.set()
+        if self._process is not None:
+            self._process.kill()
+        self.join()
+
+    def _fill(self) -> None:
+        aside = ASIDE + self._volume
+        size, begun = max(self._size, _virtual_size(self._source)), aside in self._group.volumes()
+        if begun:
+            self._group.extend(aside, size)
+        else:
+            self._group.create(aside, size)
+        crash.point("volume.filling.made")
+        # it ends with this process: two of them would write to one volume
+        words = ["setpriv", "--pdeathsig", "KILL", "--", "qemu-img", "convert", "-p", "-n"]
+        words += ["-f", self._source.format, "-T", "none", "-O", "raw", "-t", "none"]
+        words += ["--target-is-zero"] if self._group.pool and not begun else []
+        command = [*words, self._source.where, str(self._group.device(aside))]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as self._process:
+            if self._given_up.is_set():
+                self._process.kill()
+            said = self._listen(self._process)
+        if self._given_up.is_set():
+            return
+        if self._process.returncode != 0:
+            text = said or "qemu-img was ended"
+            raise Failure(f"filling {self._volume} from {self._source.where}: {text}")
+        self._group.rename(aside, self._volume)
+        crash.point("volume.filling.there")
+        self._then()
+
+    def _listen(self, process: subprocess.Popen[str]) -> str:
+        """What it says to its end, but how far it is, which is known by `percent`."""
+        said = []
+        for line in process.stdout or ():  # what it begins a line anew with is a line's end here
+            found = _PERCENT.search(line)
+            if found is not None:
+                self.percent = float(found[1])
+            else:
+                said.append(line)
+        return "".join(said).strip()
+
+
+def _virtual_size(source: Source) -> int:
+    words = ["qemu-img", "info", "--force-share", "--output", "json", "-f", source.format, source.where]
+    return int(json.loads(run(words).stdout)["virtual-size"])

@@ -1,0 +1,249 @@
+"""Volumes as logical volumes of a group, thick or in a thin pool: `nova-volumes` in the cloud of 2012.
+
+Names are our ids. Beside them there are, aside: `new-ID`, which is being filled; `cow-ID`, what a snapshot of a thick
+volume is until it has been copied; and `wipe-ID-NUMBER`, which was deleted. LVM keeps all that is known.
+
+Thin: a snapshot or a clone is there at once, and what is deleted goes back to the pool, which gives out zeroes. Thick:
+LVM's snapshots slow their volumes down and die when full, so they are copied, and what is deleted is overwritten.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from cumulet.drivers.contract import Seen
+from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeExportSpec, VolumeSpec, is_export, move_export
+from cumulet.drivers.volume.exports import Exports
+from cumulet.drivers.volume.filling import ASIDE, Filling, Source
+from cumulet.drivers.volume.images import disk_of
+from cumulet.drivers.volume.wiping import DELETED, Wiping, set_aside
+from cumulet.lib import crash
+from cumulet.lib.errors import CumuletError, Failure, Impossible, Later
+from cumulet.lib.log import Log
+from cumulet.lib.lvm import Group, Logical
+from cumulet.lib.works import Works
+
+log = Log("volumes")
+_GIB = 1024**3
+_MOMENT = "cow-"
+_FROM = "from."
+"""Begins the tag of a volume aside: the snapshot that it is filled from."""
+_LOOK_SECONDS = 1.0
+"""From look to look at what is being filled."""
+
+
+def room_gib(group: Group) -> int:
+    """GiB that volumes have or can have. Thick, what snapshots have and what is still to be wiped is not among it."""
+    if group.pool:
+        return group.room().size >> 30
+    volumes = [one.size for name, one in group.volumes().items() if name.removeprefix(ASIDE).startswith("vol-")]
+    return (group.room().free + sum(volumes)) >> 30
+
+
+class LvmVolumes:
+    """The driver of `VolumeSpec`, `SnapshotSpec` and `VolumeExportSpec`.
+
+    A volume that is filled is there when it is full: until then ordering it ends in `Later`, with how far it is. It is
+    at least as large as what it is made from, grows, and never shrinks.
+    """
+
+    def __init__(self, group: Group, images_directory: Path, exports: Exports) -> None:
+        self.group = group
+        self.images_directory = images_directory
+        self._exports = exports
+        self._filling: Works[Filling] = Works()
+        self._wiping: Works[Wiping] = Works()
+        self._lock = threading.Lock()
+
+    def ensure(self, spec: Spec) -> None:
+        """Make it be there, or begin to; a snapshot that was complete and is lost is `Impossible`.
+
+        A thick snapshot that is ordered without its volume's name ends in `Later` until it has been copied.
+        """
+        there = self.group.volumes()
+        self.group.activate([name for name, one in there.items() if not one.active])
+        if isinstance(spec, SnapshotSpec):
+            self._snapshot(spec, there)
+        elif isinstance(spec, VolumeExportSpec):
+            if spec.volume not in there:
+                raise Failure(f"exporting {spec.volume}: it is not in the group {self.group.name}")
+            self._exports.put(spec, self.group.device(spec.volume), "raw")
+        else:
+            assert isinstance(spec, VolumeSpec)
+            self._volume(spec, there)
+
+    def remove(self, id: str) -> None:
+        """Remove it, and what was being made of it; or end the export. `Later` while something is copied of it."""
+        if is_export(id):
+            self._exports.drop(id)
+            return
+        with self._lock:
+            filling = self._filling.forget(id)
+            if filling is not None:
+                filling.end()
+            there = self.group.volumes()
+            used = [one.name for one in there.values() if one.origin == id and not self.group.pool]
+            used += [name for name, one in there.items() if name.startswith(ASIDE) and _FROM + id in one.tags]
+            if used and id in there:
+                raise Later(_LOOK_SECONDS, f"{_ids_of(used)} is still being copied of it")
+            if _MOMENT + id in there:
+                self._split(there[_MOMENT + id])
+            for name in (ASIDE + id, _MOMENT + id, id):
+                if name in there:
+                    self._delete(name)
+
+    def observe(self) -> list[Seen]:
+        """The volumes and snapshots in the group, and the exports. What was begun before a restart is gone on with."""
+        there = self._go_on()
+        return [*(Seen(id=id) for id in sorted(_ids(there))), *self._exports.seen()]
+
+    def look(self, id: str) -> Seen | None:
+        """One volume, snapshot or export."""
+        if is_export(id):
+            return self._exports.look(id)
+        return Seen(id=id) if id in _ids(self.group.volumes()) else None
+
+    def _volume(self, spec: VolumeSpec, there: dict[str, Logical]) -> None:
+        wanted = spec.size_gib * _GIB
+        image = disk_of(self.images_directory, spec) if spec.id not in there else None
+        if spec.id in there:
+            if there[spec.id].size < wanted:
+                self._grow(spec.id, wanted, there)
+        elif spec.source:
+            self._fill(spec.id, wanted, Source(f"nbd://{spec.source}:{self._exports.port}/{move_export(spec.id)}"))
+        elif spec.snapshot is not None:
+            self._clone(spec.id, wanted, spec.snapshot, there)
+        elif image is not None:
+            self._fill(spec.id, wanted, Source(str(image.file), image.format))
+        else:
+            self.group.create(spec.id, wanted)
+
+    def _grow(self, id: str, wanted: int, there: dict[str, Logical]) -> None:
+        moments = [one.name for one in there.values() if one.origin == id and not self.group.pool]
+        if moments:
+            raise Later(_LOOK_SECONDS, f"{_ids_of(moments)} is still being copied of {id}, which can grow then")
+        self.group.extend(id, wanted)
+
+    def _clone(self, id: str, wanted: int, snapshot: str, there: dict[str, Logical]) -> None:
+        of = self._full(snapshot, there)
+        if of is None:
+            raise Failure(f"making volume {id}: the snapshot {snapshot} is not in the group {self.group.name}")
+        if self.group.pool:
+            self.group.snapshot(id, of)
+            crash.point("volume.clone.made")
+            self.group.extend(id, wanted)
+        else:
+            self._fill(id, wanted, Source(str(self.group.device(of.name))))
+
+    def _full(self, snapshot: str, there: dict[str, Logical]) -> Logical | None:
+        """A snapshot that can be copied, if it is there; `Later` while it is being made."""
+        if snapshot not in there and snapshot in _ids(there):
+            self._say_filling(snapshot)
+        return there.get(snapshot)
+
+    def _snapshot(self, spec: SnapshotSpec, there: dict[str, Logical]) -> None:
+        if spec.id not in _ids(there):
+            if spec.volume is not None:
+                self._take(spec.id, spec.volume, there)
+            else:
+                self._copy(spec.id, spec.source or spec.id, there)
+        there = self._go_on(spec.id)
+        if spec.volume is None and spec.id not in there:
+            self._say_filling(spec.id)
+
+    def _take(self, id: str, volume: str, there: dict[str, Logical]) -> None:
+        if volume not in there:
+            raise Failure(f"taking snapshot {id}: {volume} is not in the group {self.group.name}")
+        if self.group.pool:
+            self.group.snapshot(id, there[volume], "r")
+        else:
+            self.group.snapshot(_MOMENT + id, there[volume])
+
+    def _copy(self, id: str, source: str, there: dict[str, Logical]) -> None:
+        of = self._full(source, there)
+        if of is None:
+            raise Impossible("Server.InternalError", f"the snapshot {source} has been lost")
+        if self.group.pool:
+            self.group.snapshot(id, of, "r")
+        else:
+            self.group.create(ASIDE + id, of.size, _FROM + source)
+
+    def _go_on(self, wanted: str = "") -> dict[str, Logical]:
+        """Have snapshots of thick volumes copied that are not yet, and deleted volumes wiped; gives what is there.
+
+        Raises, once, what has ended the copying of the one that is `wanted`.
+        """
+        with self._lock:
+            there = self.group.volumes()
+            for name, one in there.items():
+                try:
+                    self._go_on_with(name, one, there)
+                except CumuletError as e:
+                    if wanted and name.endswith(wanted):
+                        raise
+                    log.warning("not copied yet, tried again within a minute", volume=name, error=e)
+        if any(name.startswith(DELETED) for name in there):
+            self._wipe()
+        return there
+
+    def _go_on_with(self, name: str, one: Logical, there: dict[str, Logical]) -> None:
+        id = name.removeprefix(_MOMENT).removeprefix(ASIDE)
+        if not id.startswith(("vol-", "snap-")):
+            return
+        source = next((tag.removeprefix(_FROM) for tag in one.tags if tag.startswith(_FROM)), None)
+        filling = self._filling.get(id)
+        if name == _MOMENT + id and id not in there and one.origin:
+            self._go_on_filling(id, one.size, Source(str(self.group.device(name))))
+        elif name == _MOMENT + id and id in there and (filling is None or not filling.is_alive()):
+            self._drop_moment(id)
+        elif name == ASIDE + id and source in there:
+            self._go_on_filling(id, one.size, Source(str(self.group.device(str(source)))))
+
+    def _fill(self, id: str, size: int, source: Source) -> None:
+        """Have it filled; `Later` until it is."""
+        self._go_on_filling(id, size, source)
+        self._say_filling(id)
+
+    def _say_filling(self, id: str) -> None:
+        filling = self._filling.get(id)
+        raise Later(_LOOK_SECONDS, f"{id} is being filled: {filling.percent if filling is not None else 0:.0f} %")
+
+    def _go_on_filling(self, id: str, size: int, source: Source) -> None:
+        self._filling.go_on(id, lambda: Filling(self.group, id, size, source, lambda: self._drop_moment(id)))
+
+    def _drop_moment(self, id: str) -> None:
+        """A snapshot that has been copied: what its thick volume kept for it is deleted."""
+        moment = self.group.volumes().get(_MOMENT + id)
+        if moment is not None:
+            self._split(moment)
+            self._delete(moment.name)
+
+    def _split(self, moment: Logical) -> None:
+        if moment.origin:
+            self.group.split(moment.name)
+            crash.point("volume.snapshot.split")
+
+    def _delete(self, name: str) -> None:
+        if self.group.pool:
+            self.group.remove(name)
+            return
+        set_aside(self.group, name)
+        crash.point("volume.set_aside")
+        self._wipe()
+
+    def _wipe(self) -> None:
+        with suppress(CumuletError):  # it has been logged
+            self._wiping.go_on(self.group.name, lambda: Wiping(self.group))
+
+
+def _ids_of(names: list[str]) -> str:
+    return ", ".join(sorted({name.removeprefix(ASIDE).removeprefix(_MOMENT) for name in names}))
+
+
+def _ids(there: dict[str, Logical]) -> set[str]:
+    """The volumes and snapshots that there are; a snapshot is, as soon as its moment is kept."""
+    begun = {name.removeprefix(ASIDE) for name, one in there.items() if any(tag.startswith(_FROM) for tag in one.tags)}
+    found = {name.removeprefix(_MOMENT) for name in there} | begun
+    return {id for id in found if id.startswith(("vol-", "snap-"))}

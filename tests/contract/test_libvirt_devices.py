@@ -1,0 +1,92 @@
+"""Disks of real guests that are block devices, as logical volumes are: a loop device stands for one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+from support.guests import Guests, boot_record
+
+from cumulet.drivers.specs import DiskSpec
+from cumulet.lib.command import run
+
+pytestmark = [
+    pytest.mark.private_host,
+    pytest.mark.skipif(not Path("/dev/loop-control").exists(), reason="this kernel has no loop devices"),
+]
+VOLUME, NEW = "vol-0123456789abcdef0", "vol-0123456789abcdef1"
+
+
+class Devices:
+    """Two volumes, each a loop device by its id, as a volume group has them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.loops: list[str] = []
+        for volume in (VOLUME, NEW):
+            file = directory / f"{volume}.raw"
+            with file.open("wb") as made:
+                made.truncate(1 << 30)
+            self.loops.append(run(["losetup", "--find", "--show", file]).stdout.strip())
+            (directory / volume).symlink_to(self.loops[-1])
+
+    def grow(self, volume: str, size: int) -> None:
+        with (self.directory / f"{volume}.raw").open("r+b") as file:
+            file.truncate(size)
+        run(["losetup", "--set-capacity", (self.directory / volume).resolve()])
+
+    def close(self) -> None:
+        for loop in self.loops:
+            run(["losetup", "--detach", loop], check=False)
+
+
+@pytest.fixture
+def devices(tmp_path: Path) -> Iterator[Devices]:
+    made = Devices(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def guests(tmp_path: Path, tiny_image: Path, devices: Devices) -> Iterator[Guests]:
+    found = Guests(tmp_path, tiny_image, devices=devices.directory)
+    yield found
+    found.close()
+
+
+def does(id: str, disk: DiskSpec, command: str) -> str:
+    """What QEMU says in its log when it does this to a guest's disk in the guest's stead (qemu-io's commands)."""
+    log = Path(f"/var/log/libvirt/qemu/{id}.log")
+    before = len(log.read_text())
+    device = f"/machine/peripheral/ua-{disk.name}/virtio-backend"
+    run(["virsh", "qemu-monitor-command", "--hmp", id, f'qemu-io -d {device} "{command}"'])
+    return log.read_text()[before:]
+
+
+def test_a_guest_has_devices_that_come_grow_and_go(guests: Guests, devices: Devices) -> None:
+    id = f"i-0{uuid.uuid4().hex[:16]}"
+    disk = DiskSpec(volume=NEW, attachment="volattach-0123456789abcdef0", slot="f")
+    with (devices.directory / VOLUME).open("r+b") as root:
+        root.write(boot_record(b"from LVM\r\n"))
+    bios: dict[str, Any] = {"volume": VOLUME, "boot": "bios", "kernel_image": None}
+    guests.ensure(id, **bios)
+    assert guests.says(id, b"from LVM")
+    for _ in range(2):
+        guests.ensure(id, **bios, more=[disk])
+    assert "wrote" in does(id, disk, "write -P 7 1M 64k")
+    with (devices.directory / f"{NEW}.raw").open("rb") as file:
+        file.seek(1 << 20)
+        assert file.read(65536) == bytes([7]) * 65536
+    devices.grow(NEW, 2 << 30)
+    guests.ensure(id, **bios, more=[msgspec.structs.replace(disk, size_gib=2)])
+    assert run(["virsh", "domblkinfo", id, "vdf"]).stdout.split()[1] == str(2 << 30)
+    domain = ElementTree.fromstring(run(["virsh", "dumpxml", id]).stdout)
+    assert {one.get("type") for one in domain.iterfind("devices/disk")} == {"block"}
+    guests.ensure(id, **bios, cut=[disk.name])
+    assert guests.hypervisor.cut(id) == [disk.name]
+    guests.hypervisor.remove(id)

@@ -1,0 +1,302 @@
+"""Volumes of LVM: the command line is a fake that keeps its state in files, and qemu-img is real."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from support.databases import free_port
+from support.fake_lvm import FakeLvm
+from support.libvirtd import bounded
+
+from cumulet.drivers.contract import Seen
+from cumulet.drivers.specs import (
+    ISCSI_LUN,
+    SnapshotSpec,
+    VolumeExportSpec,
+    VolumeSpec,
+    iscsi_name,
+    move_export,
+)
+from cumulet.drivers.volume.exports import Exports
+from cumulet.drivers.volume.lvm import LvmVolumes, room_gib
+from cumulet.drivers.volume.wiping import left
+from cumulet.lib import crash
+from cumulet.lib.command import run
+from cumulet.lib.errors import Failure, Impossible, Later
+from cumulet.lib.lvm import Group
+
+VOLUME, OTHER, SNAPSHOT = "vol-0123456789abcdef0", "vol-0123456789abcdef1", "snap-0123456789abcdef0"
+COPY, IMAGE, EXPORT = "snap-0123456789abcdef1", "imf-0123456789abcdef0", "volattach-0123456789abcdef0"
+
+
+class Dead(SystemExit):
+    """The process, with all its threads."""
+
+
+class Host:
+    """A host with a group of volumes."""
+
+    def __init__(self, directory: Path, pool: str) -> None:
+        self.directory = directory
+        self.lvm = FakeLvm(directory / "dev", pool=pool)
+        self.pool = pool
+        self.left: Iterator[int] | None = None
+        """As many crash points as the process has before it dies; None: any number."""
+        self.dead = False
+        self._volumes = self.agent()
+
+    def agent(self) -> LvmVolumes:
+        """The driver of a process that has just been started."""
+        group = Group("nova-volumes", self.pool, devices=self.directory / "dev", run=self.lvm.run)
+        return LvmVolumes(group, self.directory / "images", Exports(self.directory / "run", ""))
+
+    @property
+    def volumes(self) -> LvmVolumes:
+        if self.dead:
+            raise Dead
+        return self._volumes
+
+    @volumes.setter
+    def volumes(self, started: LvmVolumes) -> None:
+        self.dead, self._volumes = False, started
+
+    def pass_point(self, name: str) -> None:
+        """Called at each crash point, by any of the process's threads."""
+        if self.dead or (self.left is not None and next(self.left, None) is None):
+            self.dead = True
+            raise Dead
+
+    def file(self, id: str) -> Path:
+        return self.volumes.group.device(id)
+
+    def write(self, id: str, text: bytes) -> None:
+        with self.file(id).open("r+b") as file:
+            file.write(text)
+
+    def reads(self, id: str, length: int = 5) -> bytes:
+        with self.file(id).open("rb") as file:
+            return file.read(length)
+
+    def until_removed(self, id: str) -> None:
+        for _ in bounded(20):
+            with suppress(Later):
+                self.volumes.remove(id)
+                return
+
+    def until_only(self, *names: str) -> None:
+        """Until nothing else is in the group."""
+        for _ in bounded(20):
+            self.volumes.observe()
+            if set(self.volumes.group.volumes()) == set(names):
+                return
+
+
+@pytest.fixture(params=["", "thin"], ids=["thick", "thin"])
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
+    return Host(tmp_path, request.param)
+
+
+def until_made(host: Host, spec: VolumeSpec | SnapshotSpec) -> None:
+    """Until the order is carried out; it is put off, with how far it is, while something is filled."""
+    for _ in bounded(20):
+        try:
+            host.volumes.ensure(spec)
+        except Later as e:
+            assert re.search(r"being (filled: \d+ %|copied of)", str(e))
+            assert isinstance(spec, SnapshotSpec) or e.args[0].startswith("snap-") or host.volumes.look(spec.id) is None
+            continue
+        assert host.volumes.look(spec.id) is not None
+        return
+
+
+def image_of(host: Host, content: bytes) -> str:
+    """An image of 16 MiB, as the image driver keeps it."""
+    directory = host.directory / "images" / IMAGE
+    directory.mkdir(parents=True)
+    (directory / "disk").write_bytes(content)
+    os.truncate(directory / "disk", 16 << 20)
+    (directory / "facts").write_text(json.dumps({"format": "raw", "virtual_size": 16 << 20}))
+    return IMAGE
+
+
+def test_a_snapshot_outlives_its_volume_and_what_is_made_of_it_outlives_it(host: Host) -> None:
+    host.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    host.write(VOLUME, b"first")
+    host.volumes.ensure(SnapshotSpec(id=SNAPSHOT, volume=VOLUME))
+    assert host.volumes.look(SNAPSHOT) is not None
+    host.write(VOLUME, b"after")
+    until_made(host, SnapshotSpec(id=SNAPSHOT))
+    host.until_only(VOLUME, SNAPSHOT)
+    host.volumes.remove(VOLUME)
+    until_made(host, VolumeSpec(id=OTHER, size_gib=2, snapshot=SNAPSHOT))
+    host.volumes.remove(SNAPSHOT)
+    host.until_only(OTHER)
+    assert (host.reads(OTHER), host.file(OTHER).stat().st_size) == (b"first", 2 << 30)
+
+
+def test_what_was_deleted_is_wiped_before_its_room_is_given_away(tmp_path: Path) -> None:
+    host = Host(tmp_path, "")
+    host.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=2))
+    host.write(VOLUME, b"secret")
+    host.volumes.remove(VOLUME)
+    assert host.volumes.look(VOLUME) is None
+    assert left(host.volumes.group) in ((1, 2 << 30), (1, 1 << 30), (1, 0), (0, 0))
+    host.until_only()
+    assert host.lvm.steps == [f"wipe-{VOLUME}-1: zeroes"]
+
+
+def test_a_volume_of_an_image_is_there_when_all_is_copied(host: Host) -> None:
+    until_made(host, VolumeSpec(id=VOLUME, size_gib=1, image_file=image_of(host, b"image")))
+    assert (host.reads(VOLUME), host.file(VOLUME).stat().st_size) == (b"image", 1 << 30)
+    assert host.volumes.observe() == [Seen(id=VOLUME)]
+
+
+def test_what_is_being_filled_is_given_up_when_it_is_removed(host: Host) -> None:
+    with pytest.raises(Later):
+        host.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=1, image_file=image_of(host, b"image")))
+    host.volumes.remove(VOLUME)
+    host.until_only()
+
+
+def test_filling_begins_anew_with_the_next_process(host: Host) -> None:
+    spec = VolumeSpec(id=VOLUME, size_gib=1, image_file=image_of(host, b"image"))
+    host.volumes.group.create(f"new-{VOLUME}", 1 << 30)
+    host.write(f"new-{VOLUME}", b"what was there already, which is more")
+    host.volumes = host.agent()
+    until_made(host, spec)
+    assert host.reads(VOLUME, 9) == b"image\0\0\0\0"
+
+
+def test_a_volume_grows_while_it_is_used_but_not_while_it_is_copied(host: Host) -> None:
+    host.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    host.volumes.ensure(SnapshotSpec(id=SNAPSHOT, volume=VOLUME))
+    until_made(host, VolumeSpec(id=VOLUME, size_gib=3))
+    assert host.file(VOLUME).stat().st_size == 3 << 30
+    assert host.file(SNAPSHOT).stat().st_size == 1 << 30
+
+
+def test_a_copy_of_a_snapshot_outlives_it(host: Host) -> None:
+    host.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    host.write(VOLUME, b"first")
+    until_made(host, SnapshotSpec(id=SNAPSHOT, volume=VOLUME))
+    until_made(host, SnapshotSpec(id=COPY, source=SNAPSHOT))
+    host.volumes.remove(SNAPSHOT)
+    host.until_only(VOLUME, COPY)
+    assert host.reads(COPY) == b"first"
+
+
+def test_volumes_that_the_system_left_inactive_are_there_after_a_start(host: Host) -> None:
+    host.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    host.lvm.inactive.add(VOLUME)
+    host.agent().ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    assert host.lvm.inactive == set()
+
+
+def test_room_is_the_groups_or_the_pools_without_what_is_still_to_be_wiped(host: Host) -> None:
+    host.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=4))
+    assert room_gib(host.volumes.group) == 64
+    if not host.pool:
+        host.lvm.run(["lvrename", "nova-volumes", VOLUME, f"wipe-{VOLUME}-1"])
+        assert room_gib(host.volumes.group) == 60
+    assert host.volumes.group.room().free == (48 if host.pool else 60) << 30
+
+
+def test_what_is_not_as_it_must_be_is_named_with_the_command_that_makes_it_so(host: Host) -> None:
+    def why_not(name: str, pool: str) -> str:
+        with pytest.raises(Failure) as caught:
+            Group(name, pool, run=host.lvm.run).room()
+        return str(caught.value)
+
+    assert why_not("volumes", "") == "there is no volume group volumes: `vgcreate volumes DISK` makes it"
+    assert why_not("nova-volumes", "fat").startswith("there is no thin pool nova-volumes/fat: `lvcreate --type thin-")
+    if host.pool:
+        host.lvm.zero = ""
+        assert "`lvchange --zero y nova-volumes/thin`" in why_not("nova-volumes", "thin")
+
+
+@pytest.mark.parametrize("secret", ["", "not-to-be-guessed"], ids=["nbd", "iscsi"])
+def test_a_volume_is_exported_as_it_is(tmp_path: Path, secret: str) -> None:
+    ports = free_port(), free_port()
+    host = Host(tmp_path, "")
+    host.volumes = LvmVolumes(host.volumes.group, tmp_path, Exports(tmp_path / "run", "127.0.0.1", *ports))
+    host.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    host.write(VOLUME, b"first")
+    host.volumes.ensure(VolumeExportSpec(id=EXPORT, volume=VOLUME, secret=secret, client="127.0.0.1"))
+    iscsi = f"iscsi://{EXPORT}%{secret}@127.0.0.1:{ports[1]}/{iscsi_name(EXPORT)}/{ISCSI_LUN}"
+    url = iscsi if secret else f"nbd://127.0.0.1:{ports[0]}/{EXPORT}"
+    try:
+        written = run(["qemu-io", "-f", "raw", "-c", "read -v 0 512", "-c", "write -P 0x61 0 512", url]).stdout
+    finally:
+        host.volumes.remove(EXPORT)
+    assert "66 69 72 73 74" in written
+    assert host.reads(VOLUME) == b"aaaaa"
+    assert host.volumes.observe() == [Seen(id=VOLUME)]
+
+
+def test_a_volume_is_copied_from_the_host_that_it_was_on(tmp_path: Path) -> None:
+    port = free_port()
+    here, there = Host(tmp_path / "here", ""), Host(tmp_path / "there", "thin")
+    for host in (here, there):
+        exports = Exports(host.directory / "run", "127.0.0.1", port)
+        host.volumes = LvmVolumes(host.volumes.group, host.directory, exports)
+    here.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    here.write(VOLUME, b"first")
+    here.volumes.ensure(VolumeExportSpec(id=move_export(VOLUME), volume=VOLUME))
+    until_made(there, VolumeSpec(id=VOLUME, size_gib=1, source="127.0.0.1"))
+    here.volumes.remove(move_export(VOLUME))
+    assert there.reads(VOLUME) == b"first"
+
+
+def live(host: Host) -> None:
+    """A volume, its snapshot, a volume of that, and all gone but the last."""
+    until_made(host, VolumeSpec(id=VOLUME, size_gib=1))
+    if VOLUME in host.volumes.group.volumes() and host.volumes.look(SNAPSHOT) is None:
+        host.write(VOLUME, b"first")
+        host.volumes.ensure(SnapshotSpec(id=SNAPSHOT, volume=VOLUME))
+    until_made(host, SnapshotSpec(id=SNAPSHOT))
+    until_made(host, VolumeSpec(id=OTHER, size_gib=2, snapshot=SNAPSHOT))
+    host.until_removed(VOLUME)
+    host.until_removed(SNAPSHOT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_whoever_dies_at_any_point_loses_and_leaves_nothing(host: Host) -> None:
+    for number in itertools.count():
+        host.left = iter(range(number))
+        with crash.at_each_point(host.pass_point), suppress(Dead):
+            live(host)
+            host.until_only(OTHER)
+        for thread in threading.enumerate():
+            if thread.name.startswith(("fill ", "wipe ")):
+                thread.join()
+        died, host.volumes = host.dead, host.agent()
+        if died:
+            host.volumes.observe()
+            live(host)
+        host.until_only(OTHER)
+        assert host.reads(OTHER) == b"first"
+        host.until_removed(OTHER)
+        host.until_only()
+        if not died:
+            break
+    assert number >= (1 if host.pool else 10)
+
+
+def test_a_lost_snapshot_and_a_lost_volume_are_named(host: Host) -> None:
+    with pytest.raises(Impossible, match=SNAPSHOT):
+        host.volumes.ensure(SnapshotSpec(id=SNAPSHOT))
+    with pytest.raises(Failure, match=VOLUME):
+        host.volumes.ensure(SnapshotSpec(id=SNAPSHOT, volume=VOLUME))
+
+
+def test_what_others_made_in_the_group_is_not_touched(host: Host) -> None:
+    host.lvm.run(["lvcreate", "--yes", "--name", OTHER, "--size", f"{1 << 30}b", "nova-volumes"])
+    assert host.volumes.observe() == []
