@@ -259,9 +259,12 @@ def hear(tx: Tx, beat: Beat) -> Heard:
         return Heard(lease=number)
     if host.is_silent(tx, beat.host, beat.roles):
         work.wake_unreached(tx)
+        for role in agents:
+            work.wake(tx, "sweep", f"{role}.{beat.host}")
     for role in beat.roles:
         host.heard(tx, role, beat.host, beat.zones[0] if beat.zones else "", beat.contract)
-    for id in [*(f"{role}.{beat.host}" for role in agents), "cloud"]:
+    leases = [f"lease.{beat.host}"] if beat.fence_seconds else []
+    for id in [*(f"{role}.{beat.host}" for role in agents), *leases, "cloud"]:
         if work.find(tx, "sweep", id) is None:
             work.wake(tx, "sweep", id)
     return Heard(lease=number)

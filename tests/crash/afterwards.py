@@ -52,8 +52,11 @@ class Whole(Protocol):
         ...
 
 
-def check(site: Whole, states: dict[str, str]) -> None:
-    """Assert all of it; `states` are those that instances should be in, by id."""
+def check(site: Whole, states: dict[str, str], shared: FakeWorld | None = None) -> None:
+    """Assert all of it; `states` are those that instances should be in, by id.
+
+    `shared` is where the volumes of all hosts are; None: each has its own.
+    """
     with site.database.read() as tx:
         rows = tx.all(sa.select(instance.instance))
         found = {row.id: row.state for row in rows}
@@ -68,7 +71,11 @@ def check(site: Whole, states: dict[str, str]) -> None:
         _capacity(tx, rows)
         _members(tx, rows)
         _addresses(tx)
-        _files(tx, site)
+        _files(
+            tx,
+            site,
+            [(tuple(site.worlds), shared)] if shared else [((name,), site.worlds[name]) for name in site.worlds],
+        )
         _work(tx)
         _documents(tx, site)
 
@@ -181,7 +188,7 @@ def _tunnels(tx: Tx, site: Whole, host: str) -> None:
     assert {row.vpc for row in tx.all(sa.select(vpc_host.vpc_host)) if row.host == host} == set(wanted)
 
 
-def _files(tx: Tx, site: Whole) -> None:
+def _files(tx: Tx, site: Whole, stores: list[tuple[tuple[str, ...], FakeWorld]]) -> None:
     disks = tx.all(sa.select(volume.volume))
     living = set(
         tx.connection.scalars(sa.select(instance.instance.c.id).where(instance.instance.c.state != "terminated"))
@@ -194,13 +201,13 @@ def _files(tx: Tx, site: Whole) -> None:
     assert {disk.desired for disk in disks} <= {"present"}
     placed = [disk for disk in disks if disk.host is not None]  # one that was stopped before it had a host has none yet
     assert {disk.state for disk in placed} <= {"ready"}
-    for host, world in site.worlds.items():
-        kept = [row.id for row in tx.all(sa.select(snapshot.snapshot)) if row.host == host]
+    for hosts, world in stores:
+        kept = [row.id for row in tx.all(sa.select(snapshot.snapshot)) if row.host in hosts]
         assert world.names("snapshot") == sorted(kept)
-        sizes = {disk.id: disk.size_gib for disk in disks if disk.host == host}
-        assert {disk.id: disk.made_gib for disk in disks if disk.host == host} == sizes
+        sizes = {disk.id: disk.size_gib for disk in disks if disk.host in hosts}
+        assert {disk.id: disk.made_gib for disk in disks if disk.host in hosts} == sizes
         assert {id: (world.get("volume", id) or {})["size_gib"] for id in world.names("volume")} == sizes
-        assert world.names("volume") == sorted(disk.id for disk in disks if disk.host == host)
+        assert world.names("volume") == sorted(sizes)
     files = tx.all(sa.select(image.image_file))
     assert {one.state for one in tx.all(sa.select(snapshot.snapshot))} <= {"completed"}
     assert {file.state for file in files} == {"available"}

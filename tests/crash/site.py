@@ -25,7 +25,7 @@ from cumulet.lib import log
 from cumulet.lib.clock import TestClock
 from cumulet.lib.config import Config
 from cumulet.model import Database, account, image, tables, work
-from cumulet.parts import fake_drivers
+from cumulet.parts import drivers
 from cumulet.services import Cloud, Host, heartbeat_of
 
 MOST_ROUNDS = 600
@@ -36,6 +36,10 @@ A_SWEEP_OF_ALL = 61.0
 
 class Site:
     """The engine runs in the test's thread; time moves only here, to when something is due next."""
+
+    volumes = ""
+    """The directory of volumes that both hosts share; empty: each has its own."""
+    fence_seconds = 0.0
 
     def __init__(self, directory: Path, make_bus: Callable[[], Bus] = MemoryBus) -> None:
         log.start("error")
@@ -51,10 +55,13 @@ class Site:
             tunnel_address="192.0.2.1",
             object_url="http://192.0.2.1:8773",
             vcpu_overcommit=100.0,
+            volume_dir=str(directory / self.volumes) if self.volumes else "",
+            fence_seconds=self.fence_seconds,
         )
         self.second = msgspec.structs.replace(
             self.config, state_dir=directory / "h2", host_name="h2", tunnel_address="192.0.2.2", zones=[ZONES[1]]
         )
+        self.lost: set[str] = set()
         self.worlds = {"h1": FakeWorld(directory / "world"), "h2": FakeWorld(directory / "h2" / "world")}
         self.world = self.worlds["h1"]
         self._share_images()
@@ -79,9 +86,16 @@ class Site:
         self.cloud = Cloud(self.config, clock=self.clock, bus=self.make_bus())
         self.cloud.bus.start()
         self.engine: Engine = self.cloud.engine
-        world = fake_drivers(self.second.state_dir / "world", lambda id: None)
-        other = Host(self.second, self.cloud.bus, world, heartbeat_of(self.second, self.cloud.bus))
-        self.hosts = {"h1": self.cloud.host, "h2": other}
+        self.hosts = {"h1": self.cloud.host, "h2": self._second_host()}
+
+    def _second_host(self) -> Host:
+        parts = drivers(self.second, lambda id: None)
+        return Host(self.second, self.cloud.bus, parts, heartbeat_of(self.second, self.cloud.bus))
+
+    @property
+    def shared(self) -> FakeWorld | None:
+        """The volumes that both hosts share; None: each has its own."""
+        return FakeWorld(self.directory / self.volumes) if self.volumes else None
 
     def _share_images(self) -> None:
         """What h1 has of images, h2 has too, as in a directory that both mount."""
@@ -91,9 +105,10 @@ class Site:
             shared.symlink_to("../../world/image")
 
     def beat(self) -> None:
-        """Both hosts are heard."""
-        for host in self.hosts.values():
-            host.heartbeat.beat()
+        """The hosts are heard that are not lost."""
+        for name, host in self.hosts.items():
+            if name not in self.lost:
+                host.heartbeat.beat()
 
     def renumber(self, address: str) -> None:
         """The second host has another address from now on."""
@@ -130,8 +145,10 @@ class Site:
                 agent.recover()
 
     def agents(self) -> Iterator[Agent]:
-        for host in self.hosts.values():
-            yield from host.agents.values()
+        """Those of the hosts that are not lost."""
+        for name, host in self.hosts.items():
+            if name not in self.lost:
+                yield from host.agents.values()
 
     def documents(self) -> Iterator[Documents]:
         for agent in self.agents():

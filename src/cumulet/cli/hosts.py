@@ -120,7 +120,7 @@ def _row(one: dict[str, Any]) -> tuple[str, ...]:
         one["name"],
         " ".join(one["zones"]),
         "enabled" if one["enabled"] else "disabled",
-        ":-)" if one["alive"] else "XXX",
+        "lost" if one["lost"] else ":-)" if one["alive"] else "XXX",
         *(f"{one['used'][part]:g} of {one['limit'][part]:.10g}" for part in parts),
         " ".join(f"{key}={value}" for key, value in sorted(one["attributes"].items())),
     )

@@ -130,6 +130,8 @@ def settle_off(tx: Tx, disks: list[Row]) -> None:
             _free(tx, disk)
         elif disk.attach_state != "attached":
             attachment.move(tx, disk.attachment, "attached", state="attached")
+        if disk.host is None and disk.store:
+            work.wake(tx, "volume", disk.id)  # no placement gives it a host
 
 
 def let_go(tx: Tx, instance: str) -> list[str]:

@@ -42,6 +42,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     architectures: frozenset[str] = frozenset({"x86_64"})
     boots: frozenset[str] = frozenset({"bios", "kernel"})
     attributes: dict[str, str] = {}
+    store: str = ""
+    """The name of its directory of volumes, if it shares that with others."""
     enabled: bool = True
     alive: bool = True
     heard: float = 0.0
@@ -182,6 +184,7 @@ class Fleet:
             architectures=frozenset(facts["architectures"]),
             boots=frozenset(facts["boots"]),
             attributes=hosts.attributes_of(row),
+            store=row.store,
             revision=row.revision,
             limit=limits(row, self._config),
         )
@@ -189,7 +192,7 @@ class Fleet:
     def _shelf_of(self, host: Host) -> tuple[object, ...]:
         """All that `placement.FILTERS` may ask of every host of a shelf at once."""
         asked_for = tuple(host.attributes.get(key) for key in self._asked_for)
-        return host.zones, host.architectures, host.boots, asked_for, host.enabled, host.alive
+        return host.zones, host.architectures, host.boots, asked_for, host.store, host.enabled, host.alive
 
 
 def _signs(heard: float, roles: int, enabled: int, now: float) -> _Signs:

@@ -24,15 +24,21 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def listed(tx: Tx, config: Config) -> list[dict[str, Any]]:
-    """Each host with a compute service: name, zones, enabled, alive, attributes, limit and used (what is promised)."""
+    """Each host with a compute service: name, zones, enabled, alive, attributes, limit and used (what is promised).
+
+    `lost` says that what could run elsewhere has left it, `fence_seconds` when it stops that if it is not heard.
+    """
     fleet = Fleet(config)
     fleet.learn(tx)
+    rows = {row.name: row for row in hosts.all(tx)}
     return [
         {
             "name": host.name,
             "zones": sorted(host.zones),
             "enabled": host.enabled,
             "alive": host.alive,
+            "lost": rows[host.name].lost,
+            "fence_seconds": rows[host.name].fence_seconds,
             "attributes": host.attributes,
             "limit": host.limit._asdict(),
             "used": host.used._asdict(),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from cumulet.control import attachment, export, live, moving, placing
+import msgspec
+
+from cumulet.control import attachment, export, live, moving, recovery
 from cumulet.control.snapshot import have_taken, let_begin, say_switched
 from cumulet.drivers.specs import InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
@@ -27,17 +29,20 @@ def reconcile(run: Run, id: str) -> None:
         disks = attachments.disks(tx, id)
         taken = snapshot.of_guest(tx, id)
         nics = interface.of_instance(tx, id)
-        mtu = host.guest_mtu(tx, row.host) if row is not None else 0
+        place = host.find(tx, row.host) if row is not None and row.host is not None else None
     if row is None:
         with run.write() as tx:
             work.forget(tx, "instance", id)
-    elif row.moves_live and row.desired != "terminated":
-        live.travel(run, row, disks, nics, partial(_spec, run, row, nics=nics, mtu=mtu))
+    elif live.is_under_way(row, place):
+        whole = partial(_spec, run, row, nics=nics, place=place, lease=recovery.kept_lease(row, place))
+        live.travel(run, row, disks, nics, whole)
+    elif place is not None and recovery.is_due(row, place, disks):
+        recovery.leave(run, row, place, disks, nics)
     elif row.moving_to and row.desired != "terminated":
         leave(run, row, disks, nics, taken)
     elif row.desired == "running":
         attachment.take_from_silent(run, row, disks)
-        launch(run, row, disks, nics, mtu, taken)
+        launch(run, row, disks, nics, place, taken)
         say_switched(run, attachment.of_wanted(disks, taken))
         attachment.say_grown(run, row, disks)
         attachment.settle(run, row, disks)
@@ -48,10 +53,10 @@ def reconcile(run: Run, id: str) -> None:
         tear_down(run, row, disks, taken)
 
 
-def launch(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int, taken: list[Row]) -> None:
+def launch(run: Run, row: Row, disks: list[Row], nics: list[Row], place: Row | None, taken: list[Row]) -> None:
     """Placed, its disks there, snapshots of them taken, its taps made, started paused, its taps plugged, resumed."""
     if not row.claimed:
-        placing.place(run, row)
+        recovery.place(run, row)
         raise Later(AWAIT_SECONDS, "its disks and taps are being made")
     if any(disk.moving_to for disk in disks):
         let_begin(run, row.id, taken)  # the guest is off, and a disk is moved when no snapshot of it is being made
@@ -66,7 +71,7 @@ def launch(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int, take
         raise Later(0.0, "off; the order to start it needs a higher number than the one to shut down")
     have_taken(run, row.id, taken)
     _have_taps(run, row, nics, seen)
-    _start(run, row, compute, _spec(run, row, disks, nics, mtu))
+    _start(run, row, compute, seen, _spec(run, row, disks, nics, place, recovery.lease_of(row, place)))
     _have_taps_plugged(run, row, nics)
     _say_running(run, row)
 
@@ -79,7 +84,7 @@ def _is_over(seen: Seen, row: Row) -> bool:
 def shut_down(run: Run, row: Row, compute: Remote, generation: int) -> None:
     """Have the guest of an earlier start, or of this one, go off; ends in `Later` until it is."""
     spec = InstanceSpec(id=row.id, generation=generation, power="off", force_after=row.force_after or 0.0)
-    compute.ensure(spec)
+    compute.ensure(msgspec.structs.replace(spec, lease=row.fenced))
     seen = compute.look(row.id)
     if seen is not None and seen.state != "off":
         raise Later(OFF_SECONDS, f"the guest has until {row.force_after or 0:.0f} to shut down")
@@ -110,10 +115,18 @@ def _have_taps_plugged(run: Run, row: Row, nics: list[Row]) -> None:
     _await([nic.id for nic in nics if nic.reached < plugged])
 
 
-def _start(run: Run, row: Row, compute: Remote, spec: InstanceSpec) -> None:
-    """Where it fails, the taps may be spent: the next try is made with new ones; and its image may be lost."""
+def _start(run: Run, row: Row, compute: Remote, seen: Seen | None, spec: InstanceSpec) -> None:
+    """Where it fails, the taps may be spent: the next try is made with new ones; and its image may be lost.
+
+    That its host runs the guest by a lease alone is said when no order without it can be carried out any more.
+    """
+    off = seen is None or seen.state == "off"
     try:
+        if spec.lease is None or off:
+            recovery.say_fenced(run, row, spec.lease)
         compute.ensure(spec)
+        if spec.lease is not None and not off:
+            recovery.say_fenced(run, row, spec.lease)
     except Failure:
         table, staged = interface.interface, 2 * row.generation
         unused = table.update().where(table.c.instance == row.id, table.c.wanted == staged)
@@ -132,7 +145,9 @@ def _ask(tx: Tx, id: str, step: int) -> None:
         work.wake(tx, "interface", nic.id)
 
 
-def _spec(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int) -> InstanceSpec:
+def _spec(run: Run, row: Row, disks: list[Row], nics: list[Row], place: Row | None, lease: int | None) -> InstanceSpec:
+    if place is None:
+        raise Later(AWAIT_SECONDS, f"its host {row.host} is not known")
     kernel, ramdisk = _kernel(row)
     return InstanceSpec(
         id=row.id,
@@ -145,7 +160,8 @@ def _spec(run: Run, row: Row, disks: list[Row], nics: list[Row], mtu: int) -> In
         ramdisk_image=ramdisk,
         disks=attachment.specs(run, row, disks),
         cut=attachment.forced(disks),
-        nics=[NicSpec(interface=nic.id, mac=nic.mac, mtu=mtu) for nic in nics],
+        nics=[NicSpec(interface=nic.id, mac=nic.mac, mtu=place.guest_mtu) for nic in nics],
+        lease=lease,
     )
 
 
@@ -158,8 +174,9 @@ def _kernel(row: Row) -> tuple[str | None, str | None]:
 
 def _say_running(run: Run, row: Row) -> None:
     expected = {"desired": "running", "state": "pending", "generation": row.generation}
+    settled = dict.fromkeys(("reason_code", "reason", "transition_reason", "recovering"), "")
     with run.write() as tx:
-        if instance.move(tx, row.id, expected, state="running", reason_code="", reason="", transition_reason=""):
+        if instance.move(tx, row.id, expected, state="running", **settled):
             instance_use.begin(tx, row)
             log.info("running", instance=row.id, host=row.host, seconds=tx.now - (row.launched or row.created))
 
@@ -202,7 +219,7 @@ def halt(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
             address.release_automatic(tx, nic.id)
         attachment.settle_off(tx, disks)
         expected = {"desired": "stopped", "state": ["stopping", "stopped", "pending", "running"]}
-        if instance.move(tx, row.id, expected, state="stopped"):
+        if instance.move(tx, row.id, expected, state="stopped", recovering=""):
             capacity.release_instance(tx, row.id)
             instance_use.end(tx, row.id)
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from cumulet.control import lost
 from cumulet.control.instance import refuse
 from cumulet.drivers.specs import InterfaceSpec, MetadataSpec, ProfileSpec
 from cumulet.engine.engine import Run
@@ -109,10 +110,14 @@ def _beside(tx: Tx, row: Row) -> str:
 
 
 def _leave_other_host(run: Run, row: Row, spec: InterfaceSpec, beside: str) -> None:
-    """Its guest came from there, or does not go there any more. Whose public address it is, is said once more."""
+    """Its guest came from there, or does not go there any more, or starts there after all.
+
+    Whose public address it is, is said once more.
+    """
     if row.also_on in ("", beside):
         return
-    run.driver("network", row.also_on).remove(row.id)
+    if row.also_on != row.host:
+        lost.remove(run, "network", row.also_on, row.id)
     table = interface.interface
     mine = table.update().where(table.c.id == row.id, table.c.also_on == row.also_on)
     with run.write() as tx:
@@ -144,7 +149,7 @@ def _stand_by(run: Run, row: Row, spec: InterfaceSpec, beside: str) -> None:
 def _leave_host(run: Run, row: Row) -> None:
     """Nothing of it is on a host; where it should be absent, its row and its addresses go too."""
     for name in filter(None, (row.also_on, row.host)):
-        run.driver("network", name).remove(row.id)
+        lost.remove(run, "network", name, row.id)
     table = interface.interface
     with run.write() as tx:
         mine = table.update().where(table.c.id == row.id, table.c.wanted == 0, table.c.also_on == row.also_on)

@@ -5,6 +5,9 @@ ordered to go on only when it is written down that it is there, and that is writ
 on the host that it came from. So whatever dies, and whenever, it runs on one host: on the first one for as long as
 that has it, and on the second one from then on. Its volumes and interfaces are made ready there by their own
 reconcilers, and change over in the transaction that says that it has arrived.
+
+Either host may be lost meanwhile (`control.recovery`). The first one runs the guest no more then, the second one never
+did: so it goes on at the second one if it has all of it, else the move is given up.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from cumulet.control import lost, recovery
 from cumulet.drivers.specs import DepartureSpec, InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Later
@@ -57,39 +61,58 @@ def begin(tx: Tx, id: str) -> None:
         work.wake(tx, "interface", nic.id)
 
 
+def is_under_way(row: Row, place: Row | None) -> bool:
+    """Whether the move is to go on, or to be given up in order; one that is to end goes from both hosts as it is."""
+    return bool(row.moves_live) and (row.desired != "terminated" or _has_lost(row, place))
+
+
+def _has_lost(row: Row, place: Row | None) -> bool:
+    """Whether its host is lost, and has stopped it."""
+    return place is not None and bool(place.lost) and row.fenced is not None
+
+
 def travel(run: Run, row: Row, disks: list[Row], nics: list[Row], whole: Whole) -> None:
     """One step of the way; ends in `Later` until the instance is an ordinary one again, on one host or the other."""
+    with run.read() as tx:
+        place, goal = host.find(tx, row.host), host.find(tx, row.moving_to)
+        shared = host.share_volumes(tx, row.host, row.moving_to)
     here, there = run.driver("compute", row.host), run.driver("compute", row.moving_to)
-    before, after = here.look(row.id), there.look(row.id)
-    way = msgspec.json.decode(here.ask("departure", row.id), type=Departure)
-    if way.state != "going" and _has_left(before, after):
-        here.remove(row.id)
-        _arrive(run, row, disks, nics)
-    why_not = _why_not(row, before, way)
+    before, way = (None, Departure()) if _has_lost(row, place) else _departing(here, row.id)
+    after = None if goal is None or goal.lost else there.look(row.id)
+    if way.state != "going" and _has_left(row, place, before, after):
+        lost.remove(run, "compute", row.host, row.id)
+        _arrive(run, row, goal, disks, nics)
+    why_not = _why_not(row, goal, before, way)
     if not why_not:
         _await(run, row, disks, nics)
         landings = [msgspec.json.decode(one.ask("landing", row.id), type=Landing) for one in (here, there)]
         why_not = _mismatch(*landings)
     if why_not:
-        _stay(run, row, disks, here, there, before, way, whole, why_not)
+        _stay(run, row, disks, here, before, way, whole, why_not)
     moving = [disk for disk in disks if disk.moving_to == row.moving_to]
-    with run.read() as tx:
-        shared = host.share_volumes(tx, row.host, row.moving_to)
     departure = DepartureSpec(number=row.moves, landing=landings[1], carries_disks=not shared)
-    there.ensure(_arriving(row, nics, landings[0]))
+    there.ensure(_arriving(row, goal, nics, landings[0]))
     leaving = msgspec.structs.replace(whole(moving), departure=departure)
     here.ensure(leaving)
     raise Later(LOOK_SECONDS, _say_progress(run, row, way))
 
 
-def _has_left(before: Seen | None, after: Seen | None) -> bool:
+def _departing(here: Remote, id: str) -> tuple[Seen | None, Departure]:
+    return here.look(id), msgspec.json.decode(here.ask("departure", id), type=Departure)
+
+
+def _has_left(row: Row, place: Row | None, before: Seen | None, after: Seen | None) -> bool:
     """Whether the other host has all of it. It does not run there yet; where it goes on here, it has not left."""
+    if _has_lost(row, place):
+        return after is not None and after.state in ("paused", "running")
     if before is None or before.ended == "moved":
         return True
     return before.state != "running" and after is not None and after.state in ("paused", "running")
 
 
-def _why_not(row: Row, before: Seen | None, way: Departure) -> str:
+def _why_not(row: Row, goal: Row | None, before: Seen | None, way: Departure) -> str:
+    if goal is None or goal.lost:
+        return f"{row.moving_to} is lost"
     if before is None or before.state == "off":
         return "the guest has ended meanwhile"
     if row.desired != "running" or before.generation < row.generation:
@@ -123,7 +146,7 @@ def _await(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
         raise Later(LOOK_SECONDS, f"{', '.join(missing)} is made ready on {row.moving_to}")
 
 
-def _arriving(row: Row, nics: list[Row], home: Landing) -> InstanceSpec:
+def _arriving(row: Row, goal: Row | None, nics: list[Row], home: Landing) -> InstanceSpec:
     return InstanceSpec(
         id=row.id,
         generation=row.generation,
@@ -133,6 +156,7 @@ def _arriving(row: Row, nics: list[Row], home: Landing) -> InstanceSpec:
         boot=row.boot,
         nics=[NicSpec(interface=nic.id, mac=nic.mac) for nic in nics],
         arrives_from=home.certificate,
+        lease=recovery.lease_of(row, goal),
     )
 
 
@@ -144,10 +168,13 @@ def _say_progress(run: Run, row: Row, way: Departure) -> str:
     return f"it moves to {row.moving_to} while it runs: {percent} % of {way.total >> 20} MiB are there"
 
 
-def _arrive(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
-    """It is an instance of the other host, paused until its taps there are plugged."""
+def _arrive(run: Run, row: Row, goal: Row | None, disks: list[Row], nics: list[Row]) -> None:
+    """It is an instance of the other host, paused until its taps there are plugged.
+
+    Until it is ordered to go on it does not run there: that it does by a lease alone is true so far.
+    """
     with run.write() as tx:
-        if not capacity.say_arrived(tx, row):
+        if not capacity.say_arrived(tx, row, goal.lease if goal is not None else None):
             raise Later(0.0, "the instance has changed meanwhile")
         for disk in disks:
             if disk.moving_to == row.moving_to and _say_disk_moved(tx, disk):
@@ -166,7 +193,6 @@ def _stay(
     row: Row,
     disks: list[Row],
     here: Remote,
-    there: Remote,
     before: Seen | None,
     way: Departure,
     whole: Whole,
@@ -177,7 +203,7 @@ def _stay(
     if way.state == "going" and stays is not None:
         here.ensure(stays)
         raise Later(CANCEL_SECONDS, f"it does not move any more: {why}")
-    there.remove(row.id)
+    lost.remove(run, "compute", row.moving_to, row.id)
     if stays is not None and before is not None and before.state != "off":
         here.ensure(stays)
     restarted = row.desired != "running" or (before is not None and before.generation < row.generation)
@@ -217,7 +243,7 @@ def _say_disk_stays(tx: Tx, disk: Row) -> bool:
 def remove_there(run: Run, row: Row) -> None:
     """Nothing of a guest that is to go is left on the host that it was moving to."""
     if row.moves_live:
-        run.driver("compute", row.moving_to).remove(row.id)
+        lost.remove(run, "compute", row.moving_to, row.id)
 
 
 def is_carried(tx: Tx, id: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from cumulet.control import live
+from cumulet.control import live, lost
 from cumulet.control.export import address_of
 from cumulet.control.fleet import Fleet
 from cumulet.control.placement import Reason, choose, reasons, shortage
@@ -158,10 +158,9 @@ def _copy(run: Run, row: Row) -> None:
 def remove_everywhere(run: Run, row: Row) -> None:
     """The volume is on no host any more, nor on its way."""
     for name in filter(None, (row.moving_to, row.moved_from, row.host)):
-        driver = run.driver("volume", name)
         if row.moving_to or row.moved_from:
-            driver.remove(move_export(row.id))
-        driver.remove(row.id)
+            lost.remove(run, "volume", name, move_export(row.id))
+        lost.remove(run, "volume", name, row.id)
 
 
 def ask(tx: Tx, config: Config, fleet: Fleet, id: str, to: str = "", how: How = "live") -> dict[str, Any]:
@@ -248,7 +247,7 @@ def drain(tx: Tx, config: Config, name: str) -> dict[str, Any]:
                 moved.append(ask(tx, config, fleet, row.id, how="live or cold"))
             except Failure as e:
                 stays[row.id] = str(e)
-    for row in _unattached(tx, name):
+    for row in attachment.free_volumes(tx, name):
         to = _room_elsewhere(fleet, row)
         why_not = carry(tx, config, row, to) if to else f"no other host of {row.zone} has room for it"
         if why_not:
@@ -256,13 +255,6 @@ def drain(tx: Tx, config: Config, name: str) -> dict[str, Any]:
         else:
             moved.append({"id": row.id, "from": name, "to": to})
     return {"moved": moved, "stays": stays}
-
-
-def _unattached(tx: Tx, name: str) -> list[Row]:
-    table = volume.volume
-    held = sa.select(attachment.attachment.c.volume)
-    mine = sa.and_(table.c.host == name, table.c.moving_to == "", table.c.desired == "present", table.c.id.not_in(held))
-    return tx.all(sa.select(table).where(mine).order_by(table.c.id))
 
 
 def _room_elsewhere(fleet: Fleet, row: Row) -> str | None:

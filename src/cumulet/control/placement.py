@@ -49,6 +49,8 @@ class Wish(NamedTuple):
     """The one host that an administrator has asked for, disabled or dedicated though it may be."""
     home: str = ""
     """The host where its disks are: it runs there or nowhere, and what the host is otherwise does not matter."""
+    store: str = ""
+    """The shared directory that has its disks, while no host keeps them."""
     neighbours: Neighbours = Neighbours()
 
 
@@ -164,6 +166,10 @@ def _zone(host: Host, wish: Wish) -> str:
     return "" if wish.zone in host.zones else f"it is in {', '.join(sorted(host.zones))}, not in {wish.zone}"
 
 
+def _store(host: Host, wish: Wish) -> str:
+    return "" if wish.store in ("", host.store) else "it has not mounted the directory where its disks are (volume_dir)"
+
+
 def _architecture(host: Host, wish: Wish) -> str:
     runs = ", ".join(sorted(host.architectures))
     return "" if wish.architecture in host.architectures else f"it runs {runs}, and the image is {wish.architecture}"
@@ -229,6 +235,7 @@ _SHORT = ("with too few vCPUs left", "with too little memory left", "with too li
 FILTERS = (
     Filter("not the host in question", _elsewhere),
     Filter("in another zone", _zone, shared=True),
+    Filter("without the directory of its disks", _store, shared=True),
     Filter("of another architecture", _architecture, shared=True),
     Filter("unable to boot the image", _boot, shared=True),
     Filter("not dedicated as it should be", _dedication, shared=True),

@@ -98,6 +98,7 @@ def _is_waited_for(host: Host, wish: Wish, now: float) -> bool:
 def wish_of(tx: Tx, config: Config, fleet: Fleet, row: Row, disks: list[Row], together: Row | None) -> Wish:
     """What the instance asks of its host; `together` is its placement group."""
     kind = instance_type.catalogue(tx, config).get(row.type)
+    store = next((disk.store for disk in disks if disk.host is None and disk.state == "ready"), "")
     return Wish(
         account=row.account,
         zone=row.zone,
@@ -107,8 +108,9 @@ def wish_of(tx: Tx, config: Config, fleet: Fleet, row: Row, disks: list[Row], to
         boot=row.boot,
         requires=kind.requires if kind is not None else {},
         tenancy=row.tenancy,
-        named=row.wanted_host,
-        home=row.host or _home(tx, disks),
+        named=row.wanted_host if not row.recovering else "",
+        home=row.host or ("" if store else _home(tx, disks)),
+        store=store,
         neighbours=_neighbours(tx, fleet, row, together) if together is not None else Neighbours(),
     )
 
@@ -116,7 +118,8 @@ def wish_of(tx: Tx, config: Config, fleet: Fleet, row: Row, disks: list[Row], to
 def _home(tx: Tx, disks: list[Row]) -> str:
     """The host that has its disks, or the snapshots from which they are to be made; empty: none has."""
     there = next((disk.host for disk in disks if disk.host is not None), "")
-    return str(there) or min(snapshot.homes(tx, [disk.snapshot for disk in disks]), default="")
+    unmade = [disk.snapshot for disk in disks if disk.state != "ready"]
+    return str(there) or min(snapshot.homes(tx, unmade), default="")
 
 
 def _neighbours(tx: Tx, fleet: Fleet, row: Row, together: Row) -> Neighbours:
@@ -142,13 +145,16 @@ def _racks(fleet: Fleet, names: frozenset[str]) -> frozenset[str]:
 
 def _settle(tx: Tx, run: Run, row: Row, disks: list[Row], choice: Choice) -> None:
     """The instance, its volumes and its interfaces are there, and the latter are made now."""
-    if not tx.change(_INSTANCE_THERE, of=row.id, at=row.generation, there=choice.host, because=choice.because):
+    because = f"{row.recovering} was lost; {choice.because}" if row.recovering else choice.because
+    if not tx.change(_INSTANCE_THERE, of=row.id, at=row.generation, there=choice.host, because=because[:255]):
         raise Later(0.0, "the instance has changed meanwhile")
     if tx.change(_VOLUMES_THERE, of=row.id, there=choice.host) != sum(disk.host is None for disk in disks):
         raise Later(0.0, "the instance's disks have changed meanwhile")
     for disk in disks:
         if disk.state != "ready":
             work.wake(tx, "volume", disk.id)
+        elif disk.host is None:
+            snapshot.be_kept_by(tx, disk.id, choice.host)
     for nic in interface.of_instance(tx, row.id):
         public_ip = _public_address(tx, run.settings, nic)
         tx.change(_INTERFACE_THERE, of=nic.id, there=choice.host, step=2 * row.generation, public_ip=public_ip)

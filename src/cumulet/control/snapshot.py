@@ -27,6 +27,8 @@ def reconcile(run: Run, id: str) -> None:
     if row is None:
         with run.write() as tx:
             work.forget(tx, "snapshot", id)
+    elif row.host is None:
+        raise Later(SWITCH_SECONDS, "the host that kept it is lost, and no other keeps it yet")
     elif row.desired == "absent":
         _remove(run, row)
     elif row.state not in ("waiting", "error"):

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cumulet.control import lost, recovery
 from cumulet.drivers.specs import moved_volume
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later, Unreachable
@@ -29,13 +30,15 @@ from cumulet.model import (
 from cumulet.model import host as hosts
 
 log = Log("sweep")
-EVERY = {"compute": 3.0, "network": 30.0, "volume": 60.0, "image": 60.0, "cloud": 30.0}
-"""Seconds from sweep to sweep, by role. `cloud` is what needs no host."""
+EVERY = {"compute": 3.0, "network": 30.0, "volume": 60.0, "image": 60.0, "cloud": 30.0, "lease": 3.0}
+"""Seconds from sweep to sweep, by role. `cloud` is what needs no host, and `lease` asks none: it may be lost."""
 
 
 def reconcile(run: Run, id: str) -> None:
-    """`id` is ROLE.HOST, or `cloud`."""
+    """`id` is ROLE.HOST, `lease.HOST` or `cloud`."""
     role, _, host = id.partition(".")
+    if role == "lease":
+        recovery.look_at(run, host, EVERY[role])
     if role == "cloud":
         with run.write() as tx:
             _free_leases_of_the_dead(run, tx)
@@ -46,6 +49,7 @@ def reconcile(run: Run, id: str) -> None:
             seen = run.driver(role, host).observe()
         except Unreachable:
             raise Later(EVERY[role], f"{id} does not answer") from None
+        lost.take_away(run, role, host)
         _compare(run, role, host, {thing.id: thing for thing in seen})
     raise Later(EVERY[role])
 

@@ -7,11 +7,14 @@ from cumulet.control.instance import refuse
 from cumulet.drivers.specs import VolumeSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Failure, Impossible, Later
-from cumulet.model import Tx, attachment, capacity, instance, snapshot, tag, volume, work
+from cumulet.model import Tx, attachment, capacity, host, instance, snapshot, tag, volume, work
 from cumulet.model.database import Row
 
 GROW_SECONDS = 2.0
 """The guest's reconciler wakes the volume; this is for a wake that was lost."""
+
+ROOM_SECONDS = 5.0
+"""From look to look for a host that can keep what a lost one has kept."""
 
 
 def reconcile(run: Run, id: str) -> None:
@@ -27,6 +30,8 @@ def reconcile(run: Run, id: str) -> None:
             raise Later(0.0, "it is where it was to be moved")
     elif row.host is not None and row.state != "error":
         _make(run, row)
+    elif row.store and row.state == "ready":
+        _adopt(run, row)
 
 
 def _make(run: Run, row: Row) -> None:
@@ -51,6 +56,20 @@ def _make(run: Run, row: Row) -> None:
         _wake_instance(tx, row.id)
 
 
+def _adopt(run: Run, row: Row) -> None:
+    """Its host was lost: another one keeps it, now, or where its instance is to run, when that has been placed."""
+    with run.write() as tx:
+        held = attachment.of_volume(tx, row.id)
+        guest = instance.find(tx, held.instance) if held is not None else None
+        if guest is not None and guest.desired == "running":
+            return
+        keeper = capacity.adopt(tx, row, run.settings)
+        if keeper is not None:
+            snapshot.be_kept_by(tx, row.id, keeper)
+    if keeper is None:
+        raise Later(ROOM_SECONDS, "its host is lost, and no other one that has the same directory has room for it")
+
+
 def _look_at_image(run: Run, row: Row) -> None:
     """Its image may be what is missing; the next sweep of images would be long to wait for."""
     if row.image_file is not None:
@@ -64,6 +83,8 @@ def _remove(run: Run, row: Row) -> None:
     if waiting:
         raise Later(0.5, f"{', '.join(waiting)} is being made of it")
     moving.remove_everywhere(run, row)
+    if row.host is None and row.store:
+        _remove_from_store(run, row)
     with run.write() as tx:
         if not capacity.delete_volume(tx, row):
             raise Later(0.0, "the volume has changed meanwhile")
@@ -73,6 +94,15 @@ def _remove(run: Run, row: Row) -> None:
         if held is not None:
             attachment.remove(tx, held.id)
             work.wake(tx, "instance", held.instance)
+
+
+def _remove_from_store(run: Run, row: Row) -> None:
+    """Its host was lost; each one that has the same directory will do."""
+    with run.read() as tx:
+        keeper = host.of_store(tx, row.store)
+    if keeper is None:
+        raise Later(GROW_SECONDS, "no host is heard that has the directory where it is")
+    run.driver("volume", keeper).remove(row.id)
 
 
 def _left_to_its_guest(run: Run, id: str) -> bool:

@@ -92,6 +92,10 @@ class Run:
             tries=tries,
         )
 
+    def numbered(self, role: str, host: str, epoch: int) -> Remote:
+        """The same with the number of an order that was decided on earlier."""
+        return Remote(self._engine.bus, f"{role}.{host}", epoch)
+
     def last_word(self, role: str, host: str) -> Remote:
         """The same for things that no row stands for any more: no order comes after it."""
         return Remote(self._engine.bus, f"{role}.{host}", LAST_EPOCH)

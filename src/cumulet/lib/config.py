@@ -112,7 +112,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     volume_thin_pool: str = _key("", "thin pool in that group, for volumes that take the room of what was written")
     fence_seconds: float = _key(
         0.0,
-        "of no effect yet: so long unheard, a host will stop the guests that others can start; 0: never",
+        "so long unheard, a host stops the guests that others can start, and these do (volume_dir); 0: never",
     )
     image_max_gib: int = _key(2048, "largest virtual size of an imported image")
     import_ranges: list[str] = _key(

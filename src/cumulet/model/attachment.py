@@ -98,6 +98,13 @@ def of_volume(tx: Tx, volume: str) -> Row | None:
 _OF_VOLUME = sa.select(attachment).where(attachment.c.volume == sa.bindparam("of"))
 
 
+def free_volumes(tx: Tx, host: str) -> list[Row]:
+    """The volumes of a host that no instance has, and that stay there."""
+    taken = sa.select(attachment.c.volume)
+    free = sa.and_(volume.c.moving_to == "", volume.c.desired == "present", volume.c.id.not_in(taken))
+    return tx.all(sa.select(volume).where(volume.c.host == host, free).order_by(volume.c.id))
+
+
 def add(tx: Tx, *rows: dict[str, Any]) -> None:
     """New attachments: account, volume, instance, device, slot, and what differs from the defaults."""
     tx.insert(attachment, *({"attached": tx.now, **row, "id": ids.new("volume_attachment")} for row in rows))
@@ -111,6 +118,11 @@ def move(tx: Tx, id: str, expected: str, **values: Any) -> bool:
 def say_unexported(tx: Tx, id: str) -> None:
     """The volume's host does not export it any more."""
     tx.change(attachment.update().where(attachment.c.id == id).values(exported=""))
+
+
+def rename(tx: Tx, id: str) -> None:
+    """By its old name nobody reaches the volume any more, who had it by that."""
+    tx.change(attachment.update().where(attachment.c.id == id).values(id=ids.new("volume_attachment")))
 
 
 def exported_by(tx: Tx, host: str) -> list[str]:

@@ -53,12 +53,15 @@ def claim_disk(tx: Tx, name: str, gib: int, config: Config) -> bool:
     return tx.change(_CLAIM_DISK, of=name, **_more(Amount(0, 0, gib)), disk_ratio=config.disk_overcommit) == 1
 
 
-def place_disk(tx: Tx, zone: str, gib: int, config: Config) -> str | None:
+def place_disk(tx: Tx, zone: str, gib: int, config: Config, store: str = "") -> str | None:
     """Promise so much disk of the host of this zone that has the most left; None where none has as much.
 
     Hosts whose volume service has been heard lately come first; those disabled, by their compute service too, get none.
+    One that is in the shared directory `store` is placed only on a host that has that, and has been heard.
     """
     able = [row for row in tx.all(_KEEPERS) if zone in row.zones]
+    if store:
+        able = [row for row in able if row.store == store and row.heard > tx.now - LIVE_SECONDS]
     able.sort(key=lambda row: (row.heard <= tx.now - LIVE_SECONDS, row.used_disk_gib - row.disk_gib))
     return next((str(row.name) for row in able if claim_disk(tx, row.name, gib, config)), None)
 
@@ -105,7 +108,7 @@ _CLAIM = _CHANGE.where(
 _CLAIM_DISK = _CHANGE.where(host.c.name == sa.bindparam("of"), _DISK_FITS)
 _DISABLED = sa.select(service.c.host).where(service.c.role.in_(["compute", "volume"]), sa.not_(service.c.enabled))
 _KEEPERS = (
-    sa.select(host.c.name, host.c.zones, host.c.disk_gib, host.c.used_disk_gib, service.c.heard)
+    sa.select(host.c.name, host.c.zones, host.c.disk_gib, host.c.used_disk_gib, host.c.store, service.c.heard)
     .join(service, service.c.host == host.c.name)
     .where(service.c.role == "volume", host.c.name.not_in(_DISABLED))
 )
@@ -126,13 +129,14 @@ def release_second(tx: Tx, id: str) -> None:
         release(tx, row.moving_to, Amount(row.vcpus, row.memory_mib, 0))
 
 
-def say_arrived(tx: Tx, row: Row) -> bool:
-    """It is on the host that it has moved to, live, and the other one has its vCPUs and memory again.
+def say_arrived(tx: Tx, row: Row, lease: int | None) -> bool:
+    """It is on the host that it has moved to, live, by this lease; the other one has its vCPUs and memory again.
 
     False where it is not as `row` says any more.
     """
     before = [instance.c[name] == row._mapping[name] for name in ("id", "host", "moving_to", "moves", "moves_live")]
     after = {"host": row.moving_to, "moving_to": "", "moves_live": False, "moves_off_else": False, "not_moved": ""}
+    after["fenced"] = lease
     if not tx.change(instance.update().where(*before).values(**after)):
         return False
     release(tx, row.host, Amount(row.vcpus, row.memory_mib, 0))
@@ -168,6 +172,23 @@ def say_left(tx: Tx, row: Row) -> None:
     mine = sa.and_(volume.c.id == row.id, volume.c.moved_from == row.moved_from)
     if tx.change(volume.update().where(mine).values(moved_from="")):
         release(tx, row.moved_from, Amount(0, 0, row.size_gib))
+
+
+def leave_host(tx: Tx, row: Row, store: str) -> None:
+    """A volume is kept by no host any more, and is in the directory `store`: its host was lost."""
+    mine = sa.and_(volume.c.id == row.id, volume.c.host == row.host)
+    if tx.change(volume.update().where(mine).values(host=None, store=store)):
+        release(tx, row.host, Amount(0, 0, row.size_gib))
+
+
+def adopt(tx: Tx, row: Row, config: Config) -> str | None:
+    """A volume that no host keeps is kept by one that has its directory; None where none can, or one does by now."""
+    mine = sa.and_(volume.c.id == row.id, volume.c.host.is_(None))
+    keeper = place_disk(tx, row.zone, row.size_gib, config, row.store)
+    if keeper is None or tx.change(volume.update().where(mine).values(host=keeper)):
+        return keeper
+    release(tx, keeper, Amount(0, 0, row.size_gib))
+    return None
 
 
 def hand_over(tx: Tx, row: Row, to: str) -> bool:

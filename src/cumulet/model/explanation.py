@@ -11,6 +11,7 @@ from cumulet.lib.errors import Failure
 from cumulet.model import (
     attachment,
     group,
+    host_lease,
     image,
     image_task,
     instance,
@@ -61,7 +62,7 @@ def explain(tx: Tx, id: str) -> dict[str, Any]:
         "desired": known.get("desired", "present"),
         "state": _state(kind, row),
         "hosts": _hosts(tx, kind, row),
-        "reason": vpc_host.cut_off(tx).get(id, "") if kind == "vpc" else _reason(known),
+        "reason": vpc_host.cut_off(tx).get(id, "") if kind == "vpc" else _reason(known) or _of_host(tx, kind, row),
         "work": _work(tx, kind, row.id),
     }
     return found | {"waits_for": _parts(tx, kind, row) if kind in ("instance", "image_task") else []}
@@ -70,6 +71,21 @@ def explain(tx: Tx, id: str) -> dict[str, Any]:
 def _reason(known: Any) -> str:
     said = ": ".join(part for part in (known.get("reason_code"), known.get("reason") or known.get("message")) if part)
     return said or (f"it was not moved: {known['not_moved']}" if known.get("not_moved") else "")
+
+
+def _of_host(tx: Tx, kind: str, row: Row) -> str:
+    """What an instance has to do with a host that is lost or silent."""
+    if kind != "instance":
+        return ""
+    if row.recovering:
+        return f"{row.recovering} was lost: it is started on another host"
+    found = host_lease.silent(tx, instance.instance.c.id == row.id).get(row.id)
+    if found is None:
+        return ""
+    bars = host_lease.bars(found, found)
+    most = found.fence_seconds + host_lease.MARGIN_SECONDS
+    then = f"it waits for that: {bars}" if bars else f"it is started on another host after {most:g} s"
+    return f"{found.name} has not been heard for {tx.now - found.heard:.0f} s; {then}"
 
 
 def _find(tx: Tx, id: str) -> tuple[str, Row]:

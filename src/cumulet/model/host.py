@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cumulet.lib.config import AGENTS
 from cumulet.lib.errors import Failure
+from cumulet.model import left_behind
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import flag, json, metadata, moment, text, whole
 from cumulet.model.work import work
@@ -150,6 +151,14 @@ def address(tx: Tx, name: str) -> str:
     return str(found.address) if found is not None else ""
 
 
+def of_store(tx: Tx, store: str) -> str | None:
+    """A host that has this directory of volumes and whose volume service has been heard lately; None: no such."""
+    heard = sa.and_(service.c.role == "volume", service.c.heard > tx.now - LIVE_SECONDS)
+    query = sa.select(host.c.name).join(service, service.c.host == host.c.name).where(heard, host.c.store == store)
+    found: str | None = tx.value(query.order_by(host.c.name))
+    return found
+
+
 def share_volumes(tx: Tx, one: str, other: str) -> bool:
     """Whether both hosts have the same directory of volumes."""
     stores = [row.store for row in named(tx, [one, other])]
@@ -211,7 +220,8 @@ def forget(tx: Tx, name: str) -> None:
     """The host and its services are no more, until they are heard again."""
     tx.change(service.delete().where(service.c.host == name))
     tx.change(host.delete().where(host.c.name == name))
-    swept = work.c.id.in_([f"{role}.{name}" for role in AGENTS])
+    left_behind.forget_host(tx, name)
+    swept = work.c.id.in_([f"{role}.{name}" for role in (*AGENTS, "lease")])
     tx.change(work.delete().where(work.c.kind == "sweep", swept))
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from cumulet.model.database import Row, Tx
 from cumulet.model.host import LIVE_SECONDS, find, host, service
+from cumulet.model.instance import instance
 
 MARGIN_SECONDS = 10.0
 """What a host has for stopping its guests when its time is over, and by how much clocks may differ."""
@@ -62,3 +63,29 @@ def end(tx: Tx, row: Row) -> bool:
     mine = sa.and_(host.c.name == row.name, host.c.lease == row.lease, host.c.renewed <= row.renewed)
     ended = host.update().where(mine, sa.not_(host.c.lost))
     return tx.change(ended.values(lease=host.c.lease + 1, lost=True)) == 1
+
+
+def bars(place: Row, guest: Row) -> str:
+    """Why an instance waits for its host when that is lost; empty: it is started on another one."""
+    if guest.attributes.get("AutoRecovery", "default") == "disabled":
+        return "its AutoRecovery is disabled"
+    if not place.fence_seconds:
+        return f"{place.name} does not stop it then (the setting fence_seconds)"
+    if not place.store:
+        return f"its disks are on {place.name} alone (the setting volume_dir)"
+    return ""
+
+
+def silent(tx: Tx, *conditions: sa.ColumnElement[bool]) -> dict[str, Row]:
+    """The instances (of those that the conditions say) that are to run on a host which is not heard.
+
+    By id a row that is both `bars` arguments, with `heard`: when the host was heard last.
+    """
+    mine = sa.and_(instance.c.desired == "running", service.c.role == "compute", service.c.heard <= _SINCE)
+    columns = instance.c.id, instance.c.attributes, host.c.name, host.c.fence_seconds, host.c.store, service.c.heard
+    query = sa.select(*columns).join(host, host.c.name == instance.c.host)
+    query = query.join(service, service.c.host == host.c.name).where(mine, *conditions)
+    return {row.id: row for row in tx.all(query, since=tx.now - LIVE_SECONDS)}
+
+
+_SINCE: sa.BindParameter[float] = sa.bindparam("since")

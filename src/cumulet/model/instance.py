@@ -46,6 +46,8 @@ instance = sa.Table(
     whole("moves"),
     whole("moved_percent"),
     text("not_moved"),
+    whole("fenced", None),
+    text("recovering", 64),
     id_column("vpc"),
     id_column("subnet"),
     text("desired", 12, default="running"),
@@ -75,7 +77,8 @@ instance = sa.Table(
 `claimed` says that its capacity there is promised (`model.capacity`), `placed_because` why it is there. While it
 `moves_live`, its capacity is promised on `moving_to` too; `moves_off_else` says that it goes by a stop and a start
 where it cannot live. `moves` counts the moves that were asked for, `not_moved` is why the last one did not come
-about."""
+about. `fenced` is the lease by which alone its host runs it, None where that runs it come what may; `recovering` the
+lost host that it was on, until it runs on another one."""
 
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 """AWS's instance state codes (EC2 API: InstanceState)."""
@@ -174,3 +177,8 @@ def outlived(tx: Tx, seconds: float) -> list[str]:
 
 def on_host(tx: Tx, host: str) -> list[Row]:
     return tx.all(sa.select(instance).where(instance.c.host == host))
+
+
+def on_the_way_to(tx: Tx, host: str) -> list[Row]:
+    """Those that move there while they run."""
+    return tx.all(sa.select(instance).where(instance.c.moving_to == host, instance.c.moves_live))

@@ -86,7 +86,21 @@ def homes(tx: Tx, ids: Iterable[str | None]) -> set[str]:
     wanted = [id for id in ids if id]
     if not wanted:
         return set()
-    return set(tx.connection.scalars(sa.select(snapshot.c.host).where(snapshot.c.id.in_(wanted))))
+    kept = sa.and_(snapshot.c.id.in_(wanted), snapshot.c.host.is_not(None))
+    return set(tx.connection.scalars(sa.select(snapshot.c.host).where(kept)))
+
+
+def leave_host(tx: Tx, volume: str, host: str) -> None:
+    """The snapshots of a volume are kept by no host, until the volume is kept by one again."""
+    tx.change(snapshot.update().where(snapshot.c.volume == volume, snapshot.c.host == host).values(host=None))
+
+
+def be_kept_by(tx: Tx, volume: str, host: str) -> None:
+    """Those that were kept by none are kept by this one."""
+    homeless = sa.and_(snapshot.c.volume == volume, snapshot.c.host.is_(None))
+    for id in list(tx.connection.scalars(sa.select(snapshot.c.id).where(homeless))):
+        change(tx, id, host=host)
+        wake(tx, "snapshot", id)
 
 
 def copies_to_be_made(tx: Tx, source: str) -> list[str]:

@@ -18,6 +18,7 @@ volume = sa.Table(
     text("host", 64, default=None),
     text("moving_to", 64),
     text("moved_from", 64),
+    text("store", 64),
     text("desired", 10, default="present"),
     text("state", 12, default="creating"),
     whole("size_gib"),
@@ -35,7 +36,8 @@ volume = sa.Table(
 """`state` is creating, ready (the host has made it) or error. `iops` and `throughput` (MiB/s) are the limits that were
 asked for, 0 where none was. One that is launched with an instance has no `host` before that has one. `made_gib` is how
 large its disk is, less than `size_gib` while it grows; `before` is what it was when it was `modified`. While it is
-moved no guest has it: it is on `host` and copied to `moving_to`, then on `host` and to be deleted on `moved_from`."""
+moved no guest has it: it is on `host` and copied to `moving_to`, then on `host` and to be deleted on `moved_from`. One
+that is ready and has no `host` is kept by none, since that was lost; it is in the directory `store` (`model.host`)."""
 _UNMADE = sa.and_(volume.c.state == "creating", volume.c.desired == "present")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from cumulet.lib.errors import Superseded
+from cumulet.lib.errors import Conflict, Superseded
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import metadata, moment, text, whole
 
@@ -128,6 +128,22 @@ def _check(tx: Tx, kind: str, id: str, epoch: int) -> None:
 
 
 _HOLDS = sa.select(work.c.epoch).where(_MINE).with_for_update()
+
+
+def overtake(tx: Tx, kind: str, id: str) -> int:
+    """Take the next epoch of (kind, id): whoever runs it now changes nothing any more; gives that epoch."""
+    found = find(tx, kind, id)
+    epoch = found.epoch if found is not None else 0
+    tx.at_end[kind, id, _HOLDS_LEASE] = partial(_overtake, tx, kind, id, epoch)
+    return epoch + 1
+
+
+def _overtake(tx: Tx, kind: str, id: str, epoch: int) -> None:
+    if not tx.change(_OVERTAKE, of_kind=kind, of_id=id, of_epoch=epoch):
+        raise Conflict(f"{kind} {id} has another lease than {epoch} by now")
+
+
+_OVERTAKE = work.update().where(_MINE).values(epoch=work.c.epoch + 1, lease=None)
 
 
 def rest(tx: Tx, kind: str, id: str, epoch: int, wakes: int) -> None:

@@ -10,7 +10,7 @@ from cumulet.api.ec2.instance_rows import named, one, settable, with_attributes
 from cumulet.api.ec2.launch_checks import cpu_credits, recovery
 from cumulet.lib.errors import Refusal
 from cumulet.lib.instance_types import Kind
-from cumulet.model import Tx, instance, instance_type
+from cumulet.model import Tx, instance, instance_type, work
 from cumulet.model.database import Row
 
 
@@ -68,11 +68,12 @@ def unmonitor_instances(ctx: Context, instance_ids: list[str]) -> Result:
 
 @action(accepts={"RebootMigration": "a reboot never moves a guest"})
 def modify_instance_maintenance_options(ctx: Context, instance_id: str, auto_recovery: str = "") -> Result:
-    """Keep whether the instance recovers by itself; here each does, after its host has been away."""
+    """Say whether the instance is started on another host when its own is lost, or waits for that."""
     with ctx.write() as tx:
         row = settable(one(tx, ctx.account, instance_id))
         if auto_recovery:
             with_attributes(tx, row, AutoRecovery=recovery(auto_recovery))
+            work.wake(tx, "instance", row.id)
     kept = auto_recovery or row.attributes.get("AutoRecovery", "default")
     return {"InstanceId": row.id, "AutoRecovery": kept, "RebootMigration": "default"}
 

@@ -6,7 +6,7 @@ from cumulet.api.actions import Item, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.instance_rows import named, state
 from cumulet.lib.zones import zone_id
-from cumulet.model import instance
+from cumulet.model import host_lease, instance
 from cumulet.model.database import Row
 
 
@@ -40,8 +40,10 @@ def describe_instance_status(
     """
     with ctx.read() as tx:
         rows = named(tx, ctx.account, instance_ids) if instance_ids else instance.of_account(tx, ctx.account)
-        impaired = instance.impaired(tx, ctx.account)
-    return [_item(ctx, row, row.id in impaired) for row in rows if include_all_instances or row.state == "running"]
+        silent = host_lease.silent(tx, instance.instance.c.account == ctx.account)
+        impaired = instance.impaired(tx, ctx.account) | silent.keys() | {row.id for row in rows if row.recovering}
+    shown = [row for row in rows if include_all_instances or row.state == "running"]
+    return [_item(row, row.id in impaired, _events(ctx, row, silent.get(row.id)), ctx.config.region) for row in shown]
 
 
 _STATUS = {"running": ("ok", "passed"), "pending": ("initializing", "initializing")}
@@ -51,14 +53,14 @@ _MEANWHILE = {"system-maintenance": "it goes on running", "instance-reboot": "it
 _IMPAIRED = {"Status": "impaired", "Details": [{"Name": "reachability", "Status": "failed"}]}
 
 
-def _item(ctx: Context, row: Row, impaired: bool) -> Item:
+def _item(row: Row, impaired: bool, events: list[Item], region: str) -> Item:
     status, reached = _STATUS.get(row.state, ("not-applicable", ""))
     summary = {"Status": status, "Details": [{"Name": "reachability", "Status": reached}] if reached else []}
     return {
         "InstanceId": row.id,
         "AvailabilityZone": row.zone,
-        "AvailabilityZoneId": zone_id(ctx.config.region, row.zone),
-        "Events": _events(ctx, row),
+        "AvailabilityZoneId": zone_id(region, row.zone),
+        "Events": events,
         "InstanceState": state(row.state),
         "InstanceStatus": summary,
         "SystemStatus": _IMPAIRED if impaired else summary,
@@ -66,17 +68,23 @@ def _item(ctx: Context, row: Row, impaired: bool) -> Item:
     }
 
 
-def _events(ctx: Context, row: Row) -> list[Item]:
-    """An instance that the operator has moved goes on on another host, or is stopped, and started there."""
+def _events(ctx: Context, row: Row, silent: Row | None) -> list[Item]:
+    """What happens to the instance because of its host: that is lost, does not answer, or the operator empties it."""
+    id = {"InstanceEventId": row.id.replace("i-", "instance-event-")}
+    if row.recovering:
+        return [{**id, "Code": "system-reboot", "Description": "Its host was lost: it is started on another one."}]
+    if silent is not None:
+        waits = bool(host_lease.bars(silent, silent))
+        then = "it waits until that is back" if waits else "it is started on another host if that lasts"
+        code, said = "system-maintenance", f"The host of the instance does not answer: {then}."
+        return [{**id, "Code": code, "Description": said, "NotBefore": silent.heard}]
     if not row.moving_to:
         return []
     code = "system-maintenance" if row.moves_live else "instance-reboot"
-    return [
-        {
-            "InstanceEventId": row.id.replace("i-", "instance-event-"),
-            "Code": code,
-            "Description": f"The instance is being moved to another host: {_MEANWHILE[code]}.",
-            "NotBefore": row.force_after - ctx.config.stop_grace_seconds,
-            "NotBeforeDeadline": row.force_after,
-        }
-    ]
+    moved = {
+        "Code": code,
+        "Description": f"The instance is being moved to another host: {_MEANWHILE[code]}.",
+        "NotBefore": row.force_after - ctx.config.stop_grace_seconds,
+        "NotBeforeDeadline": row.force_after,
+    }
+    return [{**id, **moved}]

@@ -317,6 +317,8 @@ def upgrade() -> None:
         sa.Column("moves", sa.BigInteger(), nullable=False),
         sa.Column("moved_percent", sa.BigInteger(), nullable=False),
         sa.Column("not_moved", sa.String(length=255), nullable=False),
+        sa.Column("fenced", sa.BigInteger(), nullable=True),
+        sa.Column("recovering", sa.String(length=64), nullable=False),
         sa.Column("vpc", sa.String(length=40), nullable=False),
         sa.Column("subnet", sa.String(length=40), nullable=False),
         sa.Column("desired", sa.String(length=12), nullable=False),
@@ -409,6 +411,14 @@ def upgrade() -> None:
         sa.Column("created", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_key_pair")),
         sa.UniqueConstraint("account", "name", name=op.f("uq_key_pair_account_name")),
+    )
+    op.create_table(
+        "left_behind",
+        sa.Column("role", sa.String(length=20), nullable=False),
+        sa.Column("host", sa.String(length=64), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("role", "host", "id", name=op.f("pk_left_behind")),
     )
     op.create_table(
         "placement_group",
@@ -510,6 +520,7 @@ def upgrade() -> None:
         sa.Column("host", sa.String(length=64), nullable=True),
         sa.Column("moving_to", sa.String(length=64), nullable=False),
         sa.Column("moved_from", sa.String(length=64), nullable=False),
+        sa.Column("store", sa.String(length=64), nullable=False),
         sa.Column("desired", sa.String(length=10), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("size_gib", sa.BigInteger(), nullable=False),
@@ -815,6 +826,7 @@ def downgrade() -> None:
 
     op.drop_table("security_group")
     op.drop_table("placement_group")
+    op.drop_table("left_behind")
     op.drop_table("key_pair")
     with op.batch_alter_table("interface_group", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_interface_group_group_id"))

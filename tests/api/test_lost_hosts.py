@@ -1,0 +1,280 @@
+"""A host that does not answer any more: what runs elsewhere then and what waits, and that nothing ever runs twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.fenced_hosts import FencedHosts
+from support.launching import launched, shown
+from support.tested_cloud import TestedCloud
+
+from cumulet.control import hosts
+from cumulet.drivers.fake_world import FakeWorld
+from cumulet.drivers.specs import tap_name
+from cumulet.model import attachment, capacity, host_lease, instance, interface, left_behind
+from cumulet.model.explanation import explain
+
+FENCE = 30.0
+ENDS = FENCE + host_lease.MARGIN_SECONDS
+SETTLES = 10.0
+ZONE = "us-east-1a"
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, database_url: str) -> Iterator[TestedCloud]:
+    """Its own host keeps the images, and runs nothing."""
+    (tmp_path / "volumes").mkdir()
+    made = TestedCloud(
+        tmp_path, database_url=database_url, image_dir=str(tmp_path / "images"), tunnel_address="192.0.2.1"
+    )
+    enable(made, "h1", False)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def fleet(cloud: TestedCloud, tmp_path: Path) -> FencedHosts:
+    return FencedHosts(
+        cloud, ["h2", "h3"], volume_dir=str(tmp_path / "volumes"), fence_seconds=FENCE, tunnel_address="192.0.2.2"
+    )
+
+
+def place(cloud: TestedCloud, id: str) -> tuple[str, list[str]]:
+    """The host of an instance, and those of its disks."""
+    with cloud.database.read() as tx:
+        row = instance.find(tx, id)
+        assert row is not None
+        return row.host, [disk.host for disk in attachment.disks(tx, id)]
+
+
+def enable(cloud: TestedCloud, name: str, enabled: bool) -> None:
+    with cloud.database.write() as tx:
+        hosts.change(tx, name, hosts.Change(enabled=enabled))
+
+
+def launched_on(cloud: TestedCloud, ec2: Any, name: str, **more: Any) -> str:
+    """An instance on this one of the two hosts."""
+    enable(cloud, other(name), False)
+    id = launched(cloud, ec2, **more)
+    enable(cloud, other(name), True)
+    assert place(cloud, id)[0] == name
+    return id
+
+
+def other(name: str) -> str:
+    return "h3" if name == "h2" else "h2"
+
+
+def status(ec2: Any, id: str) -> tuple[str, list[str]]:
+    """The system status of an instance, and what is said of its events."""
+    (found,) = ec2.describe_instance_status(InstanceIds=[id], IncludeAllInstances=True)["InstanceStatuses"]
+    return found["SystemStatus"]["Status"], [event["Description"] for event in found.get("Events", [])]
+
+
+def said(cloud: TestedCloud, id: str) -> str:
+    with cloud.database.read() as tx:
+        found = explain(tx, id)
+    return f"{found['reason']}; {found['work']}"
+
+
+def nothing_is_left(fleet: FencedHosts, name: str, id: str) -> None:
+    """The host has nothing of the instance, and would not bring it back."""
+    with fleet.cloud.database.read() as tx:
+        nics = [nic.id for nic in interface.of_instance(tx, id)]
+        assert [left_behind.on(tx, role, name) for role in ("compute", "network")] == [[], []]
+    world = fleet.worlds[name]
+    assert id not in world.names("domain")
+    assert {tap_name(nic) for nic in nics} & set(world.names("tap")) == set()
+    assert not {id, *nics} & {one for agent in fleet.hosts[name].agents.values() for one in agent.documents.living()}
+
+
+@pytest.mark.parametrize("rebooted", [False, True])
+def test_what_ran_on_a_lost_host_runs_on_another_and_once(
+    cloud: Any, ec2: Any, fleet: FencedHosts, rebooted: bool
+) -> None:
+    id = launched(cloud, ec2)
+    before, (lost, _) = shown(ec2, id), place(cloud, id)
+    fleet.lose(lost)
+    fleet.pass_time(FENCE - 2)
+    assert fleet.running() == {id: lost}, "it has promised to stop it later"
+    fleet.pass_time(4)
+    assert fleet.running() == {}
+    assert (place(cloud, id)[0], shown(ec2, id)["State"]["Name"]) == (lost, "running"), "it is not given up before"
+    fleet.pass_time(host_lease.MARGIN_SECONDS + SETTLES)
+    to = other(lost)
+    assert (fleet.running(), place(cloud, id)) == ({id: to}, (to, [to]))
+    after = shown(ec2, id)
+    assert (after["State"]["Name"], status(ec2, id)) == ("running", ("ok", []))
+    for same in ("PrivateIpAddress", "PublicIpAddress", "LaunchTime"):
+        assert after[same] == before[same]
+    with cloud.database.read() as tx:
+        assert capacity.counted(tx)[lost] == capacity.NOTHING
+        assert capacity.counted(tx)[to] == capacity.promised(tx)[to]
+    fleet.bring_back(lost, rebooted=rebooted)
+    fleet.pass_time(SETTLES)
+    assert fleet.running() == {id: to}
+    nothing_is_left(fleet, lost, id)
+    assert fleet.recover(lost) == []
+    assert fleet.running() == {id: to}
+    fleet.lose(to)
+    fleet.pass_time(ENDS + SETTLES)
+    assert fleet.running() == {id: lost}, "the host that was lost takes it back when the other one is"
+
+
+def test_one_that_does_not_recover_waits_and_goes_on_where_it_is(cloud: Any, ec2: Any, fleet: FencedHosts) -> None:
+    waits = launched(cloud, ec2, MaintenanceOptions={"AutoRecovery": "disabled"})
+    lost = place(cloud, waits)[0]
+    changed = launched_on(cloud, ec2, lost)
+    ec2.modify_instance_maintenance_options(InstanceId=changed, AutoRecovery="disabled")
+    cloud.settle()
+    fleet.lose(lost)
+    fleet.pass_time(ENDS + SETTLES)
+    assert fleet.running() == {waits: lost, changed: lost}
+    for id in (waits, changed):
+        assert status(ec2, id)[0] == "impaired"
+        assert "it waits until" in status(ec2, id)[1][0]
+        assert "its AutoRecovery is disabled" in said(cloud, id)
+    before = fleet.worlds[lost].get("domain", waits)
+    fleet.bring_back(lost)
+    fleet.pass_time(SETTLES)
+    assert fleet.worlds[lost].get("domain", waits) == before
+    assert [status(ec2, id) for id in (waits, changed)] == [("ok", []), ("ok", [])]
+
+
+def test_one_whose_policy_is_changed_recovers_by_the_new_one(cloud: Any, ec2: Any, fleet: FencedHosts) -> None:
+    id = launched(cloud, ec2, MaintenanceOptions={"AutoRecovery": "disabled"})
+    lost = place(cloud, id)[0]
+    ec2.modify_instance_maintenance_options(InstanceId=id, AutoRecovery="default")
+    cloud.settle()
+    fleet.lose(lost)
+    fleet.pass_time(ENDS + SETTLES)
+    assert fleet.running() == {id: other(lost)}
+
+
+def test_it_is_shown_that_it_is_recovered(cloud: Any, ec2: Any, fleet: FencedHosts) -> None:
+    id = launched(cloud, ec2)
+    lost = place(cloud, id)[0]
+    enable(cloud, other(lost), False)
+    fleet.lose(lost)
+    fleet.pass_time(20)
+    assert status(ec2, id)[0] == "impaired"
+    assert "it is started on another host" in status(ec2, id)[1][0]
+    assert f"{lost} has not been heard for" in said(cloud, id)
+    fleet.pass_time(ENDS)
+    assert shown(ec2, id)["State"]["Name"] == "pending"
+    assert status(ec2, id)[0] == "impaired"
+    assert f"{lost} is lost, and no other host can start it yet" in said(cloud, id)
+    with cloud.database.read() as tx:
+        assert {one["name"]: one["lost"] for one in hosts.listed(tx, cloud.config)}[lost]
+    enable(cloud, other(lost), True)
+    fleet.pass_time(SETTLES)
+    assert fleet.running() == {id: other(lost)}
+
+
+def test_without_another_host_it_is_started_where_it_was_when_that_is_back(
+    cloud: Any, ec2: Any, fleet: FencedHosts
+) -> None:
+    id = launched(cloud, ec2)
+    lost = place(cloud, id)[0]
+    enable(cloud, other(lost), False)
+    fleet.lose(lost)
+    fleet.pass_time(ENDS + SETTLES)
+    assert fleet.running() == {}
+    fleet.bring_back(lost)
+    fleet.pass_time(SETTLES)
+    assert (fleet.running(), shown(ec2, id)["State"]["Name"]) == ({id: lost}, "running")
+
+
+def test_what_is_terminated_or_stopped_on_a_lost_host_is_so_without_it(
+    cloud: Any, ec2: Any, fleet: FencedHosts
+) -> None:
+    ends = launched(cloud, ec2)
+    lost = place(cloud, ends)[0]
+    stops, starts = (launched_on(cloud, ec2, lost) for _ in range(2))
+    ec2.stop_instances(InstanceIds=[starts])
+    cloud.settle()
+    fleet.lose(lost)
+    ec2.terminate_instances(InstanceIds=[ends])
+    ec2.stop_instances(InstanceIds=[stops])
+    ec2.start_instances(InstanceIds=[starts])
+    fleet.pass_time(ENDS + SETTLES)
+    states = [shown(ec2, id)["State"]["Name"] for id in (ends, stops, starts)]
+    assert states == ["terminated", "stopped", "running"]
+    assert fleet.running() == {starts: other(lost)}
+    with cloud.database.read() as tx:
+        kept = {disk.id for id in (stops, starts) for disk in attachment.disks(tx, id)}
+    assert set(FakeWorld(Path(cloud.config.state_dir / "volumes")).names("volume")) == kept
+    fleet.bring_back(lost)
+    fleet.pass_time(SETTLES)
+    ec2.start_instances(InstanceIds=[stops])
+    fleet.pass_time(SETTLES)
+    assert set(fleet.running()) == {stops, starts}
+
+
+def test_one_whose_disks_are_on_its_host_alone_waits(cloud: Any, ec2: Any, fleet: FencedHosts) -> None:
+    fleet.add("h4", volume_dir="")
+    for name in ("h2", "h3"):
+        enable(cloud, name, False)
+    id = launched(cloud, ec2)
+    fleet.lose("h4")
+    fleet.pass_time(ENDS + SETTLES)
+    assert (fleet.running(), place(cloud, id)[0]) == ({id: "h4"}, "h4")
+    assert "its disks are on h4 alone" in said(cloud, id)
+
+
+def test_when_the_control_plane_was_away_guests_are_started_where_they_were(
+    cloud: Any, ec2: Any, fleet: FencedHosts
+) -> None:
+    id = launched(cloud, ec2)
+    host = place(cloud, id)[0]
+    alone = launched(cloud, ec2, MaintenanceOptions={"AutoRecovery": "disabled"})
+    before = fleet.running()[alone]
+    for name in fleet.hosts:
+        fleet.lose(name)
+    cloud.clock.ahead += 600
+    for name in fleet.hosts:
+        fleet.watch(name)
+    assert fleet.running() == {alone: before}
+    for name in tuple(fleet.hosts):
+        fleet.bring_back(name)
+    fleet.pass_time(SETTLES)
+    assert fleet.running() == {id: host, alone: before}
+
+
+def test_a_host_that_starts_alone_brings_back_what_waits_for_it_and_nothing_else(
+    cloud: Any, ec2: Any, fleet: FencedHosts
+) -> None:
+    id = launched(cloud, ec2)
+    name = place(cloud, id)[0]
+    waits = launched_on(cloud, ec2, name, MaintenanceOptions={"AutoRecovery": "disabled"})
+    fleet.lose(name)
+    fleet.worlds[name].reboot()
+    cloud.clock.ahead += FENCE
+    assert set(fleet.recover(name)) == {id}
+    assert fleet.running() == {waits: name}
+
+
+def test_a_disk_on_a_third_host_is_not_reached_by_the_lost_one_any_more(
+    cloud: Any, ec2: Any, fleet: FencedHosts
+) -> None:
+    fleet.add("h4", volume_dir="", tunnel_address="192.0.2.4")
+    for name in ("h2", "h3"):
+        enable(cloud, name, False)
+    disk = ec2.create_volume(AvailabilityZone=ZONE, Size=1)["VolumeId"]
+    for name, enabled in (("h4", False), ("h2", True), ("h3", True)):
+        enable(cloud, name, enabled)
+    id = launched(cloud, ec2)
+    ec2.attach_volume(VolumeId=disk, InstanceId=id, Device="/dev/sdf")
+    cloud.settle()
+    before = fleet.worlds["h4"].names("volume_export")
+    lost = place(cloud, id)[0]
+    fleet.lose(lost)
+    fleet.pass_time(ENDS + SETTLES)
+    after = fleet.worlds["h4"].names("volume_export")
+    assert len(before) == len(after) == 1 and before != after
+    domain = fleet.worlds[other(lost)].get("domain", id) or {}
+    assert set(after) < set(domain["disks"])
+    assert shown(ec2, id)["State"]["Name"] == "running"
