@@ -154,6 +154,18 @@ def test_one_whose_policy_is_changed_recovers_by_the_new_one(cloud: Any, ec2: An
     assert fleet.running() == {id: other(lost)}
 
 
+def test_guests_that_run_already_recover_too_once_their_host_stops_them(
+    cloud: Any, ec2: Any, fleet: FencedHosts
+) -> None:
+    fleet.add("h2", fence_seconds=0.0)
+    id = launched_on(cloud, ec2, "h2")
+    fleet.add("h2")
+    cloud.settle()
+    fleet.lose("h2")
+    fleet.pass_time(ENDS + SETTLES)
+    assert fleet.running() == {id: "h3"}
+
+
 def test_it_is_shown_that_it_is_recovered(cloud: Any, ec2: Any, fleet: FencedHosts) -> None:
     id = launched(cloud, ec2)
     lost = place(cloud, id)[0]

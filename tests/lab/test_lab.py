@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.lab_user import Lab, export_daemon
+from support.lab_user import Lab, export_daemon, guests_of
 
 from cumulet.demo.process import ssh, until
 from cumulet.lib.errors import Failure
@@ -87,10 +87,15 @@ def test_a_host_that_lost_its_power_brings_its_guests_back(lab: Lab, guests: lis
 
 
 @pytest.fixture(scope="module")
-def volume(lab: Lab, guests: list[str]) -> str:
-    """In the zone of the first guest, on another host than that; attached, with four MiB written and synced."""
+def third(lab: Lab) -> None:
+    """One more host, in the zone of the first one."""
     lab.laboratory.add_host(3)
     until(lambda: "volume.h3" in lab.laboratory.alive(), 60, "the new host to be heard")
+
+
+@pytest.fixture(scope="module")
+def volume(lab: Lab, guests: list[str], third: None) -> str:
+    """In the zone of the first guest, on another host than that; attached, with four MiB written and synced."""
     id = str(lab.ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"])
     lab.ec2.get_waiter("volume_available").wait(VolumeIds=[id], WaiterConfig={"Delay": 1})
     lab.ec2.attach_volume(VolumeId=id, InstanceId=guests[0], Device="/dev/vdb")
@@ -197,3 +202,46 @@ def test_nothing_is_left_of_all_that(lab: Lab, guests: list[str]) -> None:
         lab.wait(id, "terminated")
     disks = [path.name for host in lab.laboratory.hosts.values() for path in (host.state / "volumes").glob("vol-*")]
     assert disks == []
+
+
+@pytest.fixture
+def shared(lab: Lab, third: None) -> list[str]:
+    """The hosts of the first zone have the same directory of volumes, and stop their guests in time."""
+    directory = lab.laboratory.directory / "shared"
+    directory.mkdir()
+    directory.chmod(0o777)  # QEMU is not root there
+    hosts = [lab.laboratory.hosts[name] for name in ("h1", "h3")]
+    for host in hosts:
+        settings = host.file.read_text().replace('volume_dir = ""', f'volume_dir = "{directory}"')
+        host.file.write_text(settings.replace("fence_seconds = 0.0", f"fence_seconds = {FENCE}"))
+        host.kill_cumulet()
+    until(lambda: all((host.state / "volume-store").exists() for host in hosts), 60, "the hosts to be back")
+    return [host.name for host in hosts]
+
+
+FENCE = 10.0
+
+
+def test_what_ran_on_a_host_that_is_cut_off_goes_on_at_another_one_and_only_there(lab: Lab, shared: list[str]) -> None:
+    id = lab.run("us-east-1a")
+    lab.wait(id, "running")
+    lab.wait_for_ssh(id)
+    lab.shell(id, "head -c 4194304 /dev/urandom | dd of=/dev/vda bs=1M iflag=fullblock conv=fsync")
+    kept, boot, before = on_disk(lab, id), lab.boot(id), lab.look(id)
+    (lost,) = [name for name in shared if guests_of(name)]
+    (other,) = [name for name in shared if name != lost]
+    host = lab.laboratory.hosts[lost]
+    host.cut()
+    try:
+        until(lambda: bool(guests_of(other)), 60, "the guest to be started elsewhere")
+        assert not guests_of(lost), "it goes on where it was, with the same disk"
+        until(lambda: lab.has_booted_since(id, boot), 60, "the guest to answer")
+    finally:
+        host.heal()
+    assert on_disk(lab, id) == kept
+    for same in ("PrivateIpAddress", "PublicIpAddress", "LaunchTime"):
+        assert lab.look(id)[same] == before[same]
+    until(lambda: f"compute.{lost}" in lab.laboratory.alive(), 60, "the host to be heard again")
+    lab.ec2.terminate_instances(InstanceIds=[id])
+    lab.wait(id, "terminated")
+    assert list((lab.laboratory.directory / "shared").glob("vol-*")) == []

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,19 @@ class Lab:
 
 def export_daemon(host: str) -> int:
     """The process that exports a host's volumes."""
-    listed = run(["ip", "netns", "pids", host]).stdout.split()
-    (found,) = [pid for pid in listed if "qemu-storage" in Path(f"/proc/{pid}/comm").read_text()]
-    return int(found)
+    (found,) = _processes(host, "qemu-storage")
+    return found
+
+
+def guests_of(host: str) -> list[int]:
+    """The processes of the guests that a host runs."""
+    return _processes(host, "qemu-system")
+
+
+def _processes(host: str, name: str) -> list[int]:
+    found = []
+    for pid in run(["ip", "netns", "pids", host]).stdout.split():
+        with suppress(FileNotFoundError):
+            if name in Path(f"/proc/{pid}/comm").read_text():
+                found.append(int(pid))
+    return found

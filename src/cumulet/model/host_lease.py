@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from cumulet.model import work
 from cumulet.model.database import Row, Tx
 from cumulet.model.host import LIVE_SECONDS, find, host, service
-from cumulet.model.instance import instance
+from cumulet.model.instance import instance, on_host
 
 MARGIN_SECONDS = 10.0
 """What a host has for stopping its guests when its time is over, and by how much clocks may differ."""
@@ -29,9 +30,17 @@ def renew(tx: Tx, name: str, number: int, seconds: float) -> int:
         return number
     renewed = _RENEW.values(lease=number, lost=False, renewed=tx.now, fence_seconds=seconds)
     if tx.change(renewed, of=name, at_most=number):
+        if bool(seconds) != bool(row.fence_seconds):
+            _wake_guests(tx, name)
         return number
     now = find(tx, name)
     return int(now.lease) if now is not None else number
+
+
+def _wake_guests(tx: Tx, name: str) -> None:
+    """They run by the lease from now on, or come what may."""
+    for row in on_host(tx, name):
+        work.wake(tx, "instance", row.id)
 
 
 _RENEW = host.update().where(host.c.name == sa.bindparam("of"), host.c.lease <= sa.bindparam("at_most"))
