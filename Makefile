@@ -22,7 +22,7 @@ suites := $(ordered) $(filter-out $(ordered),$(with_tests))
 typed := $(suites) $(if $(wildcard bench/*.py),bench) $(wildcard tools/*.py) tools/install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo tutorial test test-slow soak test-databases check install install-with-tests bench docs lock clean
+.PHONY: help demo tutorial test test-slow soak test-databases check install install-with-tests bench docs lock clean record-contract
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -43,6 +43,9 @@ test-slow: install-with-tests ## what takes minutes: a stock Debian boots by BIO
 soak: install-with-tests ## FAULTS=300 random faults on three hosts under users who go on (SEED=n: the same again)
 	FAULTS=$(FAULTS) SEED=$(SEED) $(venv)/python -m cumulet.lib.private_host -- \
 		$(venv)/python -m pytest -s -p no:cacheprovider tests/soak
+
+record-contract: install-with-tests ## keep what processes of this contract say to one another (docs/decisions/0031)
+	cd tests && $(CURDIR)/$(venv)/python -m support.recording
 
 # What knows of the database: the contract with it, the engine, the api, and who dies in the midst of it.
 with_database := tests/unit/test_engine.py tests/unit/test_migrations.py tests/contract/test_databases.py \

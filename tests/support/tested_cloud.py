@@ -15,6 +15,7 @@ from cumulet.api.app import App
 from cumulet.api.s3.asgi import S3
 from cumulet.api.s3.call import House
 from cumulet.api.server import Server
+from cumulet.bus.contract import Bus
 from cumulet.lib.clock import Clock
 from cumulet.lib.config import Config
 from cumulet.model import account, bootstrap, image
@@ -74,13 +75,17 @@ class TestedCloud:
     __test__ = False
 
     def __init__(
-        self, directory: Path, parts: Callable[[Config], dict[str, Part]] | None = None, **settings: Any
+        self,
+        directory: Path,
+        parts: Callable[[Config], dict[str, Part]] | None = None,
+        bus: Bus | None = None,
+        **settings: Any,
     ) -> None:
         values = {"state_dir": directory, "drivers": "fake", "test": True, "host_name": "h1", "listen": "127.0.0.1:0"}
         self.watch = Watch()
         self.clock = MovableClock()
         self.config = Config(**{**values, **settings})
-        self.cloud = Cloud(self.config, clock=self.clock, parts=parts(self.config) if parts else None)
+        self.cloud = Cloud(self.config, clock=self.clock, parts=parts(self.config) if parts else None, bus=bus)
         self.database = self.cloud.database
         self.cloud.prepare()
         self.cloud.host.heartbeat.beat()

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from cumulet import __version__
 from cumulet.administration.desk import Desk, Named, Nothing
 from cumulet.control import hosts
+from cumulet.lib import contract
 from cumulet.lib.config import Config
 from cumulet.lib.errors import CumuletError
 from cumulet.model import Tx, host, vpc_host
@@ -28,7 +29,7 @@ class HostChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def services(tx: Tx) -> list[dict[str, Any]]:
-    """Each service: binary, host, zone, enabled, alive, and the seconds since it was heard."""
+    """Each service: binary, host, zone, enabled, alive, the seconds since it was heard, contract and `gap`."""
     return [
         {
             "binary": row.role,
@@ -37,6 +38,8 @@ def services(tx: Tx) -> list[dict[str, Any]]:
             "enabled": bool(row.enabled),
             "alive": row.heard > tx.now - host.LIVE_SECONDS,
             "heard_seconds_ago": round(tx.now - row.heard, 1),
+            "contract": row.contract,
+            "gap": contract.gap(row.contract),
         }
         for row in host.services(tx)
     ]

@@ -19,6 +19,7 @@ from cumulet.bus.remote import Answer, Order
 from cumulet.drivers import specs
 from cumulet.drivers.contract import Driver
 from cumulet.lib import crash
+from cumulet.lib.contract import CONTRACT
 from cumulet.lib.errors import Failure, Impossible, Later, Superseded
 from cumulet.lib.log import Log
 
@@ -89,7 +90,7 @@ class Agent:
         return msgspec.Raw(b"null")
 
     def _ensure(self, order: Order) -> None:
-        spec = specs.decode(bytes(order.spec))
+        spec = _understood(order.id, order.spec)
         with self._lock(order.id):
             self._check(spec)
             self.documents.put(order.id, Document(epoch=order.epoch, spec=order.spec))
@@ -120,7 +121,7 @@ class Agent:
             if document is None or not document.living():
                 return True
             try:
-                spec = specs.decode(bytes(document.spec))
+                spec = _understood(id, document.spec)
                 self._check(spec)
                 crash.point("driver.before")
                 self.driver.ensure(spec)
@@ -138,6 +139,13 @@ class Agent:
     def _lock(self, id: str) -> threading.Lock:
         with self._guard:
             return self._locks.setdefault(id, threading.Lock())
+
+
+def _understood(id: str, spec: msgspec.Raw) -> specs.Spec:
+    try:
+        return specs.decode(bytes(spec))
+    except msgspec.ValidationError as e:
+        raise Failure(f"what should be of {id} is said in a way that contract {CONTRACT} does not know") from e
 
 
 def _with_cause(e: BaseException) -> str:

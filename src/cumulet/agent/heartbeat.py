@@ -16,14 +16,13 @@ import msgspec
 
 from cumulet.agent.fence import Fence
 from cumulet.bus.contract import Bus
+from cumulet.lib.contract import CONTRACT
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
 
 log = Log("heartbeat")
 EVERY_SECONDS = 5.0
 HEARD_SECONDS = 5.0
-CONTRACT = 1
-"""The version of the orders and documents that this agent understands."""
 
 
 class Beat(msgspec.Struct, kw_only=True, tag="beat"):
@@ -37,7 +36,8 @@ class Beat(msgspec.Struct, kw_only=True, tag="beat"):
     disk_gib: int = 0
     disk_exact: bool = False
     """Volumes have all their room at once: no more can be promised than there is."""
-    contract: int = CONTRACT
+    contract: int = 1
+    """Which the process understands (`lib.contract`)."""
     facts: dict[str, Any] = {}
     address: str = ""
     """The host's on the underlay that joins hosts; empty: it has none."""
@@ -112,6 +112,7 @@ class Heartbeat:
             host=self._host,
             roles=self._roles,
             zones=self._zones,
+            contract=CONTRACT,
             **self._capacity(),
             facts=self.facts,
             address=self.address,

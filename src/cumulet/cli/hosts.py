@@ -114,13 +114,21 @@ def _show(found: list[dict[str, Any]], json: bool) -> None:
     show_table(columns, [_row(one) for one in found])
 
 
+def _state(one: dict[str, Any]) -> str:
+    if one["lost"]:
+        return "lost"
+    if not one["alive"]:
+        return "XXX"
+    return "other version" if one["gap"] else ":-)"
+
+
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
     parts = ("vcpus", "memory_mib", "disk_gib")
     return (
         one["name"],
         " ".join(one["zones"]),
         "enabled" if one["enabled"] else "disabled",
-        "lost" if one["lost"] else ":-)" if one["alive"] else "XXX",
+        _state(one),
         *(f"{one['used'][part]:g} of {one['limit'][part]:.10g}" for part in parts),
         " ".join(f"{key}={value}" for key, value in sorted(one["attributes"].items())),
     )

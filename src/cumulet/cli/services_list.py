@@ -20,12 +20,15 @@ def service() -> None:
 @as_json
 @any_cloud
 def list_services(cloud: Cloud, json: bool) -> None:
-    """List the services, and whether they are heard. :-) was heard in the last 15 seconds, XXX was not."""
+    """List the services, and whether they are heard. :-) was heard in the last 15 seconds, XXX was not.
+
+    Those whose contract (version) is too far from the control plane's get no new work: upgrade the older.
+    """
     values = asking.ask(cloud, "ListServices")
     if json:
         show_json(values)
         return
-    columns = ["binary", "host", "zone", "status", "state", "heard"]
+    columns = ["binary", "host", "zone", "status", "state", "heard", "contract"]
     show_table(columns, [_row(one) for one in values])
 
 
@@ -38,4 +41,5 @@ def _row(one: dict[str, Any]) -> tuple[str, ...]:
         status,
         ":-)" if one["alive"] else "XXX",
         ago(one["heard_seconds_ago"]),
+        f"{one['contract']}: {one['gap']}" if one["gap"] else str(one["contract"]),
     )

@@ -15,11 +15,12 @@ import threading
 from bisect import bisect_left, insort
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from cumulet.lib.config import Config
+from cumulet.lib.contract import CONTRACT
 from cumulet.lib.instance_types import Kind, catalogue
 from cumulet.model import Tx, instance_type
 from cumulet.model import host as hosts
@@ -48,6 +49,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     alive: bool = True
     heard: float = 0.0
     """When all that a guest needs there was heard."""
+    contract: int = CONTRACT
+    """Of its services, the one that is furthest from this program's."""
     revision: int = 0
     limit: Amount = NOTHING
     """The most that it may promise."""
@@ -80,6 +83,7 @@ class _Signs(NamedTuple):
     alive: bool
     enabled: bool
     heard: float
+    contract: int
 
 
 class Fleet:
@@ -136,7 +140,7 @@ class Fleet:
 
     def learn(self, tx: Tx) -> None:
         """Know what is written down now."""
-        signs = {host: _signs(heard, roles, enabled, tx.now) for host, heard, roles, enabled in hosts.presence(tx)}
+        signs = {row.host: _signs(row, tx.now) for row in hosts.presence(tx)}
         news: dict[str, _Promises] = {}
         for name, revision, vcpus, memory, disk in hosts.promises(tx):
             used = (vcpus, memory, disk)
@@ -149,8 +153,7 @@ class Fleet:
                 self.drop(name)
             for name, promises in news.items():
                 known = described.get(name) or self.hosts[name]
-                alive, enabled, heard = signs[name]
-                changes = {"alive": alive, "enabled": enabled, "heard": heard, "used": promises.used}
+                changes = {**signs[name]._asdict(), "used": promises.used}
                 self.put(msgspec.structs.replace(known, **changes))
 
     def _ask_for(self, types: dict[str, Kind]) -> None:
@@ -166,8 +169,9 @@ class Fleet:
         known = self.hosts.get(name)
         if known is None or known.revision != revision or known.used != used:
             return True
-        alive, enabled, heard = signs
-        return known.alive != alive or known.enabled != enabled or (not alive and known.heard != heard)
+        if not signs.alive and known.heard != signs.heard:
+            return True
+        return (known.alive, known.enabled, known.contract) != (signs.alive, signs.enabled, signs.contract)
 
     def _knows(self, name: str, revision: int) -> bool:
         return name in self.hosts and self.hosts[name].revision == revision
@@ -192,14 +196,23 @@ class Fleet:
     def _shelf_of(self, host: Host) -> tuple[object, ...]:
         """All that `placement.FILTERS` may ask of every host of a shelf at once."""
         asked_for = tuple(host.attributes.get(key) for key in self._asked_for)
-        return host.zones, host.architectures, host.boots, asked_for, host.store, host.enabled, host.alive
+        return (
+            host.zones,
+            host.architectures,
+            host.boots,
+            asked_for,
+            host.store,
+            host.enabled,
+            host.alive,
+            host.contract,
+        )
 
 
-def _signs(heard: float, roles: int, enabled: int, now: float) -> _Signs:
+def _signs(row: Any, now: float) -> _Signs:
     """A host that has not all the services that a guest needs has not been heard."""
-    if roles < len(hosts.GUEST_ROLES):
-        heard = 0.0
-    return _Signs(heard > now - hosts.LIVE_SECONDS, bool(enabled), heard)
+    heard = row.heard if row.roles == len(hosts.GUEST_ROLES) else 0.0
+    furthest = max(row.oldest, row.newest, key=lambda contract: abs(contract - CONTRACT))
+    return _Signs(heard > now - hosts.LIVE_SECONDS, bool(row.enabled), heard, furthest)
 
 
 def _order(host: Host) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from cumulet.control.fleet import Fleet
+from cumulet.lib import contract
 from cumulet.lib.config import Config
 from cumulet.lib.config_rules import LONGEST_ATTRIBUTE, NAME
 from cumulet.lib.errors import Failure
@@ -26,7 +27,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def listed(tx: Tx, config: Config) -> list[dict[str, Any]]:
     """Each host with a compute service: name, zones, enabled, alive, attributes, limit and used (what is promised).
 
-    `lost` says that what could run elsewhere has left it, `fence_seconds` when it stops that if it is not heard.
+    `lost` says that what could run elsewhere has left it, `fence_seconds` when it stops that if it is not heard; `gap`
+    why it gets no new work, if its `contract` is too far from this program's.
     """
     fleet = Fleet(config)
     fleet.learn(tx)
@@ -38,6 +40,8 @@ def listed(tx: Tx, config: Config) -> list[dict[str, Any]]:
             "enabled": host.enabled,
             "alive": host.alive,
             "lost": rows[host.name].lost,
+            "contract": host.contract,
+            "gap": contract.gap(host.contract),
             "fence_seconds": rows[host.name].fence_seconds,
             "attributes": host.attributes,
             "limit": host.limit._asdict(),

@@ -33,9 +33,9 @@ def reconcile(run: Run, id: str) -> None:
 
 def _place(run: Run, row: Row) -> Row:
     with run.write() as tx:
-        hosts = host.living(tx, "image")
+        hosts = host.usable(tx, "image")
         if not hosts:
-            raise Later(1.0, "no image service is heard")
+            raise Later(1.0, "no image service is heard that this program can work with")
         table = image.image_file
         tx.change(table.update().where(table.c.id == row.id).values(host=min(hosts)))
         placed = image.file(tx, row.id)

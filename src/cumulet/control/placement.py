@@ -14,6 +14,7 @@ from itertools import islice, takewhile
 from typing import NamedTuple
 
 from cumulet.control.fleet import Fleet, Host, Shelf
+from cumulet.lib import contract
 from cumulet.model.capacity import NOTHING, Amount
 
 FEW = 4
@@ -230,6 +231,11 @@ def _silence(host: Host, wish: Wish) -> str:
     return "" if host.alive else "its compute, network or volume service is not heard"
 
 
+def _contract(host: Host, wish: Wish) -> str:
+    gap = contract.gap(host.contract)
+    return f"{gap}: upgrade whichever is older" if gap else ""
+
+
 NOT_HEARD = "not heard"
 _SHORT = ("with too few vCPUs left", "with too little memory left", "with too little disk left")
 FILTERS = (
@@ -241,6 +247,7 @@ FILTERS = (
     Filter("not dedicated as it should be", _dedication, shared=True),
     Filter("without an attribute that the instance type requires", _attributes, shared=True),
     Filter("disabled", _disabled, shared=True),
+    Filter("of another version", _contract, shared=True, at_home=True),
     Filter("barred by its placement group", _group),
     Filter(_SHORT[0], _vcpus, at_home=True),
     Filter(_SHORT[1], _memory, at_home=True),

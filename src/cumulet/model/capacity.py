@@ -12,6 +12,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from cumulet.lib.config import Config
+from cumulet.lib.contract import NEWEST, OLDEST
 from cumulet.model.database import Row, Tx
 from cumulet.model.host import LIVE_SECONDS, host, promises, service
 from cumulet.model.instance import instance
@@ -110,7 +111,7 @@ _DISABLED = sa.select(service.c.host).where(service.c.role.in_(["compute", "volu
 _KEEPERS = (
     sa.select(host.c.name, host.c.zones, host.c.disk_gib, host.c.used_disk_gib, host.c.store, service.c.heard)
     .join(service, service.c.host == host.c.name)
-    .where(service.c.role == "volume", host.c.name.not_in(_DISABLED))
+    .where(service.c.role == "volume", host.c.name.not_in(_DISABLED), service.c.contract.between(OLDEST, NEWEST))
 )
 
 

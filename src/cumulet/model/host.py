@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from cumulet.lib import contract
 from cumulet.lib.config import AGENTS
 from cumulet.lib.errors import Failure
 from cumulet.model import left_behind
@@ -63,10 +64,10 @@ GUEST_ROLES = ("compute", "network", "volume")
 """The roles that a guest needs on its own host."""
 
 
-def heard(tx: Tx, role: str, name: str, zone: str, contract: int = 1) -> None:
-    """The service has been heard now."""
+def heard(tx: Tx, role: str, name: str, zone: str, version: int = 1) -> None:
+    """The service has been heard now; `version` is that of its contract."""
     mine = sa.and_(service.c.role == role, service.c.host == name)
-    values = {"heard": tx.now, "zone": zone, "contract": contract}
+    values = {"heard": tx.now, "zone": zone, "contract": version}
     since = sa.case((service.c.heard > tx.now - LIVE_SECONDS, service.c.since), else_=tx.now)
     # since first: MariaDB would compare with the new `heard`
     if not tx.change(service.update().where(mine).ordered_values(("since", since), *values.items())):
@@ -134,8 +135,17 @@ def services(tx: Tx) -> list[Row]:
 
 def living(tx: Tx, role: str) -> set[str]:
     """The hosts whose service of this role is enabled and has been heard lately."""
+    return {row.host for row in _living(tx, role)}
+
+
+def usable(tx: Tx, role: str) -> set[str]:
+    """Those of `living` that understand the orders of this program."""
+    return {row.host for row in _living(tx, role) if contract.understood(row.contract)}
+
+
+def _living(tx: Tx, role: str) -> list[Row]:
     mine = sa.and_(service.c.role == role, service.c.enabled, service.c.heard > tx.now - LIVE_SECONDS)
-    return set(tx.connection.scalars(sa.select(service.c.host).where(mine)))
+    return tx.all(sa.select(service.c.host, service.c.contract).where(mine))
 
 
 def find(tx: Tx, name: str) -> Row | None:
@@ -191,7 +201,10 @@ _PROMISES = sa.select(host.c.name, host.c.revision, host.c.used_vcpus, host.c.us
 
 
 def presence(tx: Tx) -> list[Any]:
-    """Each host with a compute service: host, enabled, roles (how many of `GUEST_ROLES`), heard (when all were)."""
+    """Each host with a compute service: host, enabled, roles (how many of `GUEST_ROLES`), heard (when all were).
+
+    And the oldest and the newest contract of these.
+    """
     return [*tx.connection.execute(_PRESENCE)]
 
 
@@ -202,6 +215,8 @@ _PRESENCE = (
         sa.func.min(service.c.heard).label("heard"),
         sa.func.count().label("roles"),
         sa.func.min(sa.case((sa.and_(_IS_COMPUTE, sa.not_(service.c.enabled)), 0), else_=1)).label("enabled"),
+        sa.func.min(service.c.contract).label("oldest"),
+        sa.func.max(service.c.contract).label("newest"),
     )
     .where(service.c.role.in_(GUEST_ROLES))
     .group_by(service.c.host)
