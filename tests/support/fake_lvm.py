@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -135,7 +136,8 @@ class FakeLvm:
             raise ValueError("Snapshots of snapshots are not supported.")
         group = self.devices / self.group
         real_run(["cp", "--sparse=always", group / origin, group / given.name])
-        return {"size": volumes[origin]["size"], "origin": origin, "thin": thin}
+        size = volumes[origin]["size"] if thin else _size(given.size)
+        return {"size": size, "origin": origin, "thin": thin}
 
     def _lvconvert(self, words: list[str]) -> None:
         _expect(words[:2], ["--yes", "--splitsnapshot"])
@@ -144,6 +146,7 @@ class FakeLvm:
             raise ValueError(f"{name} is not a snapshot.")
         volumes[name]["origin"] = ""
         self._write(volumes)
+        os.truncate(self.devices / self.group / name, volumes[name]["size"])
 
     def _lvextend(self, words: list[str]) -> None:
         _expect(words[:1], ["--size"])
@@ -219,7 +222,7 @@ def _expect(found: list[str], wanted: list[str]) -> None:
 
 def _size(text: str) -> int:
     """Bytes, in whole extents."""
-    if not text.endswith("b"):
+    if not text.endswith("b") or int(text[:-1]) % 512:
         raise ValueError(f"Invalid argument for --size: {text}")
     return -(-int(text[:-1]) // EXTENT) * EXTENT
 

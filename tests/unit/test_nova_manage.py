@@ -283,6 +283,12 @@ def test_the_flags_of_the_tutorial_are_settings_or_named(tmp_path: Path) -> None
     assert all(reason != "Cumulet has no such flag" for reason in found.without_meaning.values())
 
 
+def test_the_volume_group_is_a_setting_and_the_driver_of_then_is_named() -> None:
+    found = flags.meaning({"volume_group": "stripes", "volume_driver": "nova.volume.driver.ISCSIDriver"})
+    assert found.settings == {"volume_group": "stripes"}
+    assert "see the setting volume_driver" in found.without_meaning["volume_driver"]
+
+
 def test_ini_is_read_too_and_one_file_may_name_another(tmp_path: Path) -> None:
     (tmp_path / "nova.conf").write_text(INI)
     (tmp_path / "flags").write_text(f"--noverbose\n--flagfile={tmp_path / 'nova.conf'}\n--my_ip=1.2.3.4\n")

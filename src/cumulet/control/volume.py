@@ -36,15 +36,17 @@ def reconcile(run: Run, id: str) -> None:
 
 def _make(run: Run, row: Row) -> None:
     grows = row.state == "ready" and row.made_gib < row.size_gib
-    left = grows and _left_to_its_guest(run, row.id)
-    size = row.made_gib if left else row.size_gib
-    spec = VolumeSpec(id=row.id, size_gib=size, image_file=row.image_file, snapshot=row.snapshot)
+    guest = _guest_that_has(run, row.id) if grows else None
+    sizes = {"size_gib": row.size_gib} if guest is None else {"size_gib": row.made_gib, "grows_to": row.size_gib}
+    spec = VolumeSpec(id=row.id, **sizes, image_file=row.image_file, snapshot=row.snapshot)
     try:
         run.driver("volume", row.host).ensure(spec)
     except Failure:
         _look_at_image(run, row)
         raise
-    if left:
+    if guest is not None:
+        with run.write() as tx:
+            work.wake(tx, "instance", guest)
         raise Later(GROW_SECONDS, "waiting for the guest's host to make it larger")
     if row.state == "ready":
         if grows:
@@ -105,15 +107,12 @@ def _remove_from_store(run: Run, row: Row) -> None:
     run.driver("volume", keeper).remove(row.id)
 
 
-def _left_to_its_guest(run: Run, id: str) -> bool:
-    """Whether a guest may have it open, whose host makes it larger then: its reconciler is woken."""
-    with run.write() as tx:
+def _guest_that_has(run: Run, id: str) -> str | None:
+    """The instance that may have it open, whose host makes it larger then."""
+    with run.read() as tx:
         held = attachment.of_volume(tx, id)
         guest = instance.find(tx, held.instance) if held is not None else None
-        if guest is None or guest.state in ("stopped", "terminated"):
-            return False
-        work.wake(tx, "instance", guest.id)
-        return True
+    return None if guest is None or guest.state in ("stopped", "terminated") else str(guest.id)
 
 
 def _wake_instance(tx: Tx, id: str) -> None:

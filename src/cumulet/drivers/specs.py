@@ -71,6 +71,8 @@ class VolumeSpec(_Struct, frozen=True, tag="volume"):
 
     id: str
     size_gib: int
+    grows_to: int = 0
+    """What it becomes, GiB, while a guest has it open, whose host makes it larger; a device has to be so before."""
     image_file: str | None = None
     snapshot: str | None = None
     """On top of this snapshot, which is on the same host."""

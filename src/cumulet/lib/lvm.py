@@ -14,6 +14,7 @@ from cumulet.lib.errors import Failure
 TAG = "cumulet"
 _SECONDS = 60.0
 _FIELDS = "lv_name,lv_size,origin,lv_tags,lv_active"
+_SECTOR = 512
 _BOOKKEEPING = 100
 """One part in so many more than suffices for a snapshot to know what it has kept; LVM takes no more than it can use."""
 Run = Callable[..., "CompletedProcess[str]"]
@@ -93,7 +94,7 @@ class Group:
 
     def snapshot(self, name: str, of: Logical, permission: str = "rw") -> None:
         """What one holds now. Of a thick one it is for a while only: it has room for all to be overwritten, once."""
-        whole = of.size + of.size // _BOOKKEEPING
+        whole = of.size + of.size // _BOOKKEEPING // _SECTOR * _SECTOR
         room = ["--setactivationskip", "n"] if self.pool else ["--size", f"{whole}b"]
         words = ["--snapshot", "--permission", permission, "--name", name, *room]
         self._run("lvcreate", "--yes", *_tagged(()), *words, f"{self.name}/{of.name}")

@@ -56,6 +56,7 @@ class LvmVolumes:
         self._filling: Works[Filling] = Works()
         self._wiping: Works[Wiping] = Works()
         self._lock = threading.Lock()
+        self._wipe_lock = threading.Lock()
 
     def ensure(self, spec: Spec) -> None:
         """Make it be there, or begin to; a snapshot that was complete and is lost is `Impossible`.
@@ -106,7 +107,7 @@ class LvmVolumes:
         return Seen(id=id) if id in _ids(self.group.volumes()) else None
 
     def _volume(self, spec: VolumeSpec, there: dict[str, Logical]) -> None:
-        wanted = spec.size_gib * _GIB
+        wanted = max(spec.size_gib, spec.grows_to) * _GIB
         image = disk_of(self.images_directory, spec) if spec.id not in there else None
         if spec.id in there:
             if there[spec.id].size < wanted:
@@ -195,7 +196,7 @@ class LvmVolumes:
         source = next((tag.removeprefix(_FROM) for tag in one.tags if tag.startswith(_FROM)), None)
         filling = self._filling.get(id)
         if name == _MOMENT + id and id not in there and one.origin:
-            self._go_on_filling(id, one.size, Source(str(self.group.device(name))))
+            self._go_on_filling(id, 0, Source(str(self.group.device(name))))  # its own size is what it keeps
         elif name == _MOMENT + id and id in there and (filling is None or not filling.is_alive()):
             self._drop_moment(id)
         elif name == ASIDE + id and source in there:
@@ -234,7 +235,7 @@ class LvmVolumes:
         self._wipe()
 
     def _wipe(self) -> None:
-        with suppress(CumuletError):  # it has been logged
+        with self._wipe_lock, suppress(CumuletError):  # it has been logged
             self._wiping.go_on(self.group.name, lambda: Wiping(self.group))
 
 
