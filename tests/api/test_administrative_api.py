@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -21,6 +23,7 @@ from cumulet.identity.lockout import ATTEMPTS
 from cumulet.lib.s3_link import Signer
 
 ALL = sorted(ACTIONS)
+NOBODY = 65534
 
 
 def records(cloud: TestedCloud, account: str) -> list[dict[str, Any]]:
@@ -188,3 +191,17 @@ def test_where_no_cloud_runs_the_operator_is_in_the_audit_log(cloud: TestedCloud
     done, refused = records(cloud, cloud.admin.id)
     assert (done["eventName"], done["userIdentity"]["accessKeyId"]) == ("CreatePool", "operator")
     assert refused["errorMessage"].startswith("203.0.113.0/28 overlaps")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_what_root_writes_into_the_audit_log_the_clouds_user_can_go_on_writing(
+    cloud: TestedCloud, tmp_path: Path
+) -> None:
+    shutil.rmtree(cloud.config.audit_directory(), ignore_errors=True)
+    os.chown(cloud.config.state_dir, NOBODY, NOBODY)
+    answered(command(cloud), "pool", "create", "203.0.113.0/24")
+    found = cloud.config.audit_directory()
+    written = [found, *found.rglob("*")]
+    assert len(written) == 3, "the directory, the account's, and a day's file"
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in written} == {(NOBODY, NOBODY)}
+    assert [path.stat().st_mode & 0o077 for path in written] == [0, 0, 0]

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from cumulet.identity.principal import Principal
+from cumulet.lib import files
 from cumulet.lib.log import Log
 
 log = Log("audit")
@@ -112,11 +113,11 @@ class AuditLog:
         file = self._file(trail.account, datetime.fromtimestamp(now, UTC).date())
         try:
             try:
-                descriptor = os.open(file, os.O_WRONLY | os.O_APPEND)
+                descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
             except FileNotFoundError:
-                file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                files.make_directory(file.parent)
                 self._forget(file.parent, datetime.fromtimestamp(now, UTC).date())
-                descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+                descriptor = files.append_to(file)
             try:
                 os.write(descriptor, line)
             finally:

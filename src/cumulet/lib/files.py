@@ -23,6 +23,29 @@ def write(path: Path, text: bytes, *, durable: bool) -> None:
     aside.rename(path)
 
 
+def append_to(path: Path) -> int:
+    """Open a file to append to; if it is not there, make it, for its user alone: its directory's where root makes it.
+
+    So what root's command has begun, the cloud's unprivileged process can go on writing.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    if os.geteuid() == 0 and os.fstat(descriptor).st_size == 0:
+        owner = path.parent.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    return descriptor
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory, and those above it, for its user alone, who is that of the one above if root makes it."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    path.mkdir(exist_ok=True, mode=0o700)
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
 def sync_directory(directory: Path) -> None:
     """What was made, renamed or removed in the directory stays so after a power cut too."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
