@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.identity import ALLOW, code, document, message, user
+from support.operating import administer
 from support.tested_cloud import TestedCloud
 
 READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
@@ -150,6 +151,26 @@ def test_a_simulation_says_what_would_be_decided(cloud: TestedCloud, iam: Any) -
     assert without["EvaluationResults"][0]["MissingContextValues"] == ["ec2:Region"]
     keys = iam.get_context_keys_for_custom_policy(PolicyInputList=[document(Condition=condition)])
     assert keys["ContextKeyNames"] == ["ec2:Region"]
+    assert told[0].get("OrganizationsDecisionDetail") is None
     other = cloud.account("other").client("iam")
     simulate = other.simulate_principal_policy
     assert code(lambda: simulate(PolicySourceArn=arn, ActionNames=actions)) == "NoSuchEntity"
+
+
+def test_a_simulation_knows_whose_the_administration_of_the_cloud_is(cloud: TestedCloud) -> None:
+    """What it says is what is decided: of the users of an administrator's account, and of others."""
+    actions = ["cumulet:ListHosts", "CUMULET:ChangeHost", "ec2:RunInstances"]
+    for who, decided in ((cloud.admin, ["allowed"] * 3), (cloud.account("bob"), ["implicitDeny"] * 2 + ["allowed"])):
+        iam = who.client("iam")
+        eve = user(cloud, "eve", of=who)
+        iam.attach_user_policy(UserName="eve", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+        arn = f"arn:aws:iam::{who.id}:user/eve"
+        told = iam.simulate_principal_policy(PolicySourceArn=arn, ActionNames=actions)["EvaluationResults"]
+        assert [one["EvalDecision"] for one in told] == decided
+        every = [document(Action="*")]
+        custom = iam.simulate_custom_policy(PolicyInputList=every, ActionNames=actions)["EvaluationResults"]
+        assert [one["EvalDecision"] for one in custom] == decided
+        from_above = [one.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations", True) for one in told]
+        assert from_above == [verdict == "allowed" for verdict in decided]
+        assert [bool(one["MatchedStatements"]) for one in told] == from_above
+        assert administer(cloud, eve, "ListHosts")[0] == (200 if decided[0] == "allowed" else 403)

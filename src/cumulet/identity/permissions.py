@@ -9,6 +9,7 @@ from cumulet.identity import managed
 from cumulet.identity.policy import ALLOW_ALL, AccessRequest, Decision, Policies, Policy, compile_policy, evaluate
 from cumulet.identity.principal import Principal
 from cumulet.model import Database, Tx, entity, policy, tag
+from cumulet.model.database import Row
 
 REMEMBERED = 4096
 
@@ -51,15 +52,19 @@ def _held(database: Database, account: str, entity_id: str, arns: tuple[str, ...
         if not entity_id:
             return Held((ALLOW_ALL,), None, session, {})
         row = entity.find(tx, entity_id)
-        bounds = compiled(tx, [row.boundary]) if row is not None and row.boundary else []
-        boundary = bounds[0] if bounds else None
-        if row is not None and row.boundary and boundary is None:
-            boundary = NOTHING
+        boundary = boundary_of(tx, row) if row is not None else None
         return Held(tuple(of_entity(tx, entity_id)), boundary, session, tag.of(tx, entity_id))
 
 
 NOTHING = compile_policy('{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}')
 """What a boundary allows whose policy is not there."""
+
+
+def boundary_of(tx: Tx, row: Row) -> Policy | None:
+    """What limits a user or role; None: nothing does."""
+    if not row.boundary:
+        return None
+    return next(iter(compiled(tx, [row.boundary])), NOTHING)
 
 
 def of_entity(tx: Tx, id: str) -> list[Policy]:

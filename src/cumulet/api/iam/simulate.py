@@ -11,8 +11,9 @@ from cumulet.api.iam.entities import no_such, paged
 from cumulet.identity import permissions
 from cumulet.identity.policy import AccessRequest, Caller, Decision, Policies, Policy, compile_policy, evaluate
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, entity
+from cumulet.model import Tx, account, entity
 from cumulet.model.database import Row
+from cumulet.wire.service import ADMINISTRATIVE
 
 SOURCES = {"identity": "IAM Policy", "resource": "Resource Policy", "boundary": "Permissions Boundary"}
 
@@ -46,7 +47,7 @@ def simulate_custom_policy(
     arn = caller_arn or f"arn:aws:iam::{ctx.account}:user/simulated"
     caller = Caller(account=_account_of(caller_arn) or ctx.account, arn=arn)
     owner = _account_of(resource_owner) or caller.account
-    results = _results(policies, caller, owner, action_names, resource_arns or ["*"], context_entries or [])
+    results = _results(ctx, policies, caller, owner, action_names, resource_arns or ["*"], context_entries or [])
     return _answer(results, marker, max_items)
 
 
@@ -69,15 +70,15 @@ def simulate_principal_policy(
     with ctx.read() as tx:
         row = _source(tx, ctx, policy_source_arn)
         identity = [*permissions.of_entity(tx, row.id), *_inputs(policy_input_list or [])]
-        bounds = permissions.compiled(tx, [row.boundary]) if row.boundary else []
+        boundary = permissions.boundary_of(tx, row)
     policies = Policies(
         identity=identity,
-        boundary=_boundary(permissions_boundary_policy_input_list) or next(iter(bounds), None),
+        boundary=_boundary(permissions_boundary_policy_input_list) or boundary,
         resource=compile_policy(resource_policy, "resource", code="InvalidInput") if resource_policy else None,
     )
     caller = Caller(account=ctx.account, arn=caller_arn or policy_source_arn)
     owner = _account_of(resource_owner) or caller.account
-    results = _results(policies, caller, owner, action_names, resource_arns or ["*"], context_entries or [])
+    results = _results(ctx, policies, caller, owner, action_names, resource_arns or ["*"], context_entries or [])
     return _answer(results, marker, max_items)
 
 
@@ -126,6 +127,7 @@ def _keys(policies: Sequence[Policy]) -> list[str]:
 
 
 def _results(
+    ctx: Context,
     policies: Policies,
     caller: Caller,
     owner: str,
@@ -135,6 +137,7 @@ def _results(
 ) -> list[Item]:
     context = {entry.get("ContextKeyName", ""): tuple(entry.get("ContextKeyValues") or ()) for entry in entries}
     listed = [*policies.identity, *filter(None, [policies.boundary, policies.resource])]
+    administers = _is_administrators(ctx, caller.account)
     known = {name.lower() for name in context}
     missing = [key for key in _keys(listed) if key.lower() not in known]
     results = []
@@ -145,8 +148,30 @@ def _results(
             )
         for resource in resources:
             asked = AccessRequest(caller=caller, action=name, resource=resource, owner=owner, context=context)
-            results.append(_result(asked, evaluate(asked, policies), policies, missing))
+            decided = _result(asked, evaluate(asked, policies), policies, missing)
+            results.append(decided if administers or not _administers(name) else _not_his(decided))
     return results
+
+
+def _is_administrators(ctx: Context, account_id: str) -> bool:
+    with ctx.read() as tx:
+        row = account.find(tx, account_id)
+    return row is not None and bool(row.administrator)
+
+
+def _administers(name: str) -> bool:
+    return name.lower().startswith(f"{ADMINISTRATIVE}:")
+
+
+def _not_his(decided: Item) -> Item:
+    """No policy gives an account what is the administrators'; AWS's form for what is denied from above an account."""
+    verdict = decided["EvalDecision"]
+    return {
+        **decided,
+        "EvalDecision": "explicitDeny" if verdict == "explicitDeny" else "implicitDeny",
+        "MatchedStatements": decided["MatchedStatements"] if verdict == "explicitDeny" else [],
+        "OrganizationsDecisionDetail": {"AllowedByOrganizations": False},
+    }
 
 
 def _result(asked: AccessRequest, decision: Decision, policies: Policies, missing: list[str]) -> Item:
