@@ -28,8 +28,7 @@ def volume_dir(tmp_path: Path) -> Path:
 
 
 def test_a_drained_host_hands_over_its_disks_without_a_copy(cloud: Any, ec2: Any, volume_dir: Path) -> None:
-    add_host(cloud, "h2", volume_dir=str(volume_dir))
-    add_host(cloud, "h3", volume_dir=str(volume_dir))
+    hosts = {name: add_host(cloud, name, volume_dir=str(volume_dir)) for name in ("h2", "h3")}
     drain(cloud, "h1")
     id = launched(cloud, ec2)
     made = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
@@ -44,6 +43,11 @@ def test_a_drained_host_hands_over_its_disks_without_a_copy(cloud: Any, ec2: Any
     assert FakeWorld(volume_dir).names("volume") == before
     with cloud.database.read() as tx:
         assert capacity.counted(tx)[first] == capacity.NOTHING
+    ec2.terminate_instances(InstanceIds=[id])
+    ec2.delete_volume(VolumeId=made)
+    cloud.settle()
+    assert [one for agent in hosts[first].agents.values() for one in agent.recover()] == []
+    assert FakeWorld(volume_dir).names("volume") == [], "the host that has handed them over brings none back"
 
 
 @pytest.mark.parametrize("refuses", [False, True])

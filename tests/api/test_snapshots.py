@@ -8,6 +8,8 @@ import pytest
 from support.launching import launched, volume_of
 from support.refusals import code
 
+from cumulet.drivers.fake_world import FakeWorld
+
 ZONE = "us-east-1a"
 
 
@@ -63,6 +65,20 @@ def test_a_volume_is_made_from_a_snapshot_and_outlives_it(cloud: Any, ec2: Any) 
     assert ec2.describe_snapshots()["Snapshots"] == []
     made = [same["VolumeId"], larger["VolumeId"]]
     assert [one["State"] for one in ec2.describe_volumes(VolumeIds=made)["Volumes"]] == ["available"] * 2
+
+
+def test_a_snapshot_that_is_deleted_while_it_is_made_goes_when_it_is_complete(cloud: Any, ec2: Any) -> None:
+    disk = ec2.create_volume(AvailabilityZone=ZONE, Size=1)["VolumeId"]
+    cloud.settle()
+    id = ec2.create_snapshot(VolumeId=disk)["SnapshotId"]
+    assert [one["State"] for one in ec2.describe_snapshots(SnapshotIds=[id])["Snapshots"]] == ["pending"]
+    ec2.delete_snapshot(SnapshotId=id)
+    assert code(ec2.describe_snapshots, SnapshotIds=[id]) == "InvalidSnapshot.NotFound"
+    cloud.settle()
+    ec2.delete_volume(VolumeId=disk)
+    cloud.settle()
+    world = FakeWorld(cloud.config.state_dir / "world")
+    assert (world.names("snapshot"), world.names("volume")) == ([], [])
 
 
 def test_a_snapshot_outlives_its_volume(cloud: Any, ec2: Any) -> None:

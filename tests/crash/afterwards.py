@@ -235,4 +235,4 @@ def _documents(tx: Tx, site: Whole) -> None:
         *tx.connection.scalars(sa.select(vpc_host.vpc_host.c.vpc)),
         *tx.connection.scalars(sa.select(image.image_file.c.id)),
     ]
-    assert there <= set(rows)
+    assert there - set(rows) == set()

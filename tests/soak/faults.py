@@ -6,12 +6,18 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
-from soak.scene import Scene
+from soak.scene import FENCE, Scene
 
-LONGEST = 4.0
-"""Seconds for which a fault lasts, at most."""
+from cumulet.model.host_lease import MARGIN_SECONDS
+
+SECONDS = (0.2, 4.0)
+"""For how long a fault lasts."""
+UNTIL_IT_IS_LOST = (FENCE + MARGIN_SECONDS, FENCE + MARGIN_SECONDS + 8.0)
+"""For how long a host is away whose guests are started elsewhere."""
+HOUR = 3600
 
 
 class Fault(NamedTuple):
@@ -21,6 +27,7 @@ class Fault(NamedTuple):
     weight: int
     begin: Callable[[], object]
     mend: Callable[[], object] = lambda: None
+    seconds: tuple[float, float] = SECONDS
 
 
 def all_of(scene: Scene) -> list[Fault]:
@@ -41,6 +48,9 @@ def all_of(scene: Scene) -> list[Fault]:
             Fault("agents killed", 3, host.kill_cumulet),
             Fault("host cut off", 2, host.cut, host.heal),
             Fault("host lost", 1, lose, host.start),
+            Fault("host lost for long", 1, lose, host.start, UNTIL_IT_IS_LOST),
+            Fault("host cut off for long", 1, host.cut, host.heal, UNTIL_IT_IS_LOST),
+            Fault("clock an hour ahead", 1, partial(scene.set_clock, name, HOUR), partial(scene.set_clock, name)),
         ]
     return found
 
@@ -59,5 +69,5 @@ def chosen(faults: list[Fault], chance: random.Random) -> Fault:
     return chance.choices(faults, [fault.weight for fault in faults])[0]
 
 
-def last_for_a_while(chance: random.Random) -> None:
-    time.sleep(chance.uniform(0.2, LONGEST))
+def last(fault: Fault, chance: random.Random) -> None:
+    time.sleep(chance.uniform(*fault.seconds))

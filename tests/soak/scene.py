@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,18 +13,32 @@ from cumulet.agent.documents import Documents
 from cumulet.drivers.fake_world import FakeWorld
 from cumulet.lab import underlay
 from cumulet.lab.lab import Laboratory
+from cumulet.lib.command import run
 from cumulet.lib.config import AGENTS
 from cumulet.lib.errors import Away
 from cumulet.model import Database, image, work
 
 HOSTS = 3
+FENCE = 10.0
 
 
 class Scene:
-    """The laboratory, what is on its hosts, and its database."""
+    """The laboratory, what is on its hosts, and its database.
+
+    The hosts share their volumes, so that what runs on one that is lost is started on another one of its zone.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self.laboratory = Laboratory(directory, HOSTS, drivers="fake")
+        self._directory = directory
+        for place in ("volumes", "clocks"):
+            (directory / place).mkdir(parents=True)
+        self.shared = FakeWorld(directory / "volumes")
+        settings: dict[str, str | float] = {
+            "drivers": "fake",
+            "volume_dir": str(directory / "volumes"),
+            "fence_seconds": FENCE,
+        }
+        self.laboratory = Laboratory(directory, HOSTS, settings, self._clock_of)
         self.laboratory.start()
         hosts = self.laboratory.hosts
         self.worlds = {name: FakeWorld(host.state / "world") for name, host in hosts.items()}
@@ -31,6 +46,23 @@ class Scene:
         self.database = Database(self.laboratory.postgres.url)
         self.environ = self.laboratory.environ()
         until(self._has_image, 30, "the image to be taken in")
+
+    def _clock_of(self, host: str) -> dict[str, str]:
+        file = self._directory / "clocks" / host
+        file.write_bytes(bytes(8))
+        return {"LD_PRELOAD": str(self._library()), "CLOCK_AHEAD": str(file)}
+
+    def _library(self) -> Path:
+        made = self._directory / "clock.so"
+        if not made.exists():
+            source = Path(__file__).with_name("clock.c")
+            run(["cc", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", made, source, "-ldl"])
+        return made
+
+    def set_clock(self, host: str, ahead: int = 0) -> None:
+        """The time of day on a host is so many seconds ahead; clocks that count from its start go on as they do."""
+        with (self._directory / "clocks" / host).open("r+b") as file:
+            file.write(ahead.to_bytes(8, sys.byteorder))
 
     def documents(self) -> Iterator[Documents]:
         for host in self.laboratory.hosts.values():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from crash.afterwards import check
-from soak.faults import all_of, chosen, happening, last_for_a_while
+from soak.faults import all_of, chosen, happening, last
 from soak.scene import Scene, until
 from soak.users import User
 
@@ -49,10 +49,10 @@ def test_fifty_creates_survive_the_death_of_each_part(scene: Scene) -> None:
     user.launch(BURST)
     lab.rabbitmq.start()
     come_to_rest(scene)
-    check(scene, user.wanted)
+    check(scene, user.wanted, scene.shared)
     user.terminate_all()
     come_to_rest(scene)
-    check(scene, user.wanted)
+    check(scene, user.wanted, scene.shared)
 
 
 def test_random_faults_leave_nothing_stuck_leaked_or_twice(scene: Scene) -> None:
@@ -64,13 +64,13 @@ def test_random_faults_leave_nothing_stuck_leaked_or_twice(scene: Scene) -> None
         fault = chosen(all_of(scene), chance)
         happened[fault.name] += 1
         with happening(fault):
-            last_for_a_while(chance)
+            last(fault, chance)
     for user in users:
         user.stop()
         assert user.failed is None, f"{user.failed!r} (SEED={SEED})"
     seconds = come_to_rest(scene)
     report(happened, users, seconds)
-    check(scene, {id: state for user in users for id, state in user.wanted.items()})
+    check(scene, {id: state for user in users for id, state in user.wanted.items()}, scene.shared)
 
 
 def come_to_rest(scene: Scene) -> float:

@@ -16,11 +16,12 @@ from cumulet.drivers.contract import Seen
 from cumulet.drivers.fake_world import FakeWorld
 from cumulet.drivers.hypervisor.fake import FakeHypervisor
 from cumulet.drivers.network.fake import FakeNetwork
-from cumulet.drivers.specs import InstanceSpec, InterfaceSpec, NicSpec, Spec, VolumeSpec
+from cumulet.drivers.specs import InstanceSpec, InterfaceSpec, NicSpec, Spec, VolumeExportSpec, VolumeSpec
 from cumulet.drivers.volume.fake import FakeVolumes
 from cumulet.lib.errors import Failure, Impossible, Later, Superseded, Unreachable
 
 DISK = VolumeSpec(id="vol-1", size_gib=1)
+EXPORT = VolumeExportSpec(id="volattach-1", volume="vol-1")
 
 
 class Broken:
@@ -67,17 +68,18 @@ def test_the_same_lease_may_order_again(volumes: FakeVolumes, tmp_path: Path) ->
     agent, bus = agent_of(volumes, tmp_path)
     remote = Remote(bus, "volume.h1", epoch=5)
     remote.ensure(DISK)
-    remote.ensure(VolumeSpec(id="vol-1", size_gib=9))
-    document = agent.documents.get("vol-1")
+    remote.ensure(EXPORT)
+    remote.ensure(msgspec.structs.replace(EXPORT, client="192.0.2.7"))
+    document = agent.documents.get(EXPORT.id)
     assert document is not None
-    assert msgspec.json.decode(document.spec, type=VolumeSpec).size_gib == 9
+    assert msgspec.json.decode(document.spec, type=VolumeExportSpec).client == "192.0.2.7"
 
 
 def test_the_document_is_written_before_the_driver_fails(tmp_path: Path) -> None:
     agent, bus = agent_of(Broken(Failure("no space left")), tmp_path)
     with pytest.raises(Failure, match="no space left"):
-        Remote(bus, "volume.h1", epoch=3).ensure(DISK)
-    assert agent.documents.living() == ["vol-1"]
+        Remote(bus, "volume.h1", epoch=3).ensure(EXPORT)
+    assert agent.documents.living() == [EXPORT.id]
 
 
 @pytest.mark.parametrize(
@@ -143,12 +145,24 @@ def test_recovery_makes_again_what_should_be_and_nothing_that_was_removed(tmp_pa
     world = FakeWorld(tmp_path / "world")
     agent, bus = agent_of(FakeVolumes(world), tmp_path)
     remote = Remote(bus, "volume.h1", epoch=1)
-    remote.ensure(DISK)
-    remote.ensure(VolumeSpec(id="vol-2", size_gib=1))
-    remote.remove("vol-2")
+    gone = msgspec.structs.replace(EXPORT, id="volattach-2")
+    for spec in (DISK, EXPORT, gone):
+        remote.ensure(spec)
+    remote.remove(gone.id)
+    world.remove("volume_export", EXPORT.id)
+    assert agent.recover() == []
+    assert world.names("volume_export") == [EXPORT.id]
+
+
+def test_recovery_makes_nothing_that_outlasts_a_reboot_since_another_host_may_have_removed_it(tmp_path: Path) -> None:
+    world = FakeWorld(tmp_path / "world")
+    agent, bus = agent_of(FakeVolumes(world), tmp_path)
+    Remote(bus, "volume.h1", epoch=5).ensure(DISK)
     world.clear()
     assert agent.recover() == []
-    assert world.names("volume") == ["vol-1"]
+    assert world.names("volume") == []
+    with pytest.raises(Superseded):
+        Remote(bus, "volume.h1", epoch=4).ensure(DISK)
 
 
 def test_a_host_that_has_rebooted_gets_its_guests_back_with_no_control_plane(tmp_path: Path) -> None:
@@ -174,8 +188,8 @@ def test_a_host_that_has_rebooted_gets_its_guests_back_with_no_control_plane(tmp
 def test_recovery_tells_what_it_could_not_do(tmp_path: Path) -> None:
     agent, bus = agent_of(Broken(Failure("no")), tmp_path)
     with pytest.raises(Failure):
-        Remote(bus, "volume.h1", epoch=1).ensure(DISK)
-    assert agent.recover() == ["vol-1"]
+        Remote(bus, "volume.h1", epoch=1).ensure(EXPORT)
+    assert agent.recover() == [EXPORT.id]
 
 
 @pytest.mark.parametrize("durable", [True, False])

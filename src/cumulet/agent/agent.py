@@ -2,7 +2,8 @@
 
 The document `{epoch, spec}` is on disk before the driver is called. That one file gives refusal of stale orders,
 recovery of every guest after a host's reboot with no control plane, and no database on the hosts. A thing that was
-removed leaves `{epoch}` behind for a day, so that an order that comes late is still known to be late.
+removed leaves `{epoch}` behind for a day, so that an order that comes late is still known to be late; so does one that
+outlasts a reboot by itself, which another host may keep by then.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from cumulet.agent.documents import Document, Documents
+from cumulet.agent.documents import NOTHING, Document, Documents
 from cumulet.bus.contract import Bus
 from cumulet.bus.remote import Answer, Order
 from cumulet.drivers import specs
@@ -93,7 +94,7 @@ class Agent:
         spec = _understood(order.id, order.spec)
         with self._lock(order.id):
             self._check(spec)
-            self.documents.put(order.id, Document(epoch=order.epoch, spec=order.spec))
+            self.documents.put(order.id, Document(epoch=order.epoch, spec=NOTHING if specs.lasts(spec) else order.spec))
             crash.point("driver.before")
             self.driver.ensure(spec)
             crash.point("driver.after")

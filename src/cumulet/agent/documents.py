@@ -11,16 +11,17 @@ from cumulet.lib import files
 from cumulet.lib.errors import Failure, Superseded
 
 KEPT_SECONDS = 24 * 3600.0
+NOTHING = msgspec.Raw(b"null")
 
 
 class Document(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The newest order's number and its spec; no spec: the thing was removed."""
+    """The newest order's number and its spec; no spec: the thing was removed, or outlasts a reboot."""
 
     epoch: int
-    spec: msgspec.Raw = msgspec.Raw(b"null")
+    spec: msgspec.Raw = NOTHING
 
     def living(self) -> bool:
-        return bytes(self.spec) != b"null"
+        return bytes(self.spec) != bytes(NOTHING)
 
 
 class Documents:

@@ -29,7 +29,7 @@ def reconcile(run: Run, id: str) -> None:
             work.forget(tx, "snapshot", id)
     elif row.host is None:
         raise Later(SWITCH_SECONDS, "the host that kept it is lost, and no other keeps it yet")
-    elif row.desired == "absent":
+    elif row.desired == "absent" and row.state not in snapshot.UNFINISHED:
         _remove(run, row)
     elif row.state not in ("waiting", "error"):
         _make(run, row)
@@ -53,6 +53,8 @@ def _make(run: Run, row: Row) -> None:
     driver.ensure(SnapshotSpec(id=row.id))
     with run.write() as tx:
         snapshot.move(tx, row.id, "switched", "completed")
+    if row.desired == "absent":
+        raise Later(0.0, "it is complete, and goes now")
 
 
 def _left_to_its_guest(tx: Tx, volume: str) -> bool:

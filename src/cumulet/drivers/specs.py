@@ -358,6 +358,11 @@ def volume_top(directory: Path, volume: str) -> Path:
     return link.resolve() if link.is_symlink() else volume_file(directory, volume)
 
 
+def lasts(spec: Spec) -> bool:
+    """Whether what the spec makes outlasts its host's reboot by itself: it is on a disk."""
+    return isinstance(spec, VolumeSpec | SnapshotSpec)
+
+
 def is_export(id: str) -> bool:
     """Whether this is the id of a `VolumeExportSpec`."""
     return id.startswith(("volattach-", _MOVE))

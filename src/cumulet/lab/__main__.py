@@ -38,7 +38,7 @@ def _inside(directory: Path, hosts: int, settings: dict[str, str]) -> int:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    lab = Laboratory(directory, hosts, **settings)
+    lab = Laboratory(directory, hosts, settings)
     try:
         lab.start(lambda text: _say(directory, text))
         forward.inside(directory / SOCKET, (underlay.CONTROLLER, 8773))

@@ -13,8 +13,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cumulet.lab import underlay
@@ -80,10 +81,11 @@ class Machine:
 class Host(Machine):
     """A machine that runs guests, with two cables."""
 
-    def __init__(self, name: str, number: int, directory: Path, join: list[str]) -> None:
+    def __init__(self, name: str, number: int, directory: Path, join: list[str], variables: Mapping[str, str]) -> None:
         super().__init__(name, directory)
         self.number = number
         self._join = join
+        self._variables = [f"{name}={value}" for name, value in variables.items()]
 
     def start(self) -> None:
         underlay.plug(self.name, self.number)
@@ -91,7 +93,7 @@ class Host(Machine):
 
     def command(self) -> list[str]:
         first = " ".join(self._join) if not self.file.exists() else "true"
-        inside = ["sh", "-c", f"{first}; {AGAIN}", "sh", *self.up()]
+        inside = ["sh", "-c", f"{first}; {AGAIN}", "sh", "env", *self._variables, *self.up()]
         private = [sys.executable, "-m", "cumulet.lib.private_host", "--keep-network", "--", *inside]
         return ["nsenter", f"--net=/run/netns/{self.name}", "--", *private]
 
@@ -111,10 +113,20 @@ class Host(Machine):
 
 
 class Laboratory:
-    """Everything; `settings` are the controller's and all hosts' (text as in the environment)."""
+    """Everything; `settings` are the controller's and all hosts'.
 
-    def __init__(self, directory: Path, hosts: int, **settings: str) -> None:
+    `variables` gives the environment of the `cumulet` of a host, by the host's name.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        hosts: int,
+        settings: Mapping[str, str | float] = MappingProxyType({}),
+        variables: Callable[[str], Mapping[str, str]] = lambda host: {},
+    ) -> None:
         self.directory = directory
+        self._variables = variables
         self.settings = settings
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o755)  # dnsmasq and PostgreSQL, which are not root, must come by here
@@ -139,7 +151,15 @@ class Laboratory:
             say(f"host h{number}")
             self.add_host(number)
         say("all hosts to be heard")
-        _until(lambda: self.alive() >= {f"compute.{name}" for name in self.hosts}, "the hosts to be heard")
+        try:
+            _until(lambda: self.alive() >= {f"compute.{name}" for name in self.hosts}, "the hosts to be heard")
+        except Failure as e:
+            raise Failure(f"{e}; {self._last_words()}") from None
+
+    def _last_words(self) -> str:
+        """The last line of each host's log."""
+        said = {name: host.log.read_text().strip().rpartition("\n")[2] for name, host in self.hosts.items()}
+        return "; ".join(f"{name}: {line or 'says nothing'}" for name, line in said.items())
 
     def add_host(self, number: int) -> Host:
         """One more host, which joins as a user's would."""
@@ -154,7 +174,7 @@ class Laboratory:
         own = {"public_interface": "pub0", "tunnel_address": address, "emulation": "tcg", **self.settings}
         words = [*CUMULET, "join", *found.groups(), *place, "--no-serve"]
         words += [word for key, value in own.items() for word in ("--set", f"{key}={value}")]
-        self.hosts[name] = Host(name, number, self.directory, words)
+        self.hosts[name] = Host(name, number, self.directory, words, self._variables(name))
         self.hosts[name].start()
         return self.hosts[name]
 

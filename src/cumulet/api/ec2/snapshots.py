@@ -6,7 +6,7 @@ from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.snapshot_rows import completed, copied, delete, owned, snapshot_item, written
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
-from cumulet.api.ec2.validation import check_region, described, invalid
+from cumulet.api.ec2.validation import check_region, described
 from cumulet.api.ec2.volume_rows import owned as owned_volume
 from cumulet.api.filters import Path
 from cumulet.lib.errors import Refusal
@@ -105,11 +105,12 @@ def copy_snapshot(
 
 @action()
 def delete_snapshot(ctx: Context, snapshot_id: str) -> Result:
-    """Have the snapshot go; volumes that were made from it stay as they are."""
+    """Have the snapshot go, when it is complete; volumes that were made from it stay as they are.
+
+    As AWS says of DeleteSnapshot: one that is in progress completes before it goes.
+    """
     with ctx.write() as tx:
         row = owned(tx, ctx.account, snapshot_id)
-        if row.state in snapshot.UNFINISHED:
-            raise invalid(row.id, "snapshotId", "The snapshot is pending; it can be deleted when it is completed.")
         images = image_disk.using(tx, row.id)
         if images:
             text = f"The snapshot {row.id} is currently in use by {', '.join(images)}"
