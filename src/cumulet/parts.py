@@ -136,7 +136,7 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
             {"architectures": ["x86_64"], "boots": boots()},
         ),
         "network": Part(LinuxNetwork(settings, MetadataServer(state / "metadata")), {}),
-        "volume": _volumes(config, group),
+        "volume": volume_part(config, group),
         "image": image_part(images),
     }
 
@@ -168,13 +168,16 @@ def volume_group(config: Config) -> Group | None:
     return group
 
 
-def _volumes(config: Config, group: Group | None) -> Part:
+def volume_part(config: Config, group: Group | None) -> Part:
+    """The driver of volumes in this group, or in a directory."""
     from cumulet.drivers.volume.exports import Exports
 
     exports = Exports(RUN_DIRECTORY / "volumes", config.tunnel_address)
     if group is not None:
         from cumulet.drivers.volume.lvm import LvmVolumes, room_gib
+        from cumulet.drivers.volume.wiping import take_in
 
+        take_in(group)
         driver = LvmVolumes(group, config.image_directory(), exports)
         return Part(driver, {}, room=lambda: Room(room_gib(group), disk_exact=not group.pool))
     from cumulet.drivers.volume.directory import DirectoryVolumes

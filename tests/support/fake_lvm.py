@@ -54,6 +54,10 @@ class FakeLvm:
     def _file(self) -> Path:
         return self.devices / self.group / "group.json"
 
+    @property
+    def _tag_file(self) -> Path:
+        return self.devices / self.group / "tags"
+
     def _read(self) -> dict[str, Any]:
         return dict(json.loads(self._file.read_text())) if self._file.exists() else {}
 
@@ -91,8 +95,17 @@ class FakeLvm:
     def _vgs(self, words: list[str]) -> str:
         if words[-1] != self.group:
             raise ValueError(f'Volume group "{words[-1]}" not found')
+        if "vg_tags" in words:
+            return _report("vg", [{"vg_tags": ",".join(self._tags())}])
         free = self.size - sum(one["size"] for one in self._read().values() if not one["thin"])
         return _report("vg", [{"vg_size": str(self.size), "vg_free": str(free)}])
+
+    def _vgchange(self, words: list[str]) -> None:
+        _expect([words[0], words[2]], ["--addtag", self.group])
+        self._tag_file.write_text(",".join([*self._tags(), words[1]]))
+
+    def _tags(self) -> list[str]:
+        return self._tag_file.read_text().split(",") if self._tag_file.exists() else []
 
     def _lvcreate(self, words: list[str]) -> None:
         parser = _Parser()
@@ -118,7 +131,8 @@ class FakeLvm:
         if given.virtualsize and given.thinpool != self.pool:
             raise ValueError(f"Thin pool {given.thinpool} not found")
         size = _size(given.virtualsize or given.size)
-        leftover = b"" if given.virtualsize else b"SOMEBODY ELSE'S"
+        clean = given.virtualsize or "cumulet.zeroed" in self._tags()
+        leftover = b"" if clean else b"SOMEBODY ELSE'S"
         self._put(given.name, leftover, size)
         return {"size": size, "origin": "", "thin": bool(given.virtualsize)}
 

@@ -12,7 +12,7 @@ from cumulet.agent.documents import Document, Documents
 from cumulet.lib.config import MEANINGS, Config, load
 from cumulet.lib.errors import Failure
 from cumulet.lib.instance_types import catalogue
-from cumulet.parts import check_volume_driver, guest_mtu
+from cumulet.parts import check_volume_driver, guest_mtu, volume_group
 
 
 def test_the_command_comes_before_the_environment_before_the_file(tmp_path: Path) -> None:
@@ -162,6 +162,14 @@ def test_a_host_keeps_its_volumes_as_it_kept_them_while_it_has_any(tmp_path: Pat
             check_volume_driver(other)
     documents.put("vol-1", Document(epoch=2))
     check_volume_driver(thin)
+
+
+def test_a_host_that_is_to_keep_volumes_in_lvm_needs_the_group(tmp_path: Path) -> None:
+    lvm = Config(state_dir=tmp_path, volume_driver="lvm", volume_group="no-such-group")
+    with pytest.raises(Failure, match="no-such-group.*(`vgcreate no-such-group DISK`|apt-get install lvm2)"):
+        volume_group(lvm)
+    for other in (Config(state_dir=tmp_path), msgspec.structs.replace(lvm, drivers="fake")):
+        assert volume_group(other) is None
 
 
 def test_packets_that_the_tunnels_cannot_carry_are_refused() -> None:

@@ -150,6 +150,9 @@ def volume_group(config: Config) -> Iterator[Finding]:
 
     if config.volume_driver != "lvm":
         return
+    if config.volume_thin_pool and shutil.which("thin_check") is None:
+        text = "thin_check is not installed: LVM starts no thin pool without it"
+        yield Finding("thin pool", _unless_fake(config), text, "apt-get install thin-provisioning-tools")
     group = Group(config.volume_group, config.volume_thin_pool)
     try:
         room, wiped = group.room(), left(group)
@@ -157,7 +160,7 @@ def volume_group(config: Config) -> Iterator[Finding]:
         yield Finding("volume group", _unless_fake(config), str(e), "see the message, or the setting volume_group")
         return
     text = f"{group.name}{f'/{group.pool}' if group.pool else ''}: {room.free / 2**30:.1f} GiB free"
-    text += f"; {wiped.volumes} deleted volumes to wipe, {wiped.bytes / 2**30:.1f} GiB" if wiped.volumes else ""
+    text += f", {wiped / 2**30:.1f} GiB still to be wiped" if wiped else ""
     if room.free < FREE_BYTES or room.free < room.size * (1 - FULL_PERCENT / 100):
         yield Finding("volume group", "warning", text, f"`vgextend {group.name} DISK`, or delete volumes")
     else:

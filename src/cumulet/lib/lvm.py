@@ -81,6 +81,14 @@ class Group:
     def _without(self, e: Failure, what: str, make: str) -> Failure:
         return Failure(f"{what}: {make} makes it") if "ailed to find" in str(e) or "not found" in str(e) else e
 
+    def tags(self) -> list[str]:
+        """Those of the group itself."""
+        return self._report("vgs", "vg", "vg_tags", self.name)[0]["vg_tags"].split(",")
+
+    def add_tag(self, tag: str) -> None:
+        """Tag the group itself."""
+        self._run("vgchange", "--addtag", tag, self.name)
+
     def activate(self, names: Sequence[str]) -> None:
         """Have their devices be there."""
         if names:

@@ -1,11 +1,10 @@
-"""Deleted volumes that are overwritten with zeroes before anybody else gets their room, in the background.
+"""Deleted volumes, and what a new group has free, are overwritten with zeroes before anybody gets their room, in the
+background.
 
 What is to be wiped has a name of its own and says in a tag how far it is, so that it is gone on with after a restart.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 from cumulet.lib import crash
 from cumulet.lib.errors import CumuletError
@@ -15,23 +14,32 @@ from cumulet.lib.works import Work
 
 log = Log("wiping")
 DELETED = "wipe-"
+ZEROED = "cumulet.zeroed"
+"""The tag of a group whose free room has zeroes, but for what is to be wiped still."""
+_PIECE = 64 << 30
 _DONE = "wiped."
 _STEP = 1 << 30
 _SECONDS = 3600.0
 """For one step, on a disk that is busy."""
 
 
-class Left(NamedTuple):
-    """What is still to be wiped: so many volumes, so many bytes."""
+def take_in(group: Group) -> None:
+    """Have all that is free in a group of thick volumes wiped, once: whoever had the disk before has left something.
 
-    volumes: int
-    bytes: int
+    What is to be wiped is no room for volumes until it is.
+    """
+    if group.pool or ZEROED in group.tags():
+        return
+    while free := group.room().free:
+        name = _free_name(group, "free")
+        group.create(name, min(free, _PIECE))
+        crash.point("volume.group.piece")
+    group.add_tag(ZEROED)
 
 
-def left(group: Group) -> Left:
-    """What is still to be wiped in a group."""
-    found = [one for one in group.volumes().values() if one.name.startswith(DELETED)]
-    return Left(len(found), sum(one.size - done(one) for one in found))
+def left(group: Group) -> int:
+    """Bytes of a group that are still to be wiped."""
+    return sum(one.size - done(one) for one in group.volumes().values() if one.name.startswith(DELETED))
 
 
 def done(volume: Logical) -> int:
@@ -45,9 +53,13 @@ def _told(volume: Logical) -> list[str]:
 
 def set_aside(group: Group, name: str) -> None:
     """It is no volume any more, but one to be wiped."""
+    group.rename(name, _free_name(group, name))
+
+
+def _free_name(group: Group, of: str) -> str:
     there = group.volumes()
-    free = (f"{DELETED}{name}-{number}" for number in range(1, len(there) + 2))
-    group.rename(name, next(one for one in free if one not in there))
+    names = (f"{DELETED}{of}-{number}" for number in range(1, len(there) + 2))
+    return next(one for one in names if one not in there)
 
 
 class Wiping(Work):
