@@ -14,6 +14,7 @@ from cumulet.agent import fence
 from cumulet.agent.agent import Question
 from cumulet.agent.documents import Documents
 from cumulet.agent.heartbeat import Room
+from cumulet.agent.measured import Measured
 from cumulet.drivers.contract import Driver
 from cumulet.lib import files
 from cumulet.lib.clock import Clock
@@ -177,9 +178,12 @@ def volume_part(config: Config, group: Group | None) -> Part:
         from cumulet.drivers.volume.lvm import LvmVolumes, room_gib
         from cumulet.drivers.volume.wiping import take_in
 
-        take_in(group)
+        if "volume" in config.role_names():
+            take_in(group)
         driver = LvmVolumes(group, config.image_directory(), exports)
-        return Part(driver, {}, room=lambda: Room(room_gib(group), disk_exact=not group.pool))
+        # a heartbeat must not wait for LVM, which waits for its disks
+        room = Measured(lambda: Room(room_gib(group), disk_exact=not group.pool))
+        return Part(driver, {}, room=room)
     from cumulet.drivers.volume.directory import DirectoryVolumes
 
     return Part(DirectoryVolumes(config.volume_directory(), config.image_directory(), exports), {})

@@ -20,6 +20,7 @@ from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 
 _VIRTIOFSD = "/usr/lib/qemu:/usr/libexec:/usr/lib/virtiofsd"
+_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"]
 _MIB = 1 << 20
 _INIT = """#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
@@ -50,14 +51,16 @@ def run_in_guest(script: str, *, tiny: Path, modules: Sequence[str], disks: Sequ
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cumulet-guest-")))
         initrd, console = directory / "initrd", directory / "console"
         initrd.write_bytes(_initrd(script, _package(tiny), modules, directory))
-        server = stack.enter_context(subprocess.Popen(_files_command(directory), stderr=subprocess.DEVNULL))
+        server = stack.enter_context(
+            subprocess.Popen([*_WITH_US, *_files_command(directory)], stderr=subprocess.DEVNULL)
+        )
         stack.callback(server.kill)
         for _ in bounded(10):
             if (directory / "files").exists():
                 break
         files = [_disk(directory / f"disk{number}", gib) for number, gib in enumerate(disks)]
         with suppress(Failure):  # what it said until then says more
-            run(_guest_command(directory, tiny / "kernel", initrd, console, files), timeout=seconds)
+            run([*_WITH_US, *_guest_command(directory, tiny / "kernel", initrd, console, files)], timeout=seconds)
         said = console.read_text(errors="replace")
     assert f"{_ENDED}0" in said, said[-8000:]
     return said
