@@ -29,18 +29,13 @@ def register_bundle(site: Place) -> str:
         return image.take_in(tx, {**values, "declared": "raw", "origin": BUNDLE, "sealed": sealed})[0]
 
 
-def keep_object(site: Place) -> str:
-    """A file that is made of an object; gives its id."""
+def import_object(site: Place, kind: str) -> str:
+    """An image or a snapshot that is made of an object; gives the task."""
+    id, made = ids.new(f"import_{kind}"), [kind] if kind == "image" else ["snapshot", "volume"]
     origin = {"bucket": "disks", "by": {"kind": "user"}, "parts": [{"url": "disk"}]}
     location = {"account": site.account, "location": "disk", "source": "s3://disks/disk"}
     with site.database.write() as tx:
-        return image.keep_file(tx, {**location, "declared": "raw", "origin": origin})
-
-
-def import_object(site: Place, kind: str, file: str) -> str:
-    """An image or a snapshot that is made of a file; gives the task."""
-    id, made = ids.new(f"import_{kind}"), [kind] if kind == "image" else ["snapshot", "volume"]
-    with site.database.write() as tx:
+        file = image.keep_file(tx, {**location, "declared": "raw", "origin": origin})
         values = {"id": id, "account": site.account, "kind": kind, "image_file": file}
         image_task.add(tx, {**values, **{name: ids.new(name) for name in made}})
     return id
@@ -52,18 +47,18 @@ def cancel_import(site: Place, id: str) -> None:
         image_task.cancel(tx, id)
 
 
-def _kept(site: Site) -> list[str]:
-    return [keep_object(site)]
+def _nothing(site: Site) -> list[str]:
+    return []
 
 
 LIVES = [
-    Life("register a bundle", lambda site: [], lambda site, found: register_bundle(site), []),
-    Life("import an image", _kept, lambda site, found: import_object(site, "image", found.pop()), []),
-    Life("import a snapshot", _kept, lambda site, found: import_object(site, "snapshot", found.pop()), []),
+    Life("register a bundle", _nothing, lambda site, found: register_bundle(site), []),
+    Life("import an image", _nothing, lambda site, found: import_object(site, "image"), []),
+    Life("import a snapshot", _nothing, lambda site, found: import_object(site, "snapshot"), []),
     Life(
         "cancel an import",
-        _kept,
-        lambda site, found: cancel_import(site, import_object(site, "image", found.pop())),
+        _nothing,
+        lambda site, found: cancel_import(site, import_object(site, "image")),
         [],
     ),
 ]

@@ -109,7 +109,7 @@ def list_images(cloud: Cloud, json: bool) -> None:
 @click.argument("id")
 @any_cloud
 def remove_image(cloud: Cloud, id: str) -> None:
-    """Deregister an image, whoever it belongs to. What runs from it goes on; its file stays."""
+    """Deregister an image, whoever it belongs to. What runs from it goes on; its file goes with the last use."""
     asking.ask(cloud, "RemoveImage", name=id)
 
 

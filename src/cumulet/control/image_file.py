@@ -11,7 +11,7 @@ from cumulet.control.object_links import Links
 from cumulet.drivers.specs import ImageFileSpec, ObjectSpec, ObjectsSpec
 from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Failure, Impossible, Later
-from cumulet.model import Tx, host, image, image_task, work
+from cumulet.model import Tx, host, image, image_task, image_use, work
 from cumulet.model.database import Row
 
 GIB = 2**30
@@ -22,13 +22,24 @@ FETCH_SECONDS = 0.5
 def reconcile(run: Run, id: str) -> None:
     with run.read() as tx:
         row = image.file(tx, id)
+        is_used = row is not None and image_use.is_used(tx, id)
     if row is None:
         with run.write() as tx:
             work.forget(tx, "image_file", id)
     elif row.desired == "absent":
         _remove(run, row)
+    elif not is_used or row.unused is not None:
+        _let_go(run, row)
     elif row.state != "failed":
         _make(run, row if row.host is not None else _place(run, row))
+
+
+def _let_go(run: Run, row: Row) -> None:
+    """Nobody needs it: it goes, unless that changes soon."""
+    with run.write() as tx:
+        is_used = image_use.is_used(tx, row.id)
+        left = 0.0 if is_used and image_use.say_used(tx, row) else image_use.say_unused(tx, row)
+    raise Later(left, "it is looked at again" if is_used else "nobody needs it any more")
 
 
 def _place(run: Run, row: Row) -> Row:

@@ -79,6 +79,7 @@ def _place_volume(run: Run, tx: Tx, row: Row, file: Row) -> None:
 
 def _take_snapshot(tx: Tx, row: Row, disk: Row) -> None:
     values = {"id": row.snapshot, "account": row.account, "volume": disk.id, "host": disk.host}
+    values["base"] = disk.image_file
     values |= {"size_gib": disk.size_gib, "description": row.description or f"Created by import task {row.id}"}
     tx.insert(snapshot.snapshot, {**values, "created": tx.now})
     work.wake(tx, "snapshot", row.snapshot)

@@ -17,6 +17,7 @@ from cumulet.model import (
     attachment,
     group,
     image,
+    image_use,
     instance,
     interface,
     profile,
@@ -43,6 +44,7 @@ def reconcile(run: Run, id: str) -> None:
         with run.write() as tx:
             _free_leases_of_the_dead(run, tx)
             profile.wake_expiring(tx)
+            image_use.wake_unused(tx)
         _forget_terminated(run)
     else:
         try:

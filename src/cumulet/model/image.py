@@ -69,8 +69,10 @@ image_file = sa.Table(
     text("stage", 64),
     flag("public"),
     moment("created"),
+    moment("unused"),
 )
-"""`facts`: format, virtual_size (bytes), size (bytes), sha256, boot, architecture, as the image driver found them.
+"""`unused` is since when nobody needs it (`model.image_use`).
+`facts`: format, virtual_size (bytes), size (bytes), sha256, boot, architecture, as the image driver found them.
 `origin` says which objects it is made of, where it is made of any: bucket, parts (`url`, which is the key, and sha1,
 etag and size as `drivers.specs.ObjectSpec` has them) and with whose rights they are read (`by`); of a bundle also the
 tarball's sha1 and size and the iv, while its key is what is `sealed`. `stage` is how far it is on its way."""
@@ -249,7 +251,12 @@ def change(tx: Tx, id: str, **values: object) -> None:
 
 
 def deregister(tx: Tx, id: str) -> bool:
-    """Nothing can be launched from it any more; whether it was registered until now."""
+    """Nothing can be launched from it any more, and its file goes with the last use; whether it was registered."""
     tx.change(image_disk.delete().where(image_disk.c.image == id))
     mine = sa.and_(image.c.id == id, sa.not_(image.c.deregistered))
-    return tx.change(image.update().where(mine).values(deregistered=True)) == 1
+    if not tx.change(image.update().where(mine).values(deregistered=True)):
+        return False
+    kept = tx.value(sa.select(image.c.image_file).where(image.c.id == id))
+    if kept is not None:
+        wake(tx, "image_file", kept)
+    return True

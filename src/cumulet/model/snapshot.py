@@ -21,6 +21,7 @@ snapshot = sa.Table(
     id_column("volume", index=True),
     id_column("source", null=True, index=True),
     id_column("instance", null=True, index=True),
+    id_column("base", null=True, index=True),
     text("host", 64, default=None),
     text("desired", 10, default="present"),
     text("state", 12, default="pending"),
@@ -31,7 +32,7 @@ snapshot = sa.Table(
     moment("created"),
 )
 """`source` is the snapshot of which this is a copy, whose `volume` is `NO_VOLUME` then. `instance` is the one of whose
-volumes several snapshots are taken at one moment.
+volumes several snapshots are taken at one moment. `base` is the image file that it stands on, if it does.
 `state` is waiting, until that instance's reconciler lets it begin; pending; prepared, when its host has made a new top
 layer, which the guest that writes must change to; switched, when no guest writes below that any more; completed, or
 error."""

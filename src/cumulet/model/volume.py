@@ -28,6 +28,7 @@ volume = sa.Table(
     whole("throughput"),
     id_column("image_file", null=True, index=True),
     id_column("snapshot", null=True, index=True),
+    id_column("base", null=True, index=True),
     flag("auto_enable_io"),
     moment("created"),
     moment("modified"),
@@ -37,7 +38,8 @@ volume = sa.Table(
 asked for, 0 where none was. One that is launched with an instance has no `host` before that has one. `made_gib` is how
 large its disk is, less than `size_gib` while it grows; `before` is what it was when it was `modified`. While it is
 moved no guest has it: it is on `host` and copied to `moving_to`, then on `host` and to be deleted on `moved_from`. One
-that is ready and has no `host` is kept by none, since that was lost; it is in the directory `store` (`model.host`)."""
+that is ready and has no `host` is kept by none, since that was lost; it is in the directory `store` (`model.host`).
+`base` is the image file below the `snapshot` that it was made from."""
 _UNMADE = sa.and_(volume.c.state == "creating", volume.c.desired == "present")
 
 

@@ -21,7 +21,7 @@ from cumulet.api.ec2.snapshot_rows import completed, deletable, delete
 from cumulet.api.ec2.tagging import TagSpecification, tags_for
 from cumulet.api.ec2.validation import described, missing
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, image, image_disk, tag
+from cumulet.model import Tx, image, image_disk, image_use, tag
 from cumulet.model.database import Row
 
 _DISK = "BlockDeviceMappings.Ebs"
@@ -195,7 +195,7 @@ def _let_go(tx: Tx, account: str, id: str) -> Item:
 def _file(tx: Tx, account: str, location: str, architecture: str) -> Row:
     """The file at this location, of this architecture if one is given; raises `Refusal`."""
     file = image.file_at(tx, account, location)
-    if file is None:
+    if file is None or not image_use.say_used(tx, file):
         raise Refusal(
             "InvalidManifest",
             f"There is no image file at the location '{location}'; `cumulet image import` takes one in.",

@@ -21,7 +21,19 @@ from cumulet.api.ec2.validation import missing
 from cumulet.api.ec2.volume_rows import check_quota
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, attachment, image_disk, instance, interface, key_pair, profile, tag, volume, work
+from cumulet.model import (
+    Tx,
+    attachment,
+    image_disk,
+    image_use,
+    instance,
+    interface,
+    key_pair,
+    profile,
+    tag,
+    volume,
+    work,
+)
 from cumulet.model.database import Row
 
 
@@ -147,7 +159,8 @@ def _write_disks(tx: Tx, made: list[str], network: Network, disk: Disk) -> list[
     account = network.subnet.account
     volumes = [ids.new("volume") for _ in made]
     shared = {"account": account, "zone": network.subnet.zone, "image_file": disk.image_file, "created": tx.now}
-    shared["snapshot"] = disk.snapshot
+    if disk.snapshot is not None:
+        shared |= {"snapshot": disk.snapshot, "base": image_use.base_of(tx, source=disk.snapshot)}
     tx.insert(volume.volume, *({**shared, **disk.shape._asdict(), "id": id} for id in volumes))
     held = {"account": account, "device": disk.device, "slot": disk.slot}
     held |= {"delete_on_termination": disk.delete_on_termination}

@@ -9,7 +9,7 @@ from cumulet.api.actions import Item
 from cumulet.api.context import Context
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, image_disk, snapshot, tag, work
+from cumulet.model import Tx, image_disk, image_use, snapshot, tag, work
 from cumulet.model.database import Row
 
 _WELL_FORMED = re.compile(r"snap-[0-9a-f]{8}([0-9a-f]{9})?")
@@ -62,7 +62,8 @@ def written(ctx: Context, tx: Tx, values: dict[str, Any], tags: dict[str, str]) 
     """
     check_quota(ctx, tx)
     id = ids.new("snapshot")
-    tx.insert(snapshot.snapshot, {**values, "id": id, "account": ctx.account, "created": tx.now})
+    base = image_use.base_of(tx, disk=values["volume"], source=values.get("source"))
+    tx.insert(snapshot.snapshot, {**values, "id": id, "base": base, "account": ctx.account, "created": tx.now})
     tag.put(tx, ctx.account, id, "snapshot", tags)
     if values.get("state") != "waiting":
         work.wake(tx, "snapshot", id)

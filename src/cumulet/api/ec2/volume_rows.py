@@ -89,7 +89,7 @@ def create(ctx: Context, tx: Tx, id: str, zone: str, shape: Shape, origin: Row |
             f"{shape.size_gib} GiB left.",
         )
     row = {"id": id, "account": ctx.account, "zone": zone, "host": keeper, "created": tx.now, **shape._asdict()}
-    tx.insert(volume.volume, {**row, "snapshot": origin.id if origin is not None else None})
+    tx.insert(volume.volume, {**row, **({"snapshot": origin.id, "base": origin.base} if origin is not None else {})})
     work.wake(tx, "volume", id)
 
 

@@ -236,6 +236,7 @@ def upgrade() -> None:
         sa.Column("stage", sa.String(length=64), nullable=False),
         sa.Column("public", sa.Boolean(), nullable=False),
         sa.Column("created", sa.Double(), nullable=True),
+        sa.Column("unused", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_image_file")),
     )
     with op.batch_alter_table("image_file", schema=None) as batch_op:
@@ -532,12 +533,14 @@ def upgrade() -> None:
         sa.Column("throughput", sa.BigInteger(), nullable=False),
         sa.Column("image_file", sa.String(length=40), nullable=True),
         sa.Column("snapshot", sa.String(length=40), nullable=True),
+        sa.Column("base", sa.String(length=40), nullable=True),
         sa.Column("auto_enable_io", sa.Boolean(), nullable=False),
         sa.Column("created", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_volume")),
     )
     with op.batch_alter_table("volume", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_volume_account"), ["account"], unique=False)
+        batch_op.create_index(batch_op.f("ix_volume_base"), ["base"], unique=False)
         batch_op.create_index(batch_op.f("ix_volume_image_file"), ["image_file"], unique=False)
         batch_op.create_index(batch_op.f("ix_volume_snapshot"), ["snapshot"], unique=False)
 
@@ -568,6 +571,7 @@ def upgrade() -> None:
         sa.Column("volume", sa.String(length=40), nullable=False),
         sa.Column("source", sa.String(length=40), nullable=True),
         sa.Column("instance", sa.String(length=40), nullable=True),
+        sa.Column("base", sa.String(length=40), nullable=True),
         sa.Column("host", sa.String(length=64), nullable=True),
         sa.Column("desired", sa.String(length=10), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
@@ -580,6 +584,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("snapshot", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_snapshot_account"), ["account"], unique=False)
+        batch_op.create_index(batch_op.f("ix_snapshot_base"), ["base"], unique=False)
         batch_op.create_index(batch_op.f("ix_snapshot_instance"), ["instance"], unique=False)
         batch_op.create_index(batch_op.f("ix_snapshot_source"), ["source"], unique=False)
         batch_op.create_index(batch_op.f("ix_snapshot_volume"), ["volume"], unique=False)
@@ -789,6 +794,7 @@ def downgrade() -> None:
     with op.batch_alter_table("volume", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_volume_snapshot"))
         batch_op.drop_index(batch_op.f("ix_volume_image_file"))
+        batch_op.drop_index(batch_op.f("ix_volume_base"))
         batch_op.drop_index(batch_op.f("ix_volume_account"))
 
     op.drop_table("volume")
@@ -801,6 +807,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_snapshot_volume"))
         batch_op.drop_index(batch_op.f("ix_snapshot_source"))
         batch_op.drop_index(batch_op.f("ix_snapshot_instance"))
+        batch_op.drop_index(batch_op.f("ix_snapshot_base"))
         batch_op.drop_index(batch_op.f("ix_snapshot_account"))
 
     op.drop_table("snapshot")
