@@ -330,6 +330,7 @@ ISCSI_LUN = 1
 PASSAGE_PORT = 10810
 """Where guests come in that move while they run."""
 _DOMAIN_NAMESPACE = uuid.UUID("f3a1c3f2-5f0c-4b8e-9d58-0c6a0ec2f0de")
+_MOVE = "volmove-"
 
 
 def domain_uuid(instance: str) -> str:
@@ -376,9 +377,6 @@ def move_export(volume: str) -> str:
 def moved_volume(export: str) -> str | None:
     """The volume that is copied by an export; None for an export to a guest."""
     return f"vol-{export.removeprefix(_MOVE)}" if export.startswith(_MOVE) else None
-
-
-_MOVE = "volmove-"
 
 
 def iscsi_name(export: str) -> str:
