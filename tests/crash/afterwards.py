@@ -18,6 +18,7 @@ from cumulet.model import (
     capacity,
     group,
     image,
+    image_use,
     instance,
     interface,
     snapshot,
@@ -212,6 +213,7 @@ def _files(tx: Tx, site: Whole, stores: list[tuple[tuple[str, ...], FakeWorld]])
     assert {one.state for one in tx.all(sa.select(snapshot.snapshot))} <= {"completed"}
     assert {file.state for file in files} == {"available"}
     assert site.image_files() == sorted(file.id for file in files)
+    assert [file.id for file in files if not image_use.is_used(tx, file.id)] == []
 
 
 def _work(tx: Tx) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from crash.lives import Life, Place
+from crash.lives import Life, Place, deregister, import_image, launch, terminate
 from crash.site import Site
+from crash.volume_lives import delete_snapshot, take_snapshot
 
 from cumulet.lib import ids
-from cumulet.model import image, image_task
+from cumulet.model import attachment, image, image_task
 
 BUNDLE: dict[str, Any] = {
     "bucket": "images",
@@ -47,14 +48,32 @@ def cancel_import(site: Place, id: str) -> None:
         image_task.cancel(tx, id)
 
 
+def _of_own_image(site: Site) -> list[str]:
+    """An instance of an image that is nothing else's, and a snapshot of its disk."""
+    site.image = import_image(site)
+    site.settle()
+    guest = launch(site)
+    site.settle()
+    with site.database.read() as tx:
+        (root,) = attachment.disks(tx, guest)
+    return [guest, take_snapshot(site, root.id)]
+
+
+def _deregister_and_terminate(site: Site, found: list[str]) -> None:
+    deregister(site, site.image)
+    terminate(site, found[0])
+    delete_snapshot(site, found.pop())
+
+
 def _nothing(site: Site) -> list[str]:
     return []
 
 
 LIVES = [
+    Life("deregister and terminate", _of_own_image, _deregister_and_terminate, ["terminated"], every=4),
     Life("register a bundle", _nothing, lambda site, found: register_bundle(site), []),
     Life("import an image", _nothing, lambda site, found: import_object(site, "image"), []),
-    Life("import a snapshot", _nothing, lambda site, found: import_object(site, "snapshot"), []),
+    Life("import a snapshot", _nothing, lambda site, found: import_object(site, "snapshot"), [], every=2),
     Life(
         "cancel an import",
         _nothing,

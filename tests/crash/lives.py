@@ -210,13 +210,8 @@ def import_image(site: Place) -> str:
 
 def deregister(site: Place, id: str) -> None:
     """The image is gone for users, and its file should go."""
-    images, files = image.image, image.image_file
     with site.database.write() as tx:
-        row = image.find(tx, id)
-        assert row is not None
-        tx.change(images.update().where(images.c.id == id).values(deregistered=True))
-        tx.change(files.update().where(files.c.id == row.image_file).values(desired="absent"))
-        work.wake(tx, "image_file", row.image_file)
+        image.deregister(tx, id)
 
 
 MORE_THAN_THERE_IS = 10**6

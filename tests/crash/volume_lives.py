@@ -51,7 +51,7 @@ def take_snapshot(site: Place, id: str) -> str:
         row = volume.find(tx, id)
         assert row is not None
         values = {"id": made, "account": site.account, "volume": id, "host": row.host, "size_gib": 1}
-        tx.insert(snapshot.snapshot, {**values, "created": tx.now})
+        tx.insert(snapshot.snapshot, {**values, "base": row.image_file or row.base, "created": tx.now})
         work.wake(tx, "snapshot", made)
     return made
 

@@ -13,7 +13,19 @@ from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Seen
-from cumulet.model import Tx, address, capacity, group, host, instance, instance_use, interface, snapshot, work
+from cumulet.model import (
+    Tx,
+    address,
+    capacity,
+    group,
+    host,
+    image_use,
+    instance,
+    instance_use,
+    interface,
+    snapshot,
+    work,
+)
 from cumulet.model import attachment as attachments
 from cumulet.model.database import Row
 
@@ -262,6 +274,7 @@ def tear_down(run: Run, row: Row, disks: list[Row], taken: list[Row]) -> None:
         instance_use.end(tx, row.id)
         values = {"state": "terminated", "host": None, "ended": tx.now}
         instance.move(tx, row.id, {"desired": "terminated", "state": "shutting-down"}, **values)
+        image_use.let_go(tx, row.image_file, row.kernel_file, row.ramdisk_file)
     log.info("terminated", instance=row.id)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from cumulet.drivers.specs import SnapshotSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later
-from cumulet.model import Tx, attachment, instance, snapshot, tag, volume, work
+from cumulet.model import Tx, attachment, image_use, instance, snapshot, tag, volume, work
 from cumulet.model.database import Row
 
 SWITCH_SECONDS = 2.0
@@ -103,6 +103,7 @@ def _remove(run: Run, row: Row) -> None:
         snapshot.remove(tx, row.id)
         tag.remove(tx, row.id)
         work.forget(tx, "snapshot", row.id)
+        image_use.let_go(tx, row.base)
 
 
 def give_up(run: Run, id: str, reason: Impossible) -> None:

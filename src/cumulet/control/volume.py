@@ -7,7 +7,7 @@ from cumulet.control.instance import refuse
 from cumulet.drivers.specs import VolumeSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Failure, Impossible, Later
-from cumulet.model import Tx, attachment, capacity, host, instance, snapshot, tag, volume, work
+from cumulet.model import Tx, attachment, capacity, host, image_use, instance, snapshot, tag, volume, work
 from cumulet.model.database import Row
 
 GROW_SECONDS = 2.0
@@ -92,6 +92,7 @@ def _remove(run: Run, row: Row) -> None:
             raise Later(0.0, "the volume has changed meanwhile")
         tag.remove(tx, row.id)
         work.forget(tx, "volume", row.id)
+        image_use.let_go(tx, row.image_file, row.base)
         held = attachment.of_volume(tx, row.id)
         if held is not None:
             attachment.remove(tx, held.id)

@@ -51,13 +51,18 @@ _USES = (
 """The most likely first; the last one has no index, and is asked only of a file that is about to go."""
 
 
-def wake_unused(tx: Tx) -> None:
-    """Have those files looked at that nobody needs any more."""
-    registered = sa.exists().where(image.c.image_file == image_file.c.id, sa.not_(image.c.deregistered))
-    present = sa.and_(image_file.c.desired == "present", image_file.c.unused.is_(None))
-    for id in tx.connection.scalars(sa.select(image_file.c.id).where(present, sa.not_(registered))).all():
+def let_go(tx: Tx, *ids: str | None) -> None:
+    """Something that needed these files is gone: those that nobody needs any more are to go too."""
+    for id in sorted(filter(None, ids)):
         if not is_used(tx, id):
             wake(tx, "image_file", id)
+
+
+def wake_unused(tx: Tx) -> None:
+    """Have all the files looked at that nobody needs any more."""
+    registered = sa.exists().where(image.c.image_file == image_file.c.id, sa.not_(image.c.deregistered))
+    present = sa.and_(image_file.c.desired == "present", image_file.c.unused.is_(None))
+    let_go(tx, *tx.connection.scalars(sa.select(image_file.c.id).where(present, sa.not_(registered))))
 
 
 def say_used(tx: Tx, row: Row) -> bool:
