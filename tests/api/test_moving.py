@@ -151,6 +151,15 @@ def test_a_guest_goes_to_no_host_with_another_processor(cloud: Any, ec2: Any) ->
     assert "processor is another one" in move_of(cloud, id)["not_moved"]
 
 
+def test_a_guest_with_volumes_in_lvm_stays_and_says_so(cloud: Any, ec2: Any) -> None:
+    id = on_first(cloud, ec2)
+    hypervisor(cloud).devices = "/dev/nova-volumes"
+    ordered(cloud, "MigrateInstance", id=id)
+    settle(cloud)
+    assert (where(cloud, id), shown(ec2, id)["State"]["Name"]) == (("h1", ["h1"]), "running")
+    assert "keeps volumes in LVM" in move_of(cloud, id)["not_moved"]
+
+
 def test_one_that_is_rebooted_on_its_way_moves_by_that(cloud: Any, ec2: Any) -> None:
     id = on_first(cloud, ec2)
     ordered(cloud, "MigrateInstance", id=id)

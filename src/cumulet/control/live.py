@@ -130,6 +130,8 @@ def _mismatch(here: Landing, there: Landing) -> str:
         return f"the other host has QEMU {there.emulator}, and the guest was started by {here.emulator}"
     if here.processor != there.processor:
         return f"the other host's processor is another one ({there.processor}) than the guest has ({here.processor})"
+    if here.devices or there.devices:
+        return "one of the hosts keeps volumes in LVM, and a guest that runs carries only files with it"
     return ""
 
 

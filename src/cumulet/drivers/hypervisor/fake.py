@@ -39,6 +39,7 @@ class FakeHypervisor:
         self.lets_go = lets_go
         self.refuses_to_leave = False
         self.processor = ""
+        self.devices = ""
 
     def ensure(self, spec: Spec) -> None:
         assert isinstance(spec, InstanceSpec)
@@ -90,7 +91,13 @@ class FakeHypervisor:
         """Its world is where others find it."""
         place = str(self._world.directory)
         return Landing(
-            address=place, certificate=place, volumes=place, images=place, consoles=place, processor=self.processor
+            address=place,
+            certificate=place,
+            volumes=place,
+            images=place,
+            consoles=place,
+            devices=self.devices,
+            processor=self.processor,
         )
 
     def departure(self, id: str) -> Departure:
