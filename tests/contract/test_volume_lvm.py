@@ -234,7 +234,7 @@ def live(host: Host) -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_whoever_dies_at_any_point_loses_and_leaves_nothing(host: Host) -> None:
-    for number in itertools.count(0, 3 if REAL else 1):
+    for number in itertools.count(0, 5 if REAL else 1):
         host.left = iter(range(number))
         with crash.at_each_point(host.pass_point), suppress(Dead):
             live(host)
@@ -253,6 +253,21 @@ def test_whoever_dies_at_any_point_loses_and_leaves_nothing(host: Host) -> None:
         if not died:
             break
     assert number >= (1 if host.pool else 10)
+
+
+@pytest.mark.skipif(not REAL, reason="no pool of a fake fills up")
+def test_a_pool_that_is_full_says_what_qemu_stops_guests_for_and_goes_on_with_room(thick: Host) -> None:
+    run(["lvcreate", "--type", "thin-pool", "--size", "256m", "--name", "small", "nova-volumes"])
+    run(["lvchange", "--errorwhenfull", "y", "nova-volumes/small"])
+    group = Group("nova-volumes", "small")
+    group.create(VOLUME, 1 << 30)
+    command, device = ["qemu-io", "-f", "raw", "-t", "none", "-c", "write -P 7 0 512M"], group.device(VOLUME)
+    done = run([*command, device], timeout=SECONDS, check=False)
+    assert "No space left on device" in done.stdout + done.stderr
+    run(["lvextend", "--size", "768m", "nova-volumes/small"])
+    written = run([*command, "-c", "read -P 7 0 512M", device], timeout=SECONDS).stdout
+    assert "read 536870912/536870912" in written
+    assert "verification failed" not in written
 
 
 def test_a_lost_snapshot_and_a_lost_volume_are_named(host: Host) -> None:

@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 SUITE = Path(__file__).resolve().parents[1] / "contract" / "test_volume_lvm.py"
 LONGEST = 1200.0
+OPTIONS = ["-p", "no:cacheprovider", "--color=no", "--timeout=900", "--basetemp=/run/work/tests", "--durations=10"]
 SCRIPT = f"""\
 set -e
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/run/work TMPDIR=/run/work PYTHONDONTWRITEBYTECODE=1
@@ -30,7 +31,7 @@ mkfs.ext4 -q /dev/vdb
 mount /dev/vdb /run/work
 ip link set lo up
 cd {SUITE.parents[2]}
-{sys.executable} -m pytest -p no:cacheprovider --color=no --basetemp=/run/work/tests -v --durations=10 {SUITE}
+{sys.executable} -m pytest {" ".join(OPTIONS)} {SUITE}
 """
 """There is no udev in the guest: LVM makes the devices by itself."""
 
