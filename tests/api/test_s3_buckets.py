@@ -170,17 +170,7 @@ SETTINGS: list[tuple[str, str, Any, str]] = [
     (
         "notification_configuration",
         "NotificationConfiguration",
-        {
-            "QueueConfigurations": [
-                {
-                    "Id": "n",
-                    "QueueArn": "arn:aws:sqs:us-east-1:123456789012:q",
-                    "Events": ["s3:ObjectCreated:*"],
-                    "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "a"}]}},
-                }
-            ],
-            "EventBridgeConfiguration": {},
-        },
+        {"EventBridgeConfiguration": {}},
         "",
     ),
 ]

@@ -31,5 +31,8 @@ class Between:
     def hint(self, kind: str, id: str) -> None:
         self._bus.hint(kind, id)
 
+    def publish(self, routing_key: str, message: bytes) -> None:
+        self._bus.publish(routing_key, message)
+
     def on_hint(self, listen: Callable[[str, str], None]) -> None:
         self._bus.on_hint(listen)

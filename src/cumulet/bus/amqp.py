@@ -111,6 +111,15 @@ class AmqpBus:
             self._with_session(lambda session: session.leave(topic))
             served.close()
 
+    def publish(self, routing_key: str, message: bytes) -> None:
+        session = self._session
+        if session is None:
+            raise Unreachable(f"{routing_key}: RabbitMQ is away")
+        try:
+            self._in_loop(session.publish(routing_key, message), 2 * PATIENCE)
+        except (TimeoutError, CancelledError):
+            raise Unreachable(f"{routing_key}: RabbitMQ has gone away") from None
+
     def hint(self, kind: str, id: str) -> None:
         """Listeners in this process have it at once, in this thread."""
         self._hints.hear(kind, id)

@@ -38,6 +38,7 @@ MOST_HINTS = 1000
 """That wait to be sent, or heard; further ones are lost."""
 HINT_SECONDS = 1.0
 """An older hint is of no use: the engine has looked by itself."""
+PUBLISH_SECONDS = 5.0
 PROBE_SECONDS = 3.0
 """Whoever waits for an answer asks so often whether the question is still known."""
 PROBE, LOST, FAILED = "probe", "lost", "failure"
@@ -105,10 +106,12 @@ class Session:
         if not names.is_host(self._user):
             for name, kind in ((names.REPORTS, "direct"), (names.ANSWERS, "direct"), (names.HINTS, "fanout")):
                 await telling.declare_exchange(name, kind, durable=True)
+            await telling.declare_exchange(names.EVENTS, "topic", durable=True)
             await self._answers.bind(names.ANSWERS, self._answers.name)
         await self._answers.consume(self._hear_answer, no_ack=True)
         self._to_hosts = asking.default_exchange
         self._to_all = await asking.get_exchange(names.REPORTS, ensure=False)
+        self._to_outside = await asking.get_exchange(names.EVENTS, ensure=False)
         self._hinting = await telling.get_exchange(names.HINTS, ensure=False)
         self._answering: AbstractExchange = telling.default_exchange  # reaches hosts' queues, which are not bound
         if names.is_host(self._user):
@@ -143,6 +146,25 @@ class Session:
         if answer.type == FAILED:
             raise Failure(answer.body.decode(errors="replace"))
         return answer.body
+
+    async def publish(self, routing_key: str, message: bytes) -> None:
+        """Returns when the broker has it on its disk, or has nobody who wants it; raises `Unreachable`."""
+        transport = self._connection.transport
+        if transport is None or self.ended.is_set():
+            raise Unreachable(f"{routing_key}: the connection is lost")
+        said = aio_pika.Message(
+            message, content_type="application/json", user_id=self._user, delivery_mode=aio_pika.DeliveryMode.PERSISTENT
+        )
+        try:
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                await transport.ready()
+                await self._to_outside.publish(said, routing_key=routing_key, mandatory=False)
+        except TimeoutError:
+            raise Unreachable(f"{routing_key}: RabbitMQ does not confirm") from None
+        except (AMQPError, OSError, RuntimeError, asyncio.CancelledError) as e:
+            if cancelled_by_us(e):
+                raise
+            raise Unreachable(f"{routing_key}: the connection is lost") from e
 
     async def _answer_to(self, question: Question, id: str) -> AbstractIncomingMessage:
         """Wait, and learn early that nobody is at work on it any more; only a topic of one process can tell."""

@@ -36,5 +36,11 @@ class Bus(Protocol):
     def hint(self, kind: str, id: str) -> None:
         """Say that (kind, id) is worth a look; nobody needs to hear it."""
 
+    def publish(self, routing_key: str, message: bytes) -> None:
+        """Tell those outside who want to know; raises `Unreachable` unless the broker has confirmed that it has it.
+
+        Who reads it is the broker's operator's business. The in-process bus has no broker, and always raises.
+        """
+
     def on_hint(self, listen: Callable[[str, str], None]) -> None:
         """Have hints from now on."""

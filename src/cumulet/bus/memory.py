@@ -43,5 +43,8 @@ class MemoryBus:
             except Exception:  # noqa: BLE001 - a hint may vanish; whoever gives it does not suffer for that
                 log.exception("a hint was lost", kind=kind, id=id)
 
+    def publish(self, routing_key: str, message: bytes) -> None:
+        raise Unreachable(f"{routing_key}: this cloud has no broker, see bus_url")
+
     def on_hint(self, listen: Callable[[str, str], None]) -> None:
         self._listeners.append(listen)

@@ -18,6 +18,8 @@ ANSWERS = "cumulet.answers"
 """Exchange of the answers of hosts."""
 HINTS = "cumulet.hints"
 """Exchange of hints: everybody gives them, and the control plane has them."""
+EVENTS = "cumulet.events"
+"""Topic exchange of events of buckets, for those outside; hosts have no right to it."""
 
 _HOST = "host-"
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from cumulet.control import group, image_file, image_task, instance, interface, snapshot, sweep, volume, vpc
+from cumulet.control import (
+    group,
+    image_file,
+    image_task,
+    instance,
+    interface,
+    notification,
+    snapshot,
+    sweep,
+    volume,
+    vpc,
+)
 from cumulet.engine.engine import GiveUp, Reconciler
 
 RECONCILERS: dict[str, Reconciler] = {
@@ -14,6 +25,7 @@ RECONCILERS: dict[str, Reconciler] = {
     "snapshot": snapshot.reconcile,
     "image_file": image_file.reconcile,
     "image_task": image_task.reconcile,
+    "notification": notification.reconcile,
     "sweep": sweep.reconcile,
 }
 GIVE_UP: dict[str, GiveUp] = {
@@ -25,5 +37,6 @@ GIVE_UP: dict[str, GiveUp] = {
     "snapshot": snapshot.give_up,
     "image_file": image_file.give_up,
     "image_task": image_task.give_up,
+    "notification": notification.give_up,
     "sweep": sweep.give_up,
 }

@@ -68,7 +68,8 @@ class Keeper:
         """Do what is due by now."""
         self.remove_due()
         if self._is_time("lifecycle", min(LIFECYCLE_SECONDS, self._config.object_day_seconds / 4)):
-            carry_out(self._database, self._config.object_day_seconds)
+            told = self._config.region if self._config.bus_url else ""
+            carry_out(self._database, self._config.object_day_seconds, told)
         if self._is_time("sweep", SWEEP_SECONDS):
             self.sweep()
         if self._config.object_audit_days and self._is_time("audit", AUDIT_SECONDS):

@@ -8,7 +8,8 @@ from typing import Any
 from cumulet.lib import ids, lifecycle
 from cumulet.lib.lifecycle import Rule
 from cumulet.lib.log import Log
-from cumulet.model import Database, Tx, bucket, upload
+from cumulet.lib.notices import Event
+from cumulet.model import Database, Tx, bucket, notification, upload
 from cumulet.model import object as objects
 from cumulet.model.database import Row
 
@@ -16,18 +17,18 @@ log = Log("lifecycle")
 SOME = 500
 
 
-def carry_out(database: Database, day: float) -> None:
-    """Do what is due in every bucket that has rules; `day` in seconds."""
+def carry_out(database: Database, day: float, region: str = "") -> None:
+    """Do what is due in every bucket that has rules; `day` in seconds. Events are told of where there is a `region`."""
     with database.read() as tx:
         rows = bucket.with_setting(tx, "lifecycle")
     for row in rows:
         rules = lifecycle.active(row.settings["lifecycle"])
         if rules:
-            _versions(database, row, rules, day)
+            _versions(database, row, rules, day, region)
             _uploads(database, row, rules, day)
 
 
-def _versions(database: Database, row: Row, rules: list[Rule], day: float) -> None:
+def _versions(database: Database, row: Row, rules: list[Rule], day: float, region: str) -> None:
     """Walk through the bucket key by key; a key's versions are judged together."""
     start: tuple[bytes, int] = (b"", -1)
     while True:
@@ -48,7 +49,7 @@ def _versions(database: Database, row: Row, rules: list[Rule], day: float) -> No
             with database.write() as tx:
                 held = bucket.hold(tx, row.name)
                 if held is not None:
-                    _apply(tx, held, key, rules, day)
+                    _apply(tx, held, key, rules, day, region)
         start = found[-1].key, objects.LAST
 
 
@@ -57,17 +58,28 @@ def _all(tx: Tx, row: Row, key: bytes, seen: list[Row]) -> list[Row]:
     return seen if len(seen) < SOME else objects.versions(tx, row.name, key, -1, key + b"\0", 100_000)
 
 
-def _apply(tx: Tx, row: Row, key: bytes, rules: list[Rule], day: float) -> None:
+def _apply(tx: Tx, row: Row, key: bytes, rules: list[Rule], day: float, region: str) -> None:
     versions = objects.versions(tx, row.name, key, -1, key + b"\0", 100_000)
     for one, act in _judged(row, versions, rules, day, tx.now):
         log.info("a lifecycle rule was carried out", bucket=row.name, version=one.version, act=act)
+        version = one.version
         if act == "mark":
             id = ids.token(32) if row.versioning == "Enabled" else objects.NULL
+            version = id
             objects.add(tx, {"bucket": row.name, "key": key, "version": id, "owner": row.owner, "marker": True})
         elif act != "delete":
             objects.relabel(tx, one, act)
         else:
             objects.delete(tx, one)
+        if region:
+            _tell(tx, row, one, act, version, region)
+
+
+def _tell(tx: Tx, row: Row, one: Row, act: str, version: str, region: str) -> None:
+    name = {"mark": "LifecycleExpiration:DeleteMarkerCreated", "delete": "LifecycleExpiration:Delete"}
+    about = {"versionId": version} if row.versioning else {}
+    event = Event(f"s3:{name.get(act, 'LifecycleTransition')}", one.key.decode(), about, "s3.amazonaws.com")
+    notification.tell(tx, row, event, region)
 
 
 def _judged(row: Row, versions: list[Row], rules: list[Rule], day: float, now: float) -> list[tuple[Row, str]]:

@@ -79,6 +79,12 @@ class Run:
         """The three verbs of that host's `role`, with this lease's number on each order."""
         return Remote(self._engine.bus, f"{role}.{host}", self.epoch)
 
+    def publish(self, routing_key: str, message: bytes) -> None:
+        """Tell the outside of an event; raises `Unreachable` where the broker has not confirmed it."""
+        crash.point("publish.before")
+        self._engine.bus.publish(routing_key, message)
+        crash.point("publish.after")
+
     def put_off(self, seconds: float, why: str, tries: int) -> End:
         """The end of a run that comes again after so many seconds."""
         return partial(

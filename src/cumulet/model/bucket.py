@@ -20,10 +20,12 @@ bucket = sa.Table(
     json("settings"),
     whole("objects"),
     whole("bytes"),
+    whole("events"),
     moment("created"),
 )
 """`owner`: the account's canonical id; `versioning`: empty, Enabled or Suspended; `settings`: by name (`acl`, `policy`,
-`cors`, …) what was put, as the service's model has it; `objects` and `bytes`: versions and parts, as quotas count."""
+`cors`, …) what was put, as the service's model has it; `objects` and `bytes`: versions and parts, as quotas count;
+`events`: the number of its last event of which somebody was told."""
 
 _NAME: sa.BindParameter[str] = sa.bindparam("of_name")
 _FIND = sa.select(bucket).where(bucket.c.name == _NAME)
@@ -41,7 +43,8 @@ def hold(tx: Tx, name: str) -> Row | None:
 
 def create(tx: Tx, values: dict[str, Any]) -> None:
     """A new bucket; raises sqlalchemy.exc.IntegrityError if the name is taken."""
-    tx.insert(bucket, {"versioning": "", "object_lock": False, "objects": 0, "bytes": 0, "created": tx.now, **values})
+    fresh = {"versioning": "", "object_lock": False, "objects": 0, "bytes": 0, "events": 0, "created": tx.now}
+    tx.insert(bucket, {**fresh, **values})
 
 
 def of_account(tx: Tx, account: str) -> list[Row]:

@@ -10,6 +10,7 @@ from cumulet.api.s3 import (
     deleting,
     listing,
     multipart,
+    notifications,
     object_settings,
     objects,
 )
@@ -22,6 +23,7 @@ MODULES = (
     deleting,
     listing,
     multipart,
+    notifications,
     object_settings,
     objects,
 )

@@ -1,8 +1,7 @@
-"""The settings of a bucket that are lists of rules: CORS, lifecycle, website, logging, notification."""
+"""The settings of a bucket that are lists of rules: CORS, lifecycle, website, logging."""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +15,6 @@ from cumulet.wire.rest_parse import malformed
 
 METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
 MAX_CORS, MAX_RULES, MAX_ROUTES = 100, 1000, 50
-_TARGET = re.compile(r"arn:aws:(sqs|sns|lambda):[a-z0-9-]*:[0-9]{12}:\S+")
 
 
 @operation("GetBucketCors", needs=("s3:GetBucketCORS", ""))
@@ -234,45 +232,3 @@ def put_bucket_logging(call: Call, given: Given) -> Result:
         wanted.setdefault("TargetPrefix", "")
     change(call, logging=wanted)
     return {}
-
-
-@operation("GetBucketNotificationConfiguration", needs=("s3:GetBucketNotification", ""))
-def get_bucket_notification_configuration(call: Call, given: Given) -> Result:
-    return dict(call.bucket.settings.get("notification") or {})
-
-
-@operation(
-    "PutBucketNotificationConfiguration",
-    "NotificationConfiguration",
-    needs=("s3:PutBucketNotification", ""),
-    accepts={"SkipDestinationValidation": "destinations are not asked"},
-)
-def put_bucket_notification_configuration(call: Call, given: Given) -> Result:
-    wanted = given.get("NotificationConfiguration") or {}
-    kept: dict[str, Any] = {}
-    for kind, arn in _TARGETS.items():
-        if wanted.get(kind):
-            kept[kind] = [_checked_target(one, arn) for one in wanted[kind]]
-    if "EventBridgeConfiguration" in wanted:
-        kept["EventBridgeConfiguration"] = {}
-    change(call, notification=kept or None)
-    return {}
-
-
-_TARGETS = {
-    "TopicConfigurations": "TopicArn",
-    "QueueConfigurations": "QueueArn",
-    "LambdaFunctionConfigurations": "LambdaFunctionArn",
-}
-
-
-def _checked_target(one: dict[str, Any], arn: str) -> dict[str, Any]:
-    if not _TARGET.fullmatch(one[arn]):
-        raise errors.invalid_argument("The ARN could not be parsed", arn, one[arn])
-    for event in one["Events"]:
-        if not event.startswith("s3:"):
-            raise errors.invalid_argument("The event is not supported for notifications", "Event", event)
-    for rule in ((one.get("Filter") or {}).get("Key") or {}).get("FilterRules", []):
-        if rule.get("Name", "").lower() not in ("prefix", "suffix"):
-            raise errors.invalid_argument("filter rule name must be either prefix or suffix", "FilterRule.Name", "")
-    return {"Id": one.get("Id") or ids.token(32), **{name: value for name, value in one.items() if name != "Id"}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from cumulet.api.s3 import access, errors, finding
+from cumulet.api.s3 import access, errors, finding, notifications
 from cumulet.api.s3.call import Call, Given, Result
 from cumulet.api.s3.operations import operation
 from cumulet.lib import ids
@@ -16,6 +16,8 @@ from cumulet.model.database import Row
 from cumulet.wire.rest_parse import malformed
 
 MOST = 1000
+EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
+"""The MD5 of nothing, which is a delete marker's."""
 CONDITIONS = "IfMatch IfMatchLastModifiedTime IfMatchSize"
 
 
@@ -87,6 +89,7 @@ def _delete(
             return {"VersionId": version}
         check_lock(call, found, tx.now, bypass=bypass)
         objects.delete(tx, found)
+        notifications.tell(call, tx, row, "s3:ObjectRemoved:Delete", key, versionId=version)
         marker = {"DeleteMarker": True, "DeleteMarkerVersionId": version} if found.marker else {}
         return {"VersionId": version, **marker}
     found = objects.newest(tx, row.name, key)
@@ -94,12 +97,15 @@ def _delete(
     if not row.versioning:
         if found is not None:
             objects.delete(tx, found)
+            notifications.tell(call, tx, row, "s3:ObjectRemoved:Delete", key)
         return {}
     id = ids.token(32) if row.versioning == "Enabled" else objects.NULL
     owner = call.canonical_id or row.owner
     if id == objects.NULL and (null := objects.find(tx, row.name, key, id)) is not None:
         check_lock(call, null, tx.now, bypass=bypass)
     objects.add(tx, {"bucket": row.name, "key": key, "version": id, "owner": owner, "marker": True})
+    told = "s3:ObjectRemoved:DeleteMarkerCreated"
+    notifications.tell(call, tx, row, told, key, eTag=EMPTY, versionId=id)
     return {"DeleteMarker": True, "DeleteMarkerVersionId": id}
 
 

@@ -5,23 +5,30 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from cumulet.api.s3 import access, acl, describing, errors, finding
+from cumulet.api.s3 import access, acl, describing, errors, finding, notifications
 from cumulet.api.s3.bucket_settings import acl_of
 from cumulet.api.s3.call import Answer, Call, Given, Result
 from cumulet.api.s3.operations import operation
-from cumulet.model import bucket
+from cumulet.model import Tx, bucket
 from cumulet.model import object as objects
 from cumulet.model.database import Row
 from cumulet.wire.rest_parse import malformed
 
 
-def _set(call: Call, given: Given, action: str, listed: str, **facts: Any) -> Row:
-    """Set these facts of the version that is asked for; None takes one away."""
+def _set(call: Call, given: Given, action: str, event: str = "", **facts: Any) -> Row:
+    """Set these facts of the version that is asked for, and have `event` told; None takes a fact away."""
     with call.write() as tx:
-        call.still_there(bucket.hold(tx, call.bucket_name))
-        row = finding.fetch(call, tx, given.get("VersionId"), action, listed)
+        held = call.still_there(bucket.hold(tx, call.bucket_name))
+        row = finding.fetch(call, tx, given.get("VersionId"), action, "")
         objects.change(tx, row, **facts)
+        if event:
+            _tell(call, tx, held, event, row)
     return row
+
+
+def _tell(call: Call, tx: Tx, held: Row, event: str, row: Row) -> None:
+    version = row.version if held.versioning else None
+    notifications.tell(call, tx, held, event, row.key, eTag=row.etag, versionId=version)
 
 
 def _get(call: Call, given: Given, action: str, listed: str) -> Row:
@@ -42,14 +49,14 @@ def put_object_tagging(call: Call, given: Given) -> Result:
         raise malformed("the body is Tagging")
     tags = describing.checked_tags(given["Tagging"]["TagSet"], describing.MAX_TAGS)
     describing.note_tags(call, tags)
-    row = _set(call, given, "s3:PutObjectTagging", "", tags=tags or None)
+    row = _set(call, given, "s3:PutObjectTagging", "s3:ObjectTagging:Put", tags=tags or None)
     found = finding.version_member(call.bucket, row)
     return dict(found)
 
 
 @operation("DeleteObjectTagging", "VersionId")
 def delete_object_tagging(call: Call, given: Given) -> Answer:
-    row = _set(call, given, "s3:DeleteObjectTagging", "", tags=None)
+    row = _set(call, given, "s3:DeleteObjectTagging", "s3:ObjectTagging:Delete", tags=None)
     found = finding.version_member(call.bucket, row)
     return Answer(204, [("x-amz-version-id", found["VersionId"])] if found else [])
 
@@ -70,6 +77,7 @@ def put_object_acl(call: Call, given: Given) -> Result:
         access.refuse_lists(held, grants)
         access.refuse_public(held, grants)
         objects.change(tx, row, acl=grants)
+        _tell(call, tx, held, "s3:ObjectAcl:Put", row)
     return {}
 
 
@@ -140,5 +148,5 @@ def put_object_legal_hold(call: Call, given: Given) -> Result:
     status = (given.get("LegalHold") or {}).get("Status")
     if status is None:
         raise malformed("LegalHold has a Status")
-    _set(call, given, "s3:PutObjectLegalHold", "", hold=status)
+    _set(call, given, "s3:PutObjectLegalHold", hold=status)
     return {}

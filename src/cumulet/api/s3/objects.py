@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cumulet.api.s3 import access, describing, encryption, errors, expiry, finding, quotas
+from cumulet.api.s3 import access, describing, encryption, errors, expiry, finding, notifications, quotas
 from cumulet.api.s3.call import Answer, Call, Given, Result
 from cumulet.api.s3.operations import operation
 from cumulet.api.s3.reading import BodyStream, Segment, read_all, segments_of
@@ -115,7 +115,9 @@ def keep_in(call: Call, tx: Tx, given: Given, values: dict[str, Any], *new: Rece
     shared = {"bucket": row.name, "key": call.key, "version": version}
     shared |= {"owner": given["owner"], "storage_class": given["storage"]}
     objects.add(tx, {**values, **shared})
-    return version if row.versioning else None
+    shown = version if row.versioning else None
+    notifications.tell_created(call, tx, row, values["size"], values["etag"], shown)
+    return shown
 
 
 @operation("GetObject", READ_ALSO)

@@ -663,6 +663,7 @@ def _create_objects() -> None:
         sa.Column("settings", sa.JSON(), nullable=False),
         sa.Column("objects", sa.BigInteger(), nullable=False),
         sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("events", sa.BigInteger(), nullable=False),
         sa.Column("created", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_bucket")),
     )
@@ -689,6 +690,16 @@ def _create_objects() -> None:
     seen, named = ["bucket", "listed", "key"], ["bucket", "key", "version"]
     op.create_index(op.f("ix_object_version_bucket_listed_key"), "object_version", seen, unique=False)
     op.create_index(op.f("ix_object_version_bucket_key_version"), "object_version", named, unique=True)
+    op.create_table(
+        "notification",
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("bucket", sa.String(length=63), nullable=False),
+        sa.Column("routing_key", sa.String(length=255), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("account", "sequence", "bucket", name=op.f("pk_notification")),
+    )
     op.create_table(
         "part",
         sa.Column("upload", sa.String(length=64), nullable=False),
@@ -780,7 +791,7 @@ def downgrade() -> None:
         "entity",
     ):
         op.drop_table(name)
-    for table in ("upload", "part", "object_version", "bucket", "blob"):
+    for table in ("upload", "part", "notification", "object_version", "bucket", "blob"):
         op.drop_table(table)
     with op.batch_alter_table("work", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_work_due"))
