@@ -49,18 +49,20 @@ def cancel_import(site: Place, id: str) -> None:
 
 
 def _of_own_image(site: Site) -> list[str]:
-    """An instance of an image that is nothing else's, and a snapshot of its disk."""
-    site.image = import_image(site)
+    """An instance of an image that is nothing else's, a snapshot of its disk, and the image."""
+    usual, own = site.image, import_image(site)
+    site.image = own
     site.settle()
     guest = launch(site)
     site.settle()
+    site.image = usual
     with site.database.read() as tx:
         (root,) = attachment.disks(tx, guest)
-    return [guest, take_snapshot(site, root.id)]
+    return [guest, take_snapshot(site, root.id), own]
 
 
 def _deregister_and_terminate(site: Site, found: list[str]) -> None:
-    deregister(site, site.image)
+    deregister(site, found.pop())
     terminate(site, found[0])
     delete_snapshot(site, found.pop())
 
