@@ -13,8 +13,10 @@ from support.tested_cloud import TestedCloud
 
 from cumulet.api.s3.call import Answer, House
 from cumulet.api.s3.exchange import Exchange
+from cumulet.api.unavailable import UNAVAILABLE
 from cumulet.drivers.blob.fake import FakeBlobs
 from cumulet.lib import crash
+from cumulet.lib.errors import Conflict, Failure, Full, Unsure
 from cumulet.model import object as objects
 from cumulet.wire.request import Request
 
@@ -181,3 +183,34 @@ def test_a_full_store_says_so_and_keeps_nothing(cloud: TestedCloud) -> None:
         row = objects.newest(tx, BUCKET, b"small")
     assert row is not None
     assert row.size == 4000
+
+
+def refused_by_database(cloud: TestedCloud, error: Failure, times: int) -> Answer:
+    """What a put is answered whose commits end so, the first `times`."""
+    left = times
+
+    def call(name: str) -> None:
+        nonlocal left
+        if name == "commit.before" and left:
+            left -= 1
+            raise error
+
+    with crash.at_each_point(call):
+        return ask(cloud, create)
+
+
+def test_a_put_that_the_database_undid_is_done_again_without_its_client(cloud: TestedCloud) -> None:
+    before(cloud)
+    assert refused_by_database(cloud, Conflict("undone"), 2).status == 200
+    afterwards(cloud)
+    assert support.body(support.client(cloud), "new") == b"new"
+
+
+@pytest.mark.parametrize("error", [Full("no room"), Unsure("lost")], ids=["full", "unsure"])
+def test_a_client_is_told_what_is_with_the_database(cloud: TestedCloud, error: Failure) -> None:
+    before(cloud)
+    answer = refused_by_database(cloud, error, 1000)
+    assert answer.status == 503
+    assert b"<Code>ServiceUnavailable</Code>" in answer.body
+    assert UNAVAILABLE[type(error)].encode() in answer.body
+    afterwards(cloud)

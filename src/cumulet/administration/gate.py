@@ -14,8 +14,8 @@ from cumulet.administration.desk import Desk
 from cumulet.administration.registry import ACTIONS
 from cumulet.api.authorise import Need, demand
 from cumulet.api.context import Context
-from cumulet.api.dispatch import unavailable
 from cumulet.api.protocol import JSON_CODES
+from cumulet.api.unavailable import unavailable
 from cumulet.identity.audit import AuditLog, Trail
 from cumulet.identity.principal import Principal, authenticate
 from cumulet.lib import ids

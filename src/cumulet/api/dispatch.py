@@ -9,11 +9,12 @@ from cumulet.api import filters, pages, protocol
 from cumulet.api.actions import ACTIONS, Action, Item, Listing, Result, Tree
 from cumulet.api.authorise import authorise
 from cumulet.api.context import Ask, Context, Objects
+from cumulet.api.unavailable import NO_DATABASE, unavailable
 from cumulet.identity.audit import AuditLog, Trail
 from cumulet.identity.principal import authenticate
 from cumulet.lib import ids
 from cumulet.lib.config import Config
-from cumulet.lib.errors import Away, Conflict, Failure, Full, Refusal, Unsure
+from cumulet.lib.errors import Refusal
 from cumulet.lib.log import Log
 from cumulet.model import Database
 from cumulet.model.database import retried
@@ -75,7 +76,7 @@ def _answer(
     except Refusal as e:
         trail.error = e.code, e.message
         return refused(service, e, request_id)
-    except (Conflict, Away, Unsure, Full) as e:
+    except NO_DATABASE as e:
         trail.error = unavailable(service, e).code, ""
         log.error("a request met no database", request=request_id, what=type(e).__name__, error=e)
         return refused(service, unavailable(service, e), request_id)
@@ -92,21 +93,6 @@ def _allowed(found: Action, model: Model, context: Context, parameters: dict[str
     """The answer to somebody who may ask for it."""
     authorise(context, found.service, found.name, parameters)
     return call(found, model, context, parameters)
-
-
-UNAVAILABLE: dict[type[Failure], str] = {
-    Conflict: "Other requests changed the same resources again and again meanwhile; the request was not done. "
-    "Send it again.",
-    Away: "The database does not answer at the moment; the request was not done. Send it again in a few seconds.",
-    Full: "The disk of the database is full; the request was not done. It can be sent again when there is room.",
-    Unsure: "The database went away while the request was written down, so that it may have been done or not. "
-    "Describe the resources, or send it again with the same client token where the action takes one.",
-}
-
-
-def unavailable(service: str, e: Failure) -> Refusal:
-    """What a client is told who met no database: EC2 and the other services have different names for it."""
-    return Refusal("Unavailable" if service == "ec2" else "ServiceUnavailable", UNAVAILABLE[type(e)], 503)
 
 
 def _refuse_other_services(service: str) -> None:

@@ -12,19 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy.exc import OperationalError
-
 from cumulet.api.s3 import access, cors, errors, forms, website
 from cumulet.api.s3.call import HOST_ID, Answer, Call, House
 from cumulet.api.s3.location import Place, locate
 from cumulet.api.s3.operations import EVERYWHERE, OPERATIONS, Operation
 from cumulet.api.s3.receiving import Plain
+from cumulet.api.unavailable import NO_DATABASE, unavailable
 from cumulet.identity.audit import AuditLog, Trail
 from cumulet.identity.s3 import believe
 from cumulet.lib import ids
 from cumulet.lib.errors import Failure, Refusal
 from cumulet.lib.log import Log
 from cumulet.model import bucket
+from cumulet.model.database import retried
 from cumulet.wire.models import load
 from cumulet.wire.request import Request
 from cumulet.wire.rest_parse import parse_rest
@@ -51,7 +51,7 @@ class Exchange:
         return self.begin() or (self.feed([body]) if body else None) or self.end()
 
     def begin(self) -> Answer | None:
-        return self._noted(self._guarded(self._begin))
+        return self._noted(self._guarded(lambda: retried(self._begin)))
 
     def feed(self, pieces: list[bytes]) -> Answer | None:
         return self._noted(self._guarded(lambda: self._body.feed(pieces[0] if len(pieces) == 1 else b"".join(pieces))))
@@ -134,8 +134,8 @@ class Exchange:
             self._body = Plain(call, MAX_XML)
             self._finish = lambda body: self._called(call, operation, parse(body))
 
-    def _called(self, call: Call, operation: Operation, *arguments: Any) -> Answer:
-        result = operation.function(call, *arguments)
+    def _called(self, call: Call, operation: Operation, given: dict[str, Any], *received: Any) -> Answer:
+        result = operation.function(call, dict(given), *received)  # handlers take from it, and may be called again
         if isinstance(result, Answer):
             return result
         headers, body = render_rest(load("s3"), operation.name, result)
@@ -144,7 +144,8 @@ class Exchange:
 
     def _end(self) -> Answer:
         assert self._finish is not None
-        answer = self._finish(self._body.finish())
+        finish, body = self._finish, self._body.finish()
+        answer = retried(lambda: finish(body))
         return self._decorated(answer)
 
     def _decorated(self, answer: Answer) -> Answer:
@@ -161,7 +162,10 @@ class Exchange:
             return step()
         except Refusal as e:
             return self._refused(e)
-        except (OperationalError, Failure) as e:
+        except NO_DATABASE as e:
+            log.error("a request met no database", request=self.request_id, what=type(e).__name__, error=e)
+            return self._refused(unavailable("s3", e))
+        except Failure as e:
             log.error("the store cannot be used", request=self.request_id, error=e)
             return self._refused(Refusal("ServiceUnavailable", "Please reduce your request rate.", 503))
         except Exception:  # noqa: BLE001 - a mistake of ours must not show its inside to a client
