@@ -15,9 +15,11 @@ from support.launching import launched
 from support.refusals import code, message
 from support.tested_cloud import TestedCloud
 
+from cumulet.administration import accounts
+from cumulet.administration.desk import Named
 from cumulet.drivers.specs import image_files
 from cumulet.lib.command import run
-from cumulet.model import image, volume
+from cumulet.model import image, image_task, volume, work
 
 DISK = bytes(510) + b"\x55\xaa" + b"a disk" * 1000 + bytes(3 << 20)
 KEPT = DISK + bytes(-len(DISK) % 512)
@@ -155,6 +157,31 @@ def test_an_import_is_cancelled_and_nothing_is_left(cloud: Any, ec2: Any) -> Non
     cloud.pass_time(1)
     assert list(cloud.config.image_directory().glob("*")) == []
     assert code(ec2.cancel_import_task, ImportTaskId=id) == "IncorrectState"
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["begun", "on its way"])
+def test_a_task_goes_with_its_account(cloud: Any, far: bool) -> None:
+    other = cloud.account("other")
+    disk = [{"UserBucket": put(cloud, DISK), "Format": "RAW"}]
+    statement = {"Effect": "Allow", "Principal": {"AWS": other.id}, "Action": "s3:GetObject"}
+    statement["Resource"] = "arn:aws:s3:::disks/*"
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    cloud.client("s3").put_bucket_policy(Bucket="disks", Policy=policy)
+    tasks = [other.client().import_image(DiskContainers=disk)["ImportTaskId"] for _ in range(2)]
+    other.client().cancel_import_task(ImportTaskId=tasks[0])
+    if far:
+        cloud.settle()
+    with cloud.database.write() as tx:
+        accounts.delete(tx, cloud.config, Named(name="other"))
+    for _ in range(400):
+        cloud.pass_time(1)
+        with cloud.database.read() as tx:
+            left = [id for id in tasks if image_task.find(tx, id) or work.find(tx, "image_task", id)]
+        files = list(cloud.config.image_directory().glob("*"))
+        if not left and not files:
+            return
+        time.sleep(0.02)
+    raise AssertionError((left, files))
 
 
 def test_the_same_token_makes_one_task(cloud: Any, ec2: Any) -> None:

@@ -26,6 +26,7 @@ from cumulet.model import (
     fixed_network,
     group,
     image,
+    image_task,
     instance,
     instance_use,
     interface,
@@ -158,6 +159,7 @@ def delete(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
         work.wake(tx, "vpc", one.id)
     for one in group.of_account(tx, row.id):
         group.delete(tx, one.id)
+    image_task.wake_of_account(tx, row.id)
     _delete_identity(tx, row)
     for table in _GOES_WITH_IT:
         tx.change(table.delete().where(table.c.account == row.id))

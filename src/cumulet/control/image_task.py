@@ -6,7 +6,7 @@ from cumulet.control.object_links import Links
 from cumulet.drivers.specs import ExportSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later
-from cumulet.model import Tx, capacity, image, image_task, snapshot, tag, volume, work
+from cumulet.model import Tx, account, capacity, image, image_task, snapshot, tag, volume, work
 from cumulet.model import object as objects
 from cumulet.model.database import Row
 
@@ -20,9 +20,12 @@ HIDDEN = "-"
 def reconcile(run: Run, id: str) -> None:
     with run.read() as tx:
         row = image_task.find(tx, id)
+        owner = account.find(tx, row.account) if row is not None else None
     if row is None:
         with run.write() as tx:
             work.forget(tx, "image_task", id)
+    elif owner is None:
+        _go(run, row)
     elif row.state == "active":
         _DO[row.kind if row.desired == "done" else "cancelled"](run, row)
 
@@ -106,6 +109,16 @@ def _export(run: Run, row: Row) -> None:
     driver.remove(row.id)
     with run.write() as tx:
         image_task.end(tx, row.id, "completed")
+
+
+def _go(run: Run, row: Row) -> None:
+    """Its account was deleted: what it has begun goes, and then it does, with nobody left to ask for it."""
+    if row.state == "active":
+        _undo(run, row)
+    with run.write() as tx:
+        image_task.remove(tx, row.id)
+        tag.remove(tx, row.id)
+        work.forget(tx, "image_task", row.id)
 
 
 def _cancel(run: Run, row: Row) -> None:

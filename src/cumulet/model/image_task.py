@@ -54,6 +54,16 @@ def wake_of_file(tx: Tx, image_file: str) -> None:
         wake(tx, "image_task", id)
 
 
+def wake_of_account(tx: Tx, account: str) -> None:
+    """The account goes: its tasks are looked at, which go too, the ones that are over as well."""
+    for id in tx.connection.scalars(sa.select(image_task.c.id).where(image_task.c.account == account)).all():
+        wake(tx, "image_task", id)
+
+
+def remove(tx: Tx, id: str) -> None:
+    tx.change(image_task.delete().where(image_task.c.id == id))
+
+
 def end(tx: Tx, id: str, state: str, message: str = "") -> bool:
     """The task is over; False if it was before."""
     mine = sa.and_(image_task.c.id == id, image_task.c.state == "active")
