@@ -103,6 +103,20 @@ def test_a_snapshot_that_is_lost_is_in_error_and_not_taken_anew(cloud: Any, ec2:
     assert ec2.describe_snapshots()["Snapshots"] == []
 
 
+def test_a_volume_of_a_snapshot_that_is_lost_ends_in_error_with_the_reason(cloud: Any, ec2: Any) -> None:
+    id = taken(cloud, ec2)
+    cloud.cloud.parts["volume"].driver.remove(id)
+    made = ec2.create_volume(AvailabilityZone=ZONE, SnapshotId=id)["VolumeId"]
+    cloud.settle()
+    assert ec2.describe_volumes(VolumeIds=[made])["Volumes"][0]["State"] == "error"
+    (status,) = ec2.describe_volume_status(VolumeIds=[made])["VolumeStatuses"]
+    assert status["VolumeStatus"]["Status"] == "impaired"
+    assert f"the snapshot {id} has been lost" in status["Events"][0]["Description"]
+    ec2.delete_volume(VolumeId=made)
+    cloud.settle()
+    assert made not in [one["VolumeId"] for one in ec2.describe_volumes()["Volumes"]]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "count"),
     [

@@ -124,7 +124,7 @@ def test_a_volume_with_snapshots_grows(volumes: DirectoryVolumes) -> None:
 def test_what_is_missing_is_named(volumes: DirectoryVolumes) -> None:
     with pytest.raises(Impossible, match=f"{ONE} has been lost"):
         volumes.ensure(SnapshotSpec(id=ONE))
+    with pytest.raises(Impossible, match=f"{ONE} has been lost"):
+        volumes.ensure(VolumeSpec(id=CLONE, size_gib=1, snapshot=ONE))
     with pytest.raises(Failure, match=CLONE):
         volumes.ensure(SnapshotSpec(id=ONE, volume=CLONE))
-    with pytest.raises(Failure, match=ONE):
-        volumes.ensure(VolumeSpec(id=CLONE, size_gib=1, snapshot=ONE))

@@ -44,6 +44,10 @@ def _make(run: Run, row: Row) -> None:
     except Failure:
         _look_at_image(run, row)
         raise
+    except Impossible as e:
+        if row.state == "creating":
+            raise
+        raise Failure(f"the volume was ready, and cannot be made anew: {e}") from e
     if guest is not None:
         with run.write() as tx:
             work.wake(tx, "instance", guest)
@@ -124,9 +128,10 @@ def _wake_instance(tx: Tx, id: str) -> None:
 
 def give_up(run: Run, id: str, reason: Impossible) -> None:
     """A disk that cannot be: it is in error, and the instance that waits for it cannot run."""
-    table = volume.volume
+    table, said = volume.volume, reason.message[:255]
     with run.write() as tx:
-        tx.change(table.update().where(table.c.id == id, table.c.state == "creating").values(state="error"))
+        unmade = table.update().where(table.c.id == id, table.c.state == "creating")
+        tx.change(unmade.values(state="error", reason=said))
         held = attachment.of_volume(tx, id)
         if held is not None:
             refuse(tx, held.instance, reason.code, reason.message)

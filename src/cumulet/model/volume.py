@@ -21,6 +21,7 @@ volume = sa.Table(
     text("store", 64),
     text("desired", 10, default="present"),
     text("state", 12, default="creating"),
+    text("reason", 255),
     whole("size_gib"),
     whole("made_gib"),
     text("type", 12, default="gp3"),

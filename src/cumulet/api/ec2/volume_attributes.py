@@ -45,7 +45,7 @@ def _status(ctx: Context, row: Row) -> Item:
         "AvailabilityZoneId": zone_id(ctx.config.region, row.zone),
         "VolumeStatus": {"Status": status, "Details": [{"Name": "io-enabled", "Status": enabled}]},
         "Actions": [],
-        "Events": [],
+        "Events": [{"EventType": "cannot-be-made", "Description": row.reason}] if row.reason else [],
     }
 
 

@@ -66,10 +66,12 @@ class Layers:
         return layer_file(self.directory, link.resolve().stem)
 
     def base(self, snapshot: str) -> tuple[str, int]:
-        """The layer that a volume made from the snapshot stands on, and its size in bytes; raises `Failure`."""
+        """The layer that a volume made from the snapshot stands on, and its size in bytes; `Impossible` if lost."""
         link = snapshot_file(self.directory, snapshot)
+        if not self.directory.is_dir():
+            raise Failure(f"the directory of volumes {self.directory} is not there")
         if not link.exists():
-            raise Failure(f"the snapshot {link} is not there")
+            raise Impossible("Server.InternalError", f"the snapshot {snapshot} has been lost: no {link}")
         return str(link.resolve()), qcow2.virtual_size(link)
 
     def remove(self, id: str) -> None:

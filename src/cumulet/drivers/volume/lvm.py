@@ -130,7 +130,8 @@ class LvmVolumes:
     def _clone(self, id: str, wanted: int, snapshot: str, there: dict[str, Logical]) -> None:
         of = self._full(snapshot, there)
         if of is None:
-            raise Failure(f"making volume {id}: the snapshot {snapshot} is not in the group {self.group.name}")
+            lost = f"the snapshot {snapshot} has been lost: it is not in the group {self.group.name}"
+            raise Impossible("Server.InternalError", lost)
         if self.group.pool:
             self.group.snapshot(id, of)
             crash.point("volume.clone.made")

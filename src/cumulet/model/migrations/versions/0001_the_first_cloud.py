@@ -524,6 +524,7 @@ def upgrade() -> None:
         sa.Column("store", sa.String(length=64), nullable=False),
         sa.Column("desired", sa.String(length=10), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("reason", sa.String(length=255), nullable=False),
         sa.Column("size_gib", sa.BigInteger(), nullable=False),
         sa.Column("type", sa.String(length=12), nullable=False),
         sa.Column("made_gib", sa.BigInteger(), nullable=False),
