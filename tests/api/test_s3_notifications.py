@@ -56,8 +56,8 @@ def bus() -> Telling:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path, bus: Telling) -> Iterator[TestedCloud]:
-    made_cloud = TestedCloud(tmp_path, bus=bus, bus_url=URL)
+def cloud(tmp_path: Path, bus: Telling, database_url: str) -> Iterator[TestedCloud]:
+    made_cloud = TestedCloud(tmp_path, bus=bus, bus_url=URL, database_url=database_url)
     yield made_cloud
     made_cloud.stop()
 
