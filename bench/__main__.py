@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import api, bus, databases, identity, objects, placement, volumes
+from bench import api, bus, databases, hosts, identity, objects, placement, volumes
 from bench.figures import Figure, save, table
 
 
@@ -18,7 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "--only",
-        choices=["api", "bus", "databases", "placement", "identity", "objects", "volumes", "guests"],
+        choices=["api", "bus", "databases", "hosts", "placement", "identity", "objects", "volumes", "guests"],
         help="one part alone",
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
@@ -30,6 +30,8 @@ def main() -> int:
         figures += bus.measure(chosen.rounds)
     if chosen.only in (None, "databases"):
         figures += databases.measure(chosen.rounds)
+    if chosen.only in (None, "hosts"):
+        figures += hosts.measure(chosen.rounds)
     if chosen.only in (None, "placement"):
         figures += placement.measure(chosen.rounds)
     if chosen.only in (None, "identity"):

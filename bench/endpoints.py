@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,16 @@ def fake_cumulet(*options: str, database_url: str = "") -> Iterator[Endpoint]:
         with _running(command, f"http://127.0.0.1:{port}/", environ) as (pid, seconds):
             access = _access(Path(name), environ)
             yield Endpoint(f"http://127.0.0.1:{port}", *access, pid, seconds)
+
+
+@contextmanager
+def served(state: Path, settings: Mapping[str, str]) -> Iterator[Endpoint]:
+    """`cumulet up` with these settings, over this state directory."""
+    port = _free_port()
+    environ = {**os.environ, **{f"CUMULET_{name.upper()}": value for name, value in settings.items()}}
+    words = ["up", "--drivers", "fake", "--state-dir", str(state), "--listen", f"127.0.0.1:{port}"]
+    with _running([sys.executable, "-m", "cumulet", *words], f"http://127.0.0.1:{port}/", environ) as (pid, seconds):
+        yield Endpoint(f"http://127.0.0.1:{port}", *_access(state, environ), pid, seconds)
 
 
 @contextmanager

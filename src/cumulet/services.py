@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from cumulet.agent import fence, watchdog
 from cumulet.agent.agent import Agent
 from cumulet.agent.documents import Documents
 from cumulet.agent.fence import Fence
-from cumulet.agent.heartbeat import Beat, Changed, Heard, Heartbeat, Report
+from cumulet.agent.heartbeat import Heartbeat
 from cumulet.agent.lease import Lease
 from cumulet.agent.recovery import Recovery
+from cumulet.agent.watching import Watch
 from cumulet.bus.contract import Bus
 from cumulet.bus.memory import MemoryBus
-from cumulet.bus.names import may_speak_for
 from cumulet.bus.remote import Remote
 from cumulet.control import GIVE_UP, RECONCILERS
 from cumulet.control.object_keeper import Keeper
 from cumulet.drivers.blob.directory import DirectoryBlobs
 from cumulet.drivers.volume.shared import identity
 from cumulet.engine.engine import Engine
+from cumulet.hearing import Hearing
 from cumulet.lib.clock import Clock
 from cumulet.lib.config import AGENTS, Config
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
 from cumulet.model import (
     Database,
-    Tx,
     account,
     bootstrap,
-    capacity,
-    host,
-    host_lease,
     image,
-    instance,
     migrate,
-    vpc_host,
-    work,
 )
-from cumulet.model.database import retried
 from cumulet.parts import Part, drivers, guest_mtu
 
 log = Log("services")
@@ -64,6 +55,7 @@ class Host:
         for agent in self.agents.values():
             agent.serve(bus)
         self.heartbeat = heartbeat
+        heartbeat.watch = Watch({role: agent.driver for role, agent in self.agents.items()})
         if "volume" in parts:
             heartbeat.room = parts["volume"].room
         if "compute" in self.agents:
@@ -100,7 +92,7 @@ class Control:
                 threads=config.threads,
                 holder=config.host(),
             )
-            bus.serve("scheduler", self._hear)
+            bus.serve("scheduler", Hearing(self.database).answer)
 
     def start(self) -> None:
         """The engine runs."""
@@ -111,21 +103,6 @@ class Control:
         """The engine rests; the database is still there for the reports of this process's agents."""
         if self.engine is not None:
             self.engine.stop()
-
-    def _hear(self, message: bytes, sender: str) -> bytes:
-        """A report of a host; raises `Failure` for one in another host's name."""
-        report: Report = msgspec.json.decode(message, type=Report)
-        if not may_speak_for(sender, report.host):
-            log.warning("refused a report", host=report.host, sender=sender)
-            raise Failure(f"{sender} may not report for {report.host}")
-        return msgspec.json.encode(retried(lambda: self._write_down(report)))
-
-    def _write_down(self, report: Report) -> Heard | None:
-        with self.database.write() as tx:
-            if isinstance(report, Beat):
-                return hear(tx, report)
-            look_at(tx, report)
-            return None
 
 
 class ObjectStore:
@@ -247,46 +224,3 @@ def prepare(database: Database, config: Config) -> None:
             if config.drivers == "fake":
                 values = {"name": "cumulet-tiny", "location": "cumulet/tiny", "source": "/", "declared": "kernel"}
                 image.take_in(tx, {**values, "account": first.id, "public": True})
-
-
-def hear(tx: Tx, beat: Beat) -> Heard:
-    """Write down a heartbeat, and see to it that what the host has is swept; nothing, where its lease is over."""
-    agents = [role for role in beat.roles if role in AGENTS]
-    if agents:
-        describe(tx, beat)
-    number = host_lease.renew(tx, beat.host, beat.lease, beat.fence_seconds) if beat.lease is not None else 0
-    if beat.lease not in (None, number):
-        return Heard(lease=number)
-    if host.is_silent(tx, beat.host, beat.roles):
-        work.wake_unreached(tx)
-        for role in agents:
-            work.wake(tx, "sweep", f"{role}.{beat.host}")
-    for role in beat.roles:
-        host.heard(tx, role, beat.host, beat.zones[0] if beat.zones else "", beat.contract)
-    leases = [f"lease.{beat.host}"] if beat.fence_seconds else []
-    for id in [*(f"{role}.{beat.host}" for role in agents), *leases, "cloud"]:
-        if work.find(tx, "sweep", id) is None:
-            work.wake(tx, "sweep", id)
-    return Heard(lease=number)
-
-
-def describe(tx: Tx, beat: Beat) -> None:
-    """Write down what a host can carry, and where it is; its VPCs are looked at when that has changed."""
-    values = {"zones": beat.zones, "vcpus": beat.vcpus, "memory_mib": beat.memory_mib, "disk_gib": beat.disk_gib}
-    values["disk_exact"] = beat.disk_exact
-    network = {"address": beat.address, "guest_mtu": beat.guest_mtu}
-    known = host.find(tx, beat.host)
-    # the roles of a machine may be several processes: only the one that runs guests knows what guests it can run
-    facts = {"facts": beat.facts, "store": beat.store} if "compute" in beat.roles else {}
-    host.describe(tx, beat.host, {**values, **network, **facts})
-    if known is None:
-        capacity.recount(tx, beat.host)
-    if known is not None and known.address != beat.address:
-        vpc_host.wake_of_host(tx, beat.host)
-
-
-def look_at(tx: Tx, changed: Changed) -> None:
-    """Have a guest looked at that is not as it was, if it is one of that host's."""
-    row = instance.find(tx, changed.instance)
-    if row is not None and changed.host in (row.host, row.moving_to):
-        work.wake(tx, "instance", changed.instance)

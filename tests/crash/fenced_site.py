@@ -74,8 +74,8 @@ class FencedSite(Site):
         silent = tuple(f"nobody serves {role}.{name}" for name in self.lost for role in self.hosts[name].agents)
         found = [row for row in super().waiting() if not row.error.endswith(silent or ("-",))]
         with self.database.read() as tx:
-            leases = [f"lease.{row.name}" for row in host.named(tx, list(self.lost)) if not row.lost]
-            ending = [work.find(tx, "sweep", id) for id in leases]
+            still = [row for row in host.named(tx, list(self.lost)) if not row.lost]
+            ending = [work.find(tx, "sweep", "lease")] if still else []
         return found + ending
 
     def bring_back(self) -> None:

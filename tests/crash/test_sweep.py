@@ -10,7 +10,7 @@ from crash.afterwards import check
 from crash.lives import launch, stop, terminate
 from crash.site import Site
 
-from cumulet.control.sweep import EVERY
+from cumulet.agent.heartbeat import EVERY_SECONDS
 from cumulet.drivers.specs import tap_name
 from cumulet.model import attachment, instance, interface
 
@@ -99,7 +99,7 @@ def test_a_guest_that_ran_though_it_is_stopped_goes_off(site: Site, guest: str) 
 
 
 @pytest.mark.parametrize(("behavior", "state"), [("stop", "stopped"), ("terminate", "terminated")])
-def test_a_guest_that_ends_with_nobody_hearing_of_it_is_noticed_within_one_sweep(
+def test_a_guest_that_ends_with_nobody_hearing_of_it_is_noticed_by_the_next_heartbeat(
     site: Site, behavior: str, state: str
 ) -> None:
     guest = launch(site, behavior=behavior)
@@ -109,9 +109,10 @@ def test_a_guest_that_ends_with_nobody_hearing_of_it_is_noticed_within_one_sweep
     before = site.clock.now()
     site.settle()
     check_state(site, guest, "running")
-    site.pass_time(EVERY["compute"])
+    site.pass_time(EVERY_SECONDS)
+    site.beat()
     site.settle()
-    assert site.clock.now() - before < 5.0
+    assert site.clock.now() - before < EVERY_SECONDS + 1
     check(site, {guest: state})
 
 

@@ -35,6 +35,9 @@ class DatabaseServer(Protocol):
 
     url: str
 
+    @property
+    def pid(self) -> int | None: ...
+
     def start(self) -> None: ...
     def stop(self, number: int = ...) -> None: ...
 
@@ -56,6 +59,11 @@ class Tested:
             else MariaDB(inner, ADDRESS, self.port, durable=durable)
         )
         self.url = sa.make_url(self._server.url)
+
+    @property
+    def pid(self) -> int | None:
+        """The first process of it."""
+        return self._server.pid
 
     def start(self) -> None:
         self._server.start()

@@ -93,6 +93,11 @@ class RabbitMQ:
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
 
+    @property
+    def pid(self) -> int | None:
+        """The first process of it."""
+        return self._process.pid if self._process is not None else None
+
     def start(self) -> None:
         """Returns when it answers."""
         inside = ["unshare", "--kill-child", "--pid", "--fork", "--mount-proc", "--", SERVER]

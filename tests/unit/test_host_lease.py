@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from cumulet.agent.heartbeat import Beat
+from cumulet.hearing import hear
 from cumulet.lib.clock import TestClock
 from cumulet.model import Database, host, host_lease, tables
-from cumulet.services import hear
 
 pytestmark = pytest.mark.all_databases
 FENCE = 60.0
@@ -70,7 +70,7 @@ def test_one_that_has_ended_is_not_renewed_but_followed_by_the_next(site: Site) 
     assert site.beat("h1") == 1
     assert site.ended("h1"), "a host with the old lease is not heard"
     with site.database.read() as tx:
-        assert host.is_silent(tx, "h1", ["compute"])
+        assert host.is_silent(tx, host.services_of(tx, "h1")["compute"])
     assert site.beat("h1", 1) == 1
     assert not site.ended("h1")
     site.pass_time(ENDS + 1, "h2")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cumulet.agent.fence import Fence
+from cumulet.agent.watching import Watch
 from cumulet.bus.contract import Bus
 from cumulet.lib.contract import CONTRACT
 from cumulet.lib.errors import Failure
@@ -48,6 +49,8 @@ class Beat(msgspec.Struct, kw_only=True, tag="beat"):
     """The number of the host's lease (`agent.lease`); None: the process that runs guests is another one."""
     fence_seconds: float = 0.0
     """So long after this heartbeat was sent, the host stops its guests if nobody has answered; 0: it does not."""
+    seen: dict[str, str] = {}
+    """What each role has, as a digest (`agent.watching`); the older ones say nothing of that."""
 
 
 class Room(NamedTuple):
@@ -89,14 +92,19 @@ class Heartbeat:
         self.room: Callable[[], Room] | None = None
         """That of volumes, where they are not in the file system of `directory`; raises `Failure`."""
         self.fence: Fence | None = None
+        self.watch: Watch | None = None
 
     def start(self) -> None:
         """The first beat is sent before this returns, if anybody hears it."""
+        if self.watch is not None:
+            self.watch.start()
         self.beat()
         self._thread.start()
 
     def stop(self) -> None:
         self._stopped.set()
+        if self.watch is not None:
+            self.watch.stop()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -120,6 +128,7 @@ class Heartbeat:
             store=self.store,
             lease=fence.lease.number if fence is not None else None,
             fence_seconds=promised,
+            seen=self.watch.now() if self.watch is not None else {},
         )
         answer = self._report(message)
         heard = msgspec.json.decode(answer, type=Heard | None) if answer is not None else None

@@ -115,7 +115,7 @@ def take_from_silent(run: Run, row: Row, disks: list[Row]) -> None:
     if not going:
         return
     with run.read() as tx:
-        silent = host.is_silent(tx, row.host, ["compute"])
+        silent = host.is_silent(tx, host.services_of(tx, row.host).get("compute"))
     if silent:
         export.end(run, going)
         with run.write() as tx:

@@ -8,8 +8,6 @@ the lost host may have of it still is taken away when that is back (`model.left_
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from cumulet.control import export, placing
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later
@@ -19,7 +17,6 @@ from cumulet.model import (
     attachment,
     capacity,
     group,
-    host,
     host_lease,
     instance,
     instance_use,
@@ -36,17 +33,20 @@ ROOM_SECONDS = 5.0
 """From look to look for a host that can start what was on a lost one."""
 
 
-def look_at(run: Run, name: str, seconds: float) -> NoReturn:
-    """End the lease of a host that has been silent for too long, and have its instances leave; again in `seconds`."""
+def end_leases(run: Run) -> None:
+    """End the leases of hosts that have been silent for too long, and have their instances leave."""
     with run.read() as tx:
-        row = host.find(tx, name)
-        left = host_lease.seconds_left(tx, row) if row is not None else None
-    if row is not None and (row.lost or (left is not None and left <= 0)):
+        over = [row for row in host_lease.overdue(tx) if row.lost or _is_over(tx, row)]
+    for row in over:
         with run.write() as tx:
             if host_lease.end(tx, row):
                 _wake_instances(tx, row)
                 _free_volumes(tx, row)
-    raise Later(seconds)
+
+
+def _is_over(tx: Tx, row: Row) -> bool:
+    left = host_lease.seconds_left(tx, row)
+    return left is not None and left <= 0
 
 
 def _free_volumes(tx: Tx, place: Row) -> None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from cumulet.control import lost, recovery
 from cumulet.drivers.specs import moved_volume
 from cumulet.engine.engine import Run
+from cumulet.lib.config import AGENTS
 from cumulet.lib.errors import Impossible, Later, Unreachable
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Seen
@@ -31,16 +32,21 @@ from cumulet.model import (
 from cumulet.model import host as hosts
 
 log = Log("sweep")
-EVERY = {"compute": 3.0, "network": 30.0, "volume": 60.0, "image": 60.0, "cloud": 30.0, "lease": 3.0}
-"""Seconds from sweep to sweep, by role. `cloud` is what needs no host, and `lease` asks none: it may be lost."""
+EVERY = {**dict.fromkeys(AGENTS, 300.0), "cloud": 30.0, "lease": 3.0}
+"""Seconds from sweep to sweep, by role; a host whose digest has changed is swept at once (`hearing`).
+
+`cloud` is what needs no host, and `lease` asks none: they may be lost.
+"""
+AWAY_SECONDS = 30.0
+"""From try to try to ask a host that does not answer, though it is heard."""
 
 
 def reconcile(run: Run, id: str) -> None:
-    """`id` is ROLE.HOST, `lease.HOST` or `cloud`."""
+    """`id` is ROLE.HOST, `lease` or `cloud`."""
     role, _, host = id.partition(".")
     if role == "lease":
-        recovery.look_at(run, host, EVERY[role])
-    if role == "cloud":
+        recovery.end_leases(run)
+    elif role == "cloud":
         with run.write() as tx:
             _free_leases_of_the_dead(run, tx)
             profile.wake_expiring(tx)
@@ -50,7 +56,7 @@ def reconcile(run: Run, id: str) -> None:
         try:
             seen = run.driver(role, host).observe()
         except Unreachable:
-            raise Later(EVERY[role], f"{id} does not answer") from None
+            raise Later(AWAY_SECONDS, f"{id} does not answer") from None
         lost.take_away(run, role, host)
         _compare(run, role, host, {thing.id: thing for thing in seen})
     raise Later(EVERY[role])
@@ -75,7 +81,8 @@ def _expected(tx: Tx, role: str, host: str) -> dict[str, str]:
     """Id to what should be seen of it on this host, for what has been made there and is at rest."""
     if role == "compute":
         states = {"running": "running", "stopped": "off"}
-        return {row.id: states[row.state] for row in instance.on_host(tx, host) if row.state in states}
+        rest = [row for row in instance.on_host(tx, host) if row.state in states and not row.moves_live]
+        return {row.id: states[row.state] for row in rest}
     if role == "network":
         nics = interface.interface
         found = tx.connection.scalars(sa.select(nics.c.id).where(nics.c.host == host, nics.c.reached > 0))

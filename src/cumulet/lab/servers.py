@@ -45,6 +45,11 @@ class Server:
         self._command, self._environ, self._answers = [str(word) for word in command], dict(environ), answers
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The first process of it; None: it does not run."""
+        return self._process.pid if self._process is not None else None
+
     def start(self) -> None:
         """Returns when it answers; raises `Failure` with what it said when it does not."""
         with (self.directory / "output").open("ab") as output:

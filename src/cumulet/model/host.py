@@ -58,16 +58,17 @@ service = sa.Table(
     whole("contract", 1),
     moment("heard"),
     moment("since"),
+    text("seen", 16),
 )
-"""It has been heard again and again `since` then."""
+"""It has been heard again and again `since` then; `seen` is the digest of what it said it has."""
 GUEST_ROLES = ("compute", "network", "volume")
 """The roles that a guest needs on its own host."""
 
 
-def heard(tx: Tx, role: str, name: str, zone: str, version: int = 1) -> None:
-    """The service has been heard now; `version` is that of its contract."""
+def heard(tx: Tx, role: str, name: str, zone: str, version: int = 1, seen: str = "") -> None:
+    """The service has been heard now; `version` is that of its contract, `seen` the digest of what it has."""
     mine = sa.and_(service.c.role == role, service.c.host == name)
-    values = {"heard": tx.now, "zone": zone, "contract": version}
+    values = {"heard": tx.now, "zone": zone, "contract": version, "seen": seen}
     since = sa.case((service.c.heard > tx.now - LIVE_SECONDS, service.c.since), else_=tx.now)
     # since first: MariaDB would compare with the new `heard`
     if not tx.change(service.update().where(mine).ordered_values(("since", since), *values.items())):
@@ -75,16 +76,34 @@ def heard(tx: Tx, role: str, name: str, zone: str, version: int = 1) -> None:
             tx.insert(service, {"role": role, "host": name, "since": tx.now, **values})
 
 
-def is_silent(tx: Tx, name: str, roles: list[str]) -> bool:
-    """Whether one of these services of the host has not been heard lately, though it has been before."""
-    return tx.first(_SILENT, of=name, these=roles, since=tx.now - LIVE_SECONDS) is not None
+def heard_again(tx: Tx, name: str, roles: list[str]) -> bool:
+    """These services of the host have been heard now, if they were heard lately too; whether that is so."""
+    values = {"of": name, "these": roles, "after": tx.now - LIVE_SECONDS, "now": tx.now}
+    return tx.change(_HEARD_AGAIN, **values) == len(roles)
 
 
-_SILENT = sa.select(service.c.role).where(
-    service.c.host == sa.bindparam("of"),
-    service.c.role.in_(sa.bindparam("these", expanding=True)),
-    service.c.heard < sa.bindparam("since"),
+_HEARD_AGAIN = (
+    service.update()
+    .where(
+        service.c.host == sa.bindparam("of"),
+        service.c.role.in_(sa.bindparam("these", expanding=True)),
+        service.c.heard > sa.bindparam("after"),
+    )
+    .values(heard=sa.bindparam("now"))
 )
+
+
+def services_of(tx: Tx, name: str) -> dict[str, Row]:
+    """Those of a host that have been heard, by role."""
+    return {row.role: row for row in tx.all(_SERVICES_OF, of=name)}
+
+
+_SERVICES_OF = sa.select(service).where(service.c.host == sa.bindparam("of"))
+
+
+def is_silent(tx: Tx, row: Row | None) -> bool:
+    """Whether this service has not been heard lately, though it has been before."""
+    return row is not None and row.heard < tx.now - LIVE_SECONDS
 
 
 def describe(tx: Tx, name: str, values: dict[str, Any]) -> None:

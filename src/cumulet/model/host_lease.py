@@ -61,6 +61,19 @@ def seconds_left(tx: Tx, row: Row) -> float | None:
     return float(silent_since + row.fence_seconds + MARGIN_SECONDS - tx.now)
 
 
+def overdue(tx: Tx) -> list[Row]:
+    """The hosts whose leases are over, or would be if it was they who are silent."""
+    return tx.all(_OVERDUE, now=tx.now - MARGIN_SECONDS)
+
+
+_OVERDUE = sa.select(host).where(
+    sa.or_(
+        host.c.lost,
+        sa.and_(host.c.fence_seconds > 0, host.c.renewed + host.c.fence_seconds <= sa.bindparam("now")),
+    )
+)
+
+
 def end(tx: Tx, row: Row) -> bool:
     """End the lease of a host that has been silent for too long; whether it is over.
 

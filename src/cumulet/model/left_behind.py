@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from cumulet.model import work
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import id_column, metadata, text, whole
 
@@ -24,6 +25,7 @@ left_behind = sa.Table(
 def add(tx: Tx, role: str, host: str, id: str, epoch: int) -> None:
     tx.change(left_behind.delete().where(_this(role, host, id)))
     tx.insert(left_behind, {"role": role, "host": host, "id": id, "epoch": epoch})
+    work.wake(tx, "sweep", f"{role}.{host}")
 
 
 def on(tx: Tx, role: str, host: str) -> list[Row]:

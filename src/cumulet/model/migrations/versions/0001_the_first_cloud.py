@@ -483,6 +483,7 @@ def upgrade() -> None:
         sa.Column("contract", sa.BigInteger(), nullable=False),
         sa.Column("heard", sa.Double(), nullable=True),
         sa.Column("since", sa.Double(), nullable=True),
+        sa.Column("seen", sa.String(length=16), nullable=False),
         sa.PrimaryKeyConstraint("role", "host", name=op.f("pk_service")),
     )
     op.create_table(

@@ -1,0 +1,289 @@
+"""Many hosts on RabbitMQ and PostgreSQL: what they cost while nothing happens, and launches with a million at rest.
+
+The control plane is a process of its own, and so are the hosts, whose agents have fake drivers; heartbeats, sweeps and
+orders are real: `python -m bench.hosts hosts DIRECTORY` serves those that the standard input names, with their places
+on the bus. What the broker and the database use is in the table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from tests.support.databases import started
+from tests.support.rabbitmq import RabbitMQ
+
+from bench.endpoints import Endpoint, served
+from bench.figures import Figure, median, percentile
+from cumulet.model import attachment, instance, interface, servers, volume
+
+HOSTS = 100
+IDLE_SECONDS = 60.0
+MANY, SINGLE = 100, 20
+AT_REST, PAGE = 1_000_000, 1000
+
+
+class Scene(NamedTuple):
+    """The cloud, and the first process of each part."""
+
+    cloud: Endpoint
+    parts: Mapping[str, int | None]
+    database: str
+
+
+def measure(rounds: int, at_rest: int = AT_REST) -> list[Figure]:
+    with _scene(4) as scene:
+        found = _launches(scene, rounds)
+        found += _with_many_at_rest(scene, rounds, at_rest)
+    with _scene(HOSTS) as scene:
+        return found + _idle(scene)
+
+
+def _idle(scene: Scene) -> list[Figure]:
+    """Shares of a core while nothing happens, for a thousand hosts."""
+    time.sleep(30)  # all have been swept once
+    before = _used(scene)
+    time.sleep(IDLE_SECONDS)
+    used = {part: each - before[part] for part, each in _used(scene).items()}
+    times = 1000 / HOSTS / IDLE_SECONDS * 100
+    note = f"{HOSTS} measured for {IDLE_SECONDS:g} s, times {1000 // HOSTS}"
+    aims = {"control plane": "< 10"}
+    return [
+        Figure(f"idle, 1,000 hosts: {part}", seconds * times, "% of a core", target=aims.get(part, ""), note=note)
+        for part, seconds in used.items()
+        if part != "hosts"
+    ]
+
+
+def _launches(scene: Scene, rounds: int) -> list[Figure]:
+    """A hundred at once, to running, by requests of one each; and what each part used for one."""
+    ec2 = scene.cloud.client()
+    _single(ec2, 3)
+    rates, shares = [], []
+    for _ in range(rounds):
+        before = _used(scene)
+        ids, seconds = _together(ec2)
+        used = {part: each - before[part] for part, each in _used(scene).items()}
+        rates.append(MANY / seconds)
+        shares.append({part: 1000 * each / MANY for part, each in used.items()})
+        _terminate(ec2, ids)
+    name = f"{MANY} launches on 4 hosts by RabbitMQ and PostgreSQL"
+    figures = [Figure(name, median(rates), "/s", "≥ 50", f"median of {rounds}, asked and looked at by boto3")]
+    for part in shares[0]:
+        value = median([share[part] for share in shares])
+        figures.append(Figure(f"of which for one: {part}", value, "ms of processor"))
+    return figures
+
+
+def _with_many_at_rest(scene: Scene, rounds: int, at_rest: int) -> list[Figure]:
+    ec2 = scene.cloud.client()
+    before = _single(ec2, SINGLE)
+    one = _fill(scene.database, ec2, at_rest)
+    after = _single(ec2, SINGLE)
+    by_id = [_seconds(lambda: ec2.describe_instances(InstanceIds=[one])) for _ in range(20 * rounds)]
+    page = [_seconds(lambda: ec2.describe_instances(MaxResults=PAGE)) for _ in range(2 * rounds)]
+    name = f"with {at_rest:,} at rest in PostgreSQL"
+    return [
+        Figure("launch to running, with none at rest", 1000 * median(before), "ms", note=f"median of {SINGLE}"),
+        Figure(f"launch to running, {name}", median(after) / median(before), "times as long", "≤ 1.2"),
+        Figure(f"DescribeInstances by id, {name}", 1000 * median(by_id), "ms", "< 10", _p95(by_id)),
+        Figure(f"DescribeInstances, first {PAGE}, {name}", 1000 * median(page), "ms", "< 150", _p95(page)),
+    ]
+
+
+def _p95(seconds: list[float]) -> str:
+    return f"by boto3, which reads it too; p95 {1000 * percentile(seconds, 0.95):.0f}"
+
+
+def _seconds(act: Any) -> float:
+    begun = time.monotonic()
+    act()
+    return time.monotonic() - begun
+
+
+def _single(ec2: Any, count: int) -> list[float]:
+    """Seconds from the request to running, one after the other."""
+    found, ids = [], []
+    for _ in range(count):
+        begun = time.monotonic()
+        ids.append(_run(ec2))
+        while _states(ec2, ids[-1:]) != {"running"}:
+            time.sleep(0.005)
+        found.append(time.monotonic() - begun)
+    _terminate(ec2, ids)
+    return found
+
+
+def _together(ec2: Any) -> tuple[list[str], float]:
+    """The instances, and the seconds from the first request until all run."""
+    ids: list[str] = []
+    begun = time.monotonic()
+    threads = [threading.Thread(target=lambda: ids.extend(_run(ec2) for _ in range(MANY // 4))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    _until_all(ec2, ids, "running")
+    return ids, time.monotonic() - begun
+
+
+def _terminate(ec2: Any, ids: list[str]) -> None:
+    ec2.terminate_instances(InstanceIds=ids)
+    _until_all(ec2, ids, "terminated")
+
+
+def _run(ec2: Any) -> str:
+    made = ec2.run_instances(ImageId=_image(ec2), InstanceType="m1.tiny", MinCount=1, MaxCount=1)
+    return str(made["Instances"][0]["InstanceId"])
+
+
+@cache
+def _image(ec2: Any) -> str:
+    return str(ec2.describe_images(Owners=["self"])["Images"][0]["ImageId"])
+
+
+def _states(ec2: Any, ids: list[str]) -> set[str]:
+    found = ec2.describe_instances(InstanceIds=ids)["Reservations"]
+    return {one["State"]["Name"] for reservation in found for one in reservation["Instances"]}
+
+
+def _until_all(ec2: Any, ids: list[str], state: str) -> None:
+    """One after the other, so as to ask little."""
+    for id in ids:
+        while _states(ec2, [id]) != {state}:
+            time.sleep(0.05)
+
+
+def _fill(url: str, ec2: Any, number: int) -> str:
+    """So many stopped instances, each with its disk and its interface, a thousand to an account; gives one's id."""
+    model = _run(ec2)
+    _until_all(ec2, [model], "running")
+    ec2.stop_instances(InstanceIds=[model], Force=True)
+    _until_all(ec2, [model], "stopped")
+    ids = {kind: f"'{prefix}-' || lpad(to_hex(n), 17, '0')" for kind, prefix in PREFIXES.items()}
+    account = f"CASE WHEN n < {PAGE} THEN t.account ELSE lpad((n / {PAGE})::text, 12, '0') END"
+    ip = "'10.' || (n >> 16) || '.' || ((n >> 8) & 255) || '.' || (n & 255)"
+    sources = {
+        instance.instance: ("t.id = :model", {"id": ids["instance"], "reservation": ids["reservation"]}),
+        interface.interface: ("t.instance = :model", {"id": ids["interface"], "instance": ids["instance"], "ip": ip}),
+        volume.volume: ("t.id = (SELECT volume FROM attachment WHERE instance = :model)", {"id": ids["volume"]}),
+        attachment.attachment: (
+            "t.instance = :model",
+            {"id": ids["attachment"], "volume": ids["volume"], "instance": ids["instance"]},
+        ),
+    }
+    engine = servers.engine(url, durable=False)
+    with engine.begin() as connection:
+        for table, (which, values) in reversed(sources.items()):
+            chosen = {column.name: f"t.{column.name}" for column in table.c} | {"account": account} | values
+            source = f"FROM {table.name} t, generate_series(1, {number}) n WHERE {which}"
+            text = f"INSERT INTO {table.name} ({', '.join(chosen)}) SELECT {', '.join(chosen.values())} {source}"
+            connection.execute(sa.text(text.replace("::", r"\:\:")), {"model": model})
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
+    engine.dispose()
+    return model
+
+
+PREFIXES = {"instance": "i", "reservation": "r", "interface": "eni", "volume": "vol", "attachment": "volattach"}
+
+
+def _used(scene: Scene) -> dict[str, float]:
+    """Seconds of processor that each part has used so far, with all of its processes."""
+    return {part: _cpu_seconds(pid) for part, pid in scene.parts.items()}
+
+
+def _cpu_seconds(first: int | None) -> float:
+    """Of a process and its living descendants, and of those that they have waited for (proc(5), stat)."""
+    family, total = {first}, 0
+    stats: dict[int | None, list[str]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            stats[int(entry.parent.name)] = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+    grown = True
+    while grown:
+        more = {pid for pid, fields in stats.items() if int(fields[1]) in family} - family
+        family |= more
+        grown = bool(more)
+    for pid in family:
+        total += sum(int(field) for field in stats.get(pid, [])[11:15])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def _scene(hosts: int) -> Iterator[Scene]:
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cumulet-bench-")))
+        server = stack.enter_context(started("postgresql", durable=True))
+        (directory / "rabbitmq").mkdir()
+        rabbitmq = RabbitMQ(directory / "rabbitmq")
+        stack.callback(rabbitmq.kill)
+        rabbitmq.start()
+        vhost = rabbitmq.make()
+        url = server.anew("cumulet_bench")
+        settings = {"database_url": url, "bus_url": vhost.url, "roles": "api,scheduler", "public_pool": "198.18.0.0/16"}
+        cloud = stack.enter_context(served(directory / "control", settings | {"image_dir": str(directory / "images")}))
+        places = {f"h{number}": vhost.host(f"h{number}") for number in range(1, hosts + 1)}
+        family = stack.enter_context(_hosts(directory, places))
+        parts = {"control plane": cloud.pid, "hosts": family, "RabbitMQ": rabbitmq.pid, "PostgreSQL": server.pid}
+        while not _has_image(cloud.client()):
+            time.sleep(0.5)
+        yield Scene(cloud, parts, url)
+
+
+def _has_image(ec2: Any) -> bool:
+    return [one["State"] for one in ec2.describe_images(Owners=["self"])["Images"]] == ["available"]
+
+
+@contextmanager
+def _hosts(directory: Path, places: dict[str, str]) -> Iterator[int]:
+    command = [sys.executable, "-m", "bench.hosts", "hosts", str(directory)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(json.dumps(places).encode())
+            process.stdin.close()
+            assert process.stdout.readline() == b"ready\n"
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def _serve(directory: Path) -> None:
+    from cumulet.lib import log
+    from cumulet.lib.config import AGENTS, Config
+    from cumulet.services import Cloud
+
+    log.start("error")
+    places: dict[str, str] = json.load(sys.stdin)
+    for name, url in places.items():
+        state = directory / "hosts" / name
+        state.mkdir(parents=True)
+        shared = {"image_dir": str(directory / "images"), "drivers": "fake", "test": True, "roles": list(AGENTS)}
+        Cloud(Config(state_dir=state, host_name=name, bus_url=url, **shared)).start()  # type: ignore[arg-type]
+        time.sleep(0.02)  # they do not all beat at the same moment
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["hosts"]:
+        _serve(Path(sys.argv[2]))
+    else:
+        from bench.figures import table
+
+        print(table(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 3)))
