@@ -173,10 +173,16 @@ def _fill(url: str, ec2: Any, number: int) -> str:
     _until_all(ec2, [model], "stopped")
     ids = {kind: f"'{prefix}-' || lpad(to_hex(n), 17, '0')" for kind, prefix in PREFIXES.items()}
     account = f"CASE WHEN n < {PAGE} THEN t.account ELSE lpad((n / {PAGE})::text, 12, '0') END"
+    place = {
+        name: f"CASE WHEN n < {PAGE} THEN t.{name} ELSE '{name}-' || (n / {PAGE}) END" for name in ("vpc", "subnet")
+    }
     ip = "'10.' || (n >> 16) || '.' || ((n >> 8) & 255) || '.' || (n & 255)"
     sources = {
-        instance.instance: ("t.id = :model", {"id": ids["instance"], "reservation": ids["reservation"]}),
-        interface.interface: ("t.instance = :model", {"id": ids["interface"], "instance": ids["instance"], "ip": ip}),
+        instance.instance: ("t.id = :model", {**place, "id": ids["instance"], "reservation": ids["reservation"]}),
+        interface.interface: (
+            "t.instance = :model",
+            {**place, "id": ids["interface"], "instance": ids["instance"], "ip": ip},
+        ),
         volume.volume: ("t.id = (SELECT volume FROM attachment WHERE instance = :model)", {"id": ids["volume"]}),
         attachment.attachment: (
             "t.instance = :model",
@@ -228,13 +234,20 @@ def _scene(hosts: int) -> Iterator[Scene]:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cumulet-bench-")))
         server = stack.enter_context(started("postgresql", durable=True))
+        quotas = {f"quota_{name}": "1000000" for name in ("instances", "vcpus", "memory_gib", "volumes", "volume_gib")}
         (directory / "rabbitmq").mkdir()
         rabbitmq = RabbitMQ(directory / "rabbitmq")
         stack.callback(rabbitmq.kill)
         rabbitmq.start()
         vhost = rabbitmq.make()
         url = server.anew("cumulet_bench")
-        settings = {"database_url": url, "bus_url": vhost.url, "roles": "api,scheduler", "public_pool": "198.18.0.0/16"}
+        settings = {
+            "database_url": url,
+            "bus_url": vhost.url,
+            "roles": "api,scheduler",
+            "public_pool": "198.18.0.0/16",
+            **quotas,
+        }
         cloud = stack.enter_context(served(directory / "control", settings | {"image_dir": str(directory / "images")}))
         places = {f"h{number}": vhost.host(f"h{number}") for number in range(1, hosts + 1)}
         family = stack.enter_context(_hosts(directory, places))

@@ -138,6 +138,7 @@ class Database:
         with self.telling(), self.engine.connect() as connection:
             servers.begin_snapshot(connection)
             yield Tx(connection, self.clock.now(), self.keys)
+            servers.end_snapshot(connection)
 
     @contextmanager
     def write(self) -> Iterator[Tx]:

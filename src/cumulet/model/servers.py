@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -24,6 +24,8 @@ IDLE_SECONDS = 60
 CONNECTIONS, MORE_CONNECTIONS = 20, 20
 """Of a process: kept, and made for a while where those do not suffice."""
 CONNECTION_SECONDS = 10
+PREPARED_AFTER = 1
+"""A statement that has been executed so often by a connection is prepared there; psycopg forgets them at a hundred."""
 CLEAR_NAMES = "utf8mb4_nopad_bin"
 """MariaDB's other collations hold a, A and "a " to be the same."""
 OLDEST = {"postgresql": (12,), "mariadb": (10, 6)}
@@ -132,6 +134,8 @@ def _server(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
         cursor.execute(_SESSION[kind])
         cursor.close()
         connection.commit()
+        if kind == "postgresql":
+            connection.prepare_threshold, connection.prepared_max = PREPARED_AFTER, STATEMENTS
 
     @sa.event.listens_for(made, "handle_error")
     def forget_the_others(context: sa.ExceptionContext) -> None:
@@ -167,6 +171,13 @@ def begin_snapshot(connection: sa.Connection) -> None:
             connection.execution_options(isolation_level="REPEATABLE READ")
         case _:  # of the next transaction only, so that nothing needs to be set back
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
+def end_snapshot(connection: sa.Connection) -> None:
+    """What was read is read; on PostgreSQL not by a ROLLBACK, at which psycopg forgets all that it has prepared."""
+    if connection.dialect.name == "postgresql":
+        with suppress(sa.exc.SQLAlchemyError):
+            connection.exec_driver_sql("END")
 
 
 def begin_changes(connection: sa.Connection) -> None:
