@@ -150,11 +150,20 @@ def check_volume_driver(config: Config) -> None:
     before = mark.read_text().strip() if mark.exists() else "directory"
     if before == place:
         return
+    store = volume_store(config)
+    if store.exists():
+        text = f"the settings volume_… say {place}, but this host shares a directory of volumes with others"
+        raise Failure(f"{text}: set volume_dir again, or first have none (`cumulet host drain`), and remove {store}")
     held = [id for id in Documents(config.state_dir / "agents" / "volume").living() if id.startswith(("vol-", "snap-"))]
     if held:
         text = f"the settings volume_… say {place}, but this host keeps {len(held)} volumes and snapshots in {before}"
         raise Failure(f"{text}: set that again, or first have none (`cumulet host drain`)")
     files.write(mark, place.encode(), durable=True)
+
+
+def volume_store(config: Config) -> Path:
+    """Where this host remembers which directory of volumes it shares (`drivers.volume.shared.identity`)."""
+    return config.state_dir / "volume-store"
 
 
 def volume_group(config: Config) -> Group | None:

@@ -30,7 +30,7 @@ from cumulet.model import (
     image,
     migrate,
 )
-from cumulet.parts import Part, drivers, guest_mtu
+from cumulet.parts import Part, drivers, guest_mtu, volume_store
 
 log = Log("services")
 
@@ -48,6 +48,7 @@ class Host:
                 questions=parts[role].questions,
                 durable=not config.test,
                 check=lease.check,
+                shares=bool(config.volume_dir),
             )
             for role in AGENTS
             if role in config.role_names()
@@ -61,7 +62,7 @@ class Host:
         if "compute" in self.agents:
             heartbeat.facts = {**parts["compute"].facts, "attributes": config.host_attributes}
             if config.volume_dir:
-                heartbeat.store = identity(config.volume_directory(), config.state_dir / "volume-store")
+                heartbeat.store = identity(config.volume_directory(), volume_store(config))
             heartbeat.fence = fence_of(config, lease, self.agents["compute"].documents)
         self._recovery = Recovery(list(self.agents.values()))
 

@@ -48,8 +48,8 @@ def volumes(tmp_path: Path) -> FakeVolumes:
     return FakeVolumes(FakeWorld(tmp_path / "world"))
 
 
-def agent_of(driver: FakeVolumes | Broken, tmp_path: Path) -> tuple[Agent, MemoryBus]:
-    agent, bus = Agent("volume.h1", driver, tmp_path / "documents"), MemoryBus()
+def agent_of(driver: FakeVolumes | Broken, tmp_path: Path, *, shares: bool = False) -> tuple[Agent, MemoryBus]:
+    agent, bus = Agent("volume.h1", driver, tmp_path / "documents", shares=shares), MemoryBus()
     agent.serve(bus)
     return agent, bus
 
@@ -68,18 +68,17 @@ def test_the_same_lease_may_order_again(volumes: FakeVolumes, tmp_path: Path) ->
     agent, bus = agent_of(volumes, tmp_path)
     remote = Remote(bus, "volume.h1", epoch=5)
     remote.ensure(DISK)
-    remote.ensure(EXPORT)
-    remote.ensure(msgspec.structs.replace(EXPORT, client="192.0.2.7"))
-    document = agent.documents.get(EXPORT.id)
+    remote.ensure(VolumeSpec(id="vol-1", size_gib=9))
+    document = agent.documents.get("vol-1")
     assert document is not None
-    assert msgspec.json.decode(document.spec, type=VolumeExportSpec).client == "192.0.2.7"
+    assert msgspec.json.decode(document.spec, type=VolumeSpec).size_gib == 9
 
 
 def test_the_document_is_written_before_the_driver_fails(tmp_path: Path) -> None:
     agent, bus = agent_of(Broken(Failure("no space left")), tmp_path)
     with pytest.raises(Failure, match="no space left"):
-        Remote(bus, "volume.h1", epoch=3).ensure(EXPORT)
-    assert agent.documents.living() == [EXPORT.id]
+        Remote(bus, "volume.h1", epoch=3).ensure(DISK)
+    assert agent.documents.living() == ["vol-1"]
 
 
 @pytest.mark.parametrize(
@@ -145,24 +144,33 @@ def test_recovery_makes_again_what_should_be_and_nothing_that_was_removed(tmp_pa
     world = FakeWorld(tmp_path / "world")
     agent, bus = agent_of(FakeVolumes(world), tmp_path)
     remote = Remote(bus, "volume.h1", epoch=1)
-    gone = msgspec.structs.replace(EXPORT, id="volattach-2")
-    for spec in (DISK, EXPORT, gone):
-        remote.ensure(spec)
-    remote.remove(gone.id)
-    world.remove("volume_export", EXPORT.id)
+    remote.ensure(DISK)
+    remote.ensure(VolumeSpec(id="vol-2", size_gib=1))
+    remote.remove("vol-2")
+    world.clear()
     assert agent.recover() == []
-    assert world.names("volume_export") == [EXPORT.id]
+    assert world.names("volume") == ["vol-1"]
 
 
-def test_recovery_makes_nothing_that_outlasts_a_reboot_since_another_host_may_have_removed_it(tmp_path: Path) -> None:
+def test_recovery_makes_nothing_that_is_shared_since_another_host_may_have_removed_it(tmp_path: Path) -> None:
     world = FakeWorld(tmp_path / "world")
-    agent, bus = agent_of(FakeVolumes(world), tmp_path)
+    agent, bus = agent_of(FakeVolumes(world), tmp_path, shares=True)
     Remote(bus, "volume.h1", epoch=5).ensure(DISK)
     world.clear()
     assert agent.recover() == []
     assert world.names("volume") == []
     with pytest.raises(Superseded):
         Remote(bus, "volume.h1", epoch=4).ensure(DISK)
+
+
+def test_what_is_shared_is_recovered_all_the_same_where_it_does_not_last(tmp_path: Path) -> None:
+    world = FakeWorld(tmp_path / "world")
+    agent, bus = agent_of(FakeVolumes(world), tmp_path, shares=True)
+    for spec in (DISK, EXPORT):
+        Remote(bus, "volume.h1", epoch=1).ensure(spec)
+    world.remove("volume_export", EXPORT.id)
+    assert agent.recover() == []
+    assert world.names("volume_export") == [EXPORT.id]
 
 
 def test_a_host_that_has_rebooted_gets_its_guests_back_with_no_control_plane(tmp_path: Path) -> None:
@@ -188,8 +196,8 @@ def test_a_host_that_has_rebooted_gets_its_guests_back_with_no_control_plane(tmp
 def test_recovery_tells_what_it_could_not_do(tmp_path: Path) -> None:
     agent, bus = agent_of(Broken(Failure("no")), tmp_path)
     with pytest.raises(Failure):
-        Remote(bus, "volume.h1", epoch=1).ensure(EXPORT)
-    assert agent.recover() == [EXPORT.id]
+        Remote(bus, "volume.h1", epoch=1).ensure(DISK)
+    assert agent.recover() == ["vol-1"]
 
 
 @pytest.mark.parametrize("durable", [True, False])

@@ -9,10 +9,14 @@ import msgspec
 import pytest
 
 from cumulet.agent.documents import Document, Documents
+from cumulet.bus.memory import MemoryBus
+from cumulet.bus.remote import Remote
+from cumulet.drivers.specs import VolumeSpec
 from cumulet.lib.config import MEANINGS, Config, load
 from cumulet.lib.errors import Failure
 from cumulet.lib.instance_types import catalogue
-from cumulet.parts import check_volume_driver, guest_mtu, volume_group
+from cumulet.parts import check_volume_driver, drivers, guest_mtu, volume_group
+from cumulet.services import Host, heartbeat_of
 
 
 def test_the_command_comes_before_the_environment_before_the_file(tmp_path: Path) -> None:
@@ -162,6 +166,37 @@ def test_a_host_keeps_its_volumes_as_it_kept_them_while_it_has_any(tmp_path: Pat
             check_volume_driver(other)
     documents.put("vol-1", Document(epoch=2))
     check_volume_driver(thin)
+
+
+def test_the_volumes_that_an_agent_was_ordered_to_keep_are_those_of_the_host(tmp_path: Path) -> None:
+    files = Config(state_dir=tmp_path, drivers="fake")
+    host, remote = host_of(files)
+    remote.ensure(VolumeSpec(id="vol-1", size_gib=1))
+    thick = msgspec.structs.replace(files, volume_driver="lvm")
+    with pytest.raises(Failure, match="keeps 1 volumes and snapshots in directory"):
+        check_volume_driver(thick)
+    remote.remove("vol-1")
+    check_volume_driver(thick)
+    assert host.agents["volume"].recover() == []
+
+
+def test_a_host_that_shares_its_volumes_is_first_to_have_none(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    files = Config(state_dir=tmp_path, drivers="fake", volume_dir=str(tmp_path / "shared"))
+    _, remote = host_of(files)
+    remote.ensure(VolumeSpec(id="vol-1", size_gib=1))
+    thick = msgspec.structs.replace(files, volume_driver="lvm", volume_dir="")
+    with pytest.raises(Failure, match=r"shares a directory of volumes with others.*remove .*/volume-store"):
+        check_volume_driver(thick)
+    (tmp_path / "volume-store").unlink()
+    check_volume_driver(thick)
+
+
+def host_of(config: Config) -> tuple[Host, Remote]:
+    """The agents with this configuration, and who gives orders to the one for volumes."""
+    bus = MemoryBus()
+    host = Host(config, bus, drivers(config, lambda id: None), heartbeat_of(config, bus))
+    return host, Remote(bus, f"volume.{config.host()}", epoch=1)
 
 
 def test_a_host_that_is_to_keep_volumes_in_lvm_needs_the_group(tmp_path: Path) -> None:

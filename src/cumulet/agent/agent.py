@@ -2,8 +2,8 @@
 
 The document `{epoch, spec}` is on disk before the driver is called. That one file gives refusal of stale orders,
 recovery of every guest after a host's reboot with no control plane, and no database on the hosts. A thing that was
-removed leaves `{epoch}` behind for a day, so that an order that comes late is still known to be late; so does one that
-outlasts a reboot by itself, which another host may keep by then.
+removed leaves `{epoch}` behind for a day, so that an order that comes late is still known to be late; so does one in
+a directory that hosts share, which another host may keep by the time of the reboot.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ Question = Callable[[str], bytes]
 class Agent:
     """Serves `topic` with `driver`; `questions` are the driver's read-only ones, by name.
 
-    `check` raises `Failure` for what may not be made now, and `Superseded` for what may not be made any more.
+    `check` raises `Failure` for what may not be made now, and `Superseded` for what may not be made any more. Where
+    this host `shares` with others what lasts on a disk, another one may keep that later, and remove it.
     """
 
     def __init__(
@@ -43,12 +44,14 @@ class Agent:
         questions: dict[str, Question] | None = None,
         durable: bool = True,
         check: Callable[[specs.Spec], None] = lambda spec: None,
+        shares: bool = False,
     ) -> None:
         self.topic = topic
         self.driver = driver
         self.documents = Documents(directory, durable=durable)
         self._questions = questions or {}
         self._check = check
+        self._shares = shares
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
 
@@ -94,7 +97,8 @@ class Agent:
         spec = _understood(order.id, order.spec)
         with self._lock(order.id):
             self._check(spec)
-            self.documents.put(order.id, Document(epoch=order.epoch, spec=NOTHING if specs.lasts(spec) else order.spec))
+            kept = NOTHING if self._shares and specs.lasts(spec) else order.spec
+            self.documents.put(order.id, Document(epoch=order.epoch, spec=kept))
             crash.point("driver.before")
             self.driver.ensure(spec)
             crash.point("driver.after")

@@ -15,7 +15,7 @@ NOTHING = msgspec.Raw(b"null")
 
 
 class Document(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The newest order's number and its spec; no spec: the thing was removed, or outlasts a reboot."""
+    """The newest order's number and its spec; no spec: the thing was removed, or is shared."""
 
     epoch: int
     spec: msgspec.Raw = NOTHING
