@@ -290,3 +290,27 @@ def test_a_disk_on_a_third_host_is_not_reached_by_the_lost_one_any_more(
     domain = fleet.worlds[other(lost)].get("domain", id) or {}
     assert set(after) < set(domain["disks"])
     assert shown(ec2, id)["State"]["Name"] == "running"
+
+
+def test_a_volume_that_is_deleted_while_its_snapshot_has_no_host_goes_with_the_snapshot_whole(
+    cloud: Any, ec2: Any, fleet: FencedHosts
+) -> None:
+    enable(cloud, "h3", False)
+    disk = ec2.create_volume(AvailabilityZone=ZONE, Size=1)["VolumeId"]
+    cloud.settle()
+    fleet.lose("h2")
+    taken = ec2.create_snapshot(VolumeId=disk)["SnapshotId"]
+    fleet.pass_time(ENDS + SETTLES)
+    ec2.delete_volume(VolumeId=disk)
+    fleet.pass_time(SETTLES)
+    (found,) = ec2.describe_snapshots(SnapshotIds=[taken])["Snapshots"]
+    assert found["State"] == "pending"
+    enable(cloud, "h3", True)
+    fleet.pass_time(2 * SETTLES)
+    (found,) = ec2.describe_snapshots(SnapshotIds=[taken])["Snapshots"]
+    assert found["State"] == "completed"
+    store = FakeWorld(Path(cloud.config.state_dir / "volumes"))
+    assert (store.names("volume"), store.names("snapshot")) == ([], [taken])
+    ec2.delete_snapshot(SnapshotId=taken)
+    fleet.pass_time(SETTLES)
+    assert store.names("snapshot") == []

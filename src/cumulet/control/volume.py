@@ -20,10 +20,11 @@ ROOM_SECONDS = 5.0
 def reconcile(run: Run, id: str) -> None:
     with run.read() as tx:
         row = volume.find(tx, id)
+        orphaned = row is not None and row.host is None and row.store != "" and snapshot.are_orphans(tx, id)
     if row is None:
         with run.write() as tx:
             work.forget(tx, "volume", id)
-    elif row.desired == "absent":
+    elif row.desired == "absent" and not orphaned:
         _remove(run, row)
     elif row.moving_to or row.moved_from:
         if not moving.step_volume(run, row):
@@ -63,7 +64,10 @@ def _make(run: Run, row: Row) -> None:
 
 
 def _adopt(run: Run, row: Row) -> None:
-    """Its host was lost: another one keeps it, now, or where its instance is to run, when that has been placed."""
+    """Its host was lost: another one keeps it, now, or where its instance is to run, when that has been placed.
+
+    One that is to go is kept too while it has snapshots, which are completed by its host, and stay there.
+    """
     with run.write() as tx:
         held = attachment.of_volume(tx, row.id)
         guest = instance.find(tx, held.instance) if held is not None else None
@@ -74,6 +78,8 @@ def _adopt(run: Run, row: Row) -> None:
             snapshot.be_kept_by(tx, row.id, keeper)
     if keeper is None:
         raise Later(ROOM_SECONDS, "its host is lost, and no other one that has the same directory has room for it")
+    if row.desired == "absent":
+        raise Later(0.0, f"{keeper} keeps its snapshots, and it goes")
 
 
 def _look_at_image(run: Run, row: Row) -> None:

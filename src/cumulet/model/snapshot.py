@@ -96,10 +96,20 @@ def leave_host(tx: Tx, volume: str, host: str) -> None:
     tx.change(snapshot.update().where(snapshot.c.volume == volume, snapshot.c.host == host).values(host=None))
 
 
+def _orphans(tx: Tx, volume: str) -> list[str]:
+    """The snapshots of a volume that no host keeps."""
+    mine = sa.and_(snapshot.c.volume == volume, snapshot.c.host.is_(None))
+    return list(tx.connection.scalars(sa.select(snapshot.c.id).where(mine)))
+
+
+def are_orphans(tx: Tx, volume: str) -> bool:
+    """Whether a snapshot of the volume is kept by no host, until the volume is kept by one."""
+    return bool(_orphans(tx, volume))
+
+
 def be_kept_by(tx: Tx, volume: str, host: str) -> None:
     """Those that were kept by none are kept by this one."""
-    homeless = sa.and_(snapshot.c.volume == volume, snapshot.c.host.is_(None))
-    for id in list(tx.connection.scalars(sa.select(snapshot.c.id).where(homeless))):
+    for id in _orphans(tx, volume):
         change(tx, id, host=host)
         wake(tx, "snapshot", id)
 
