@@ -56,7 +56,7 @@ class Host:
         for agent in self.agents.values():
             agent.serve(bus)
         self.heartbeat = heartbeat
-        heartbeat.watch = Watch({role: agent.driver for role, agent in self.agents.items()})
+        heartbeat.seen = Watch({role: agent.driver for role, agent in self.agents.items()}).look
         if "volume" in parts:
             heartbeat.room = parts["volume"].room
         if "compute" in self.agents:

@@ -61,7 +61,8 @@ def check(site: Whole, states: dict[str, str], shared: FakeWorld | None = None) 
     with site.database.read() as tx:
         rows = tx.all(sa.select(instance.instance))
         found = {row.id: row.state for row in rows}
-        assert {id: found.get(id) for id in states} == states, [row.reason for row in rows if row.reason]
+        wrong = [(row.id, row.state, row.reason) for row in rows if states.get(row.id, row.state) != row.state]
+        assert {id: found.get(id) for id in states} == states, wrong
         for host in site.worlds:
             _guests(site, host, rows)
             _disks(tx, site, host, rows)

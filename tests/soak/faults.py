@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -31,8 +32,12 @@ class Fault(NamedTuple):
 
 
 def all_of(scene: Scene) -> list[Fault]:
-    """The faults of this laboratory's parts, each host's of its own."""
+    """The faults of this laboratory's parts, each host's of its own.
+
+    A host that is alone in its zone is not away for long: there would be no other one to launch what users want there.
+    """
     lab = scene.laboratory
+    zones = Counter(host.zone for host in lab.hosts.values())
     found = [
         Fault("controller killed", 6, lab.controller.kill_cumulet),
         Fault("RabbitMQ killed", 2, lab.rabbitmq.stop, lab.rabbitmq.start),
@@ -48,10 +53,13 @@ def all_of(scene: Scene) -> list[Fault]:
             Fault("agents killed", 3, host.kill_cumulet),
             Fault("host cut off", 2, host.cut, host.heal),
             Fault("host lost", 1, lose, host.start),
-            Fault("host lost for long", 1, lose, host.start, UNTIL_IT_IS_LOST),
-            Fault("host cut off for long", 1, host.cut, host.heal, UNTIL_IT_IS_LOST),
             Fault("clock an hour ahead", 1, partial(scene.set_clock, name, HOUR), partial(scene.set_clock, name)),
         ]
+        if zones[host.zone] > 1:
+            found += [
+                Fault("host lost for long", 1, lose, host.start, UNTIL_IT_IS_LOST),
+                Fault("host cut off for long", 1, host.cut, host.heal, UNTIL_IT_IS_LOST),
+            ]
     return found
 
 

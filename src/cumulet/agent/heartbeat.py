@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cumulet.agent.fence import Fence
-from cumulet.agent.watching import Watch
+from cumulet.agent.measured import Measured
 from cumulet.bus.contract import Bus
 from cumulet.lib.contract import CONTRACT
 from cumulet.lib.errors import Failure
@@ -24,6 +24,7 @@ from cumulet.lib.log import Log
 log = Log("heartbeat")
 EVERY_SECONDS = 5.0
 HEARD_SECONDS = 5.0
+SEEN_SECONDS = 0.2
 
 
 class Beat(msgspec.Struct, kw_only=True, tag="beat"):
@@ -92,19 +93,18 @@ class Heartbeat:
         self.room: Callable[[], Room] | None = None
         """That of volumes, where they are not in the file system of `directory`; raises `Failure`."""
         self.fence: Fence | None = None
-        self.watch: Watch | None = None
+        self.seen: Callable[[], dict[str, str]] | None = None
+        """The digests of what the roles have."""
 
     def start(self) -> None:
         """The first beat is sent before this returns, if anybody hears it."""
-        if self.watch is not None:
-            self.watch.start()
+        if self.seen is not None:
+            self.seen = Measured(self.seen, SEEN_SECONDS)  # a driver that does not answer keeps no beat back
         self.beat()
         self._thread.start()
 
     def stop(self) -> None:
         self._stopped.set()
-        if self.watch is not None:
-            self.watch.stop()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -128,11 +128,17 @@ class Heartbeat:
             store=self.store,
             lease=fence.lease.number if fence is not None else None,
             fence_seconds=promised,
-            seen=self.watch.now() if self.watch is not None else {},
+            seen=self._seen(),
         )
         answer = self._report(message)
         heard = msgspec.json.decode(answer, type=Heard | None) if answer is not None else None
         return heard is not None and fence is not None and fence.answered(heard.lease, sent, promised)
+
+    def _seen(self) -> dict[str, str]:
+        try:
+            return self.seen() if self.seen is not None else {}
+        except Failure:  # nothing has been seen yet
+            return {}
 
     def _capacity(self) -> dict[str, Any]:
         found = capacity(self._directory)

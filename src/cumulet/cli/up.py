@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import shlex
 import signal
 import threading
@@ -45,6 +46,7 @@ def serve(config: Config) -> None:
     from cumulet.lib import log
 
     log.start(config.log_level)
+    faulthandler.register(signal.SIGUSR1)  # for whoever wants to know what it waits for
     make_state(config)
     with running.only_one(config.state_dir), said_clearly(config):
         run(config)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import msgspec
-
 from cumulet.control import attachment, export, live, moving, recovery
 from cumulet.control.snapshot import have_taken, let_begin, say_switched
 from cumulet.drivers.specs import InstanceSpec, NicSpec
@@ -95,11 +93,11 @@ def _is_over(seen: Seen, row: Row) -> bool:
 
 def shut_down(run: Run, row: Row, compute: Remote, generation: int) -> None:
     """Have the guest of an earlier start, or of this one, go off; ends in `Later` until it is."""
-    spec = InstanceSpec(id=row.id, generation=generation, power="off", force_after=row.force_after or 0.0)
-    compute.ensure(msgspec.structs.replace(spec, lease=row.fenced))
+    until = row.force_after or 0.0
+    compute.ensure(InstanceSpec(id=row.id, generation=generation, power="off", force_after=until, lease=row.fenced))
     seen = compute.look(row.id)
     if seen is not None and seen.state != "off":
-        raise Later(OFF_SECONDS, f"the guest has until {row.force_after or 0:.0f} to shut down")
+        raise Later(OFF_SECONDS, f"the guest has until {until:.0f} to shut down")
 
 
 def _await(missing: list[str]) -> None:

@@ -87,7 +87,19 @@ class CloudProcess:
     def attempt(self, *arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
         """How `cumulet ARGUMENTS` ends for this cloud."""
         words = [sys.executable, "-m", "cumulet", *arguments, "--state-dir", str(self.state)]
-        return run(["env", *self._settings(), *words], timeout=120, check=check)
+        try:
+            return run(["env", *self._settings(), *words], timeout=120, check=check)
+        except Failure as e:
+            if not isinstance(e.__cause__, subprocess.TimeoutExpired):
+                raise
+            raise Failure(f"{e}; what the cloud does: {self._stacks()}") from e
+
+    def _stacks(self) -> str:
+        """Where each of its threads is, at the end of its log."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGUSR1)
+            time.sleep(1)
+        return self.log.read_text()[-20_000:]
 
     def take_in_tiny(self, image: Path) -> None:
         """The tiny image, built before at `image`, is taken in."""

@@ -84,6 +84,7 @@ class Host(Machine):
     def __init__(self, name: str, number: int, directory: Path, join: list[str], variables: Mapping[str, str]) -> None:
         super().__init__(name, directory)
         self.number = number
+        self.zone = zone_of(number)
         self._join = join
         self._variables = [f"{name}={value}" for name, value in variables.items()]
 
@@ -110,6 +111,11 @@ class Host(Machine):
 
     def heal(self) -> None:
         underlay.heal(self.name)
+
+
+def zone_of(number: int) -> str:
+    """Hosts are in two zones by turns."""
+    return "us-east-1a" if number % 2 else "us-east-1b"
 
 
 class Laboratory:
@@ -164,8 +170,7 @@ class Laboratory:
     def add_host(self, number: int) -> Host:
         """One more host, which joins as a user's would."""
         name = f"h{number}"
-        zone = "us-east-1a" if number % 2 else "us-east-1b"
-        said = self.ask("host", "add", name, "--zone", zone)
+        said = self.ask("host", "add", name, "--zone", zone_of(number))
         found = re.search(r"cumulet join (\S+) (\S+)", said)
         if found is None:
             raise Failure(f"`cumulet host add {name}` printed no command: {said}")

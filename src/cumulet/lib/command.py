@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from cumulet.lib.errors import Failure
@@ -15,7 +15,6 @@ def run(
     stdin: str | bytes | None = None,
     timeout: float = 30.0,
     check: bool = True,
-    preexec: Callable[[], None] | None = None,
     descriptors: Sequence[int] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end and give what it said. It has these `descriptors` of ours by their numbers.
@@ -34,13 +33,17 @@ def run(
             text=True,
             errors="replace",
             timeout=timeout,
-            preexec_fn=preexec,
             pass_fds=descriptors,
         )
     except FileNotFoundError as e:
         raise Failure(f"running {command[0]}: it is not installed") from e
     except subprocess.TimeoutExpired as e:
-        raise Failure(f"{' '.join(command)}: no end after {timeout:g} s") from e
+        raise Failure(f"{' '.join(command)}: no end after {timeout:g} s{_so_far(e)}") from e
     if check and done.returncode != 0:
         raise Failure(f"{' '.join(command)}: exit status {done.returncode}: {(done.stderr or done.stdout).strip()}")
     return done
+
+
+def _so_far(e: subprocess.TimeoutExpired) -> str:
+    said = (e.stderr or e.stdout or b"").decode(errors="replace").strip()
+    return f": {said[-2000:]}" if said else ""
