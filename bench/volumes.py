@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 from bench.figures import Figure, median
-from cumulet.drivers.specs import SnapshotSpec, VolumeExportSpec, VolumeSpec, volume_top
+from cumulet.drivers.places import volume_top
+from cumulet.drivers.specs import SnapshotSpec, VolumeExportSpec, VolumeSpec
 from cumulet.drivers.volume.directory import DirectoryVolumes
 from cumulet.drivers.volume.exports import Exports
 from cumulet.lib.command import run

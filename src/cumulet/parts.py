@@ -36,6 +36,10 @@ LEAST_MTU, MOST_MTU = 576, 65535
 OnChange = Callable[[str], None]
 
 
+_ENCRYPTS = {"encrypts": ["luks"]}
+"""What a host says of itself that can keep encrypted volumes."""
+
+
 class Part(NamedTuple):
     """A role's driver, its read-only questions, and what its host says of itself for placement."""
 
@@ -85,7 +89,7 @@ def fake_drivers(
             {"architectures": ["x86_64"], "boots": ["bios", "kernel", "uefi"]},
         ),
         "network": Part(FakeNetwork(world), {}),
-        "volume": Part(FakeVolumes(world, store, disks), {}),
+        "volume": Part(FakeVolumes(world, store, disks), {}, _ENCRYPTS),
         "image": Part(images, {"facts": images.facts, "progress": images.progress}),
     }
 
@@ -195,7 +199,7 @@ def volume_part(config: Config, group: Group | None) -> Part:
         return Part(driver, {}, room=room)
     from cumulet.drivers.volume.directory import DirectoryVolumes
 
-    return Part(DirectoryVolumes(config.volume_directory(), config.image_directory(), exports), {})
+    return Part(DirectoryVolumes(config.volume_directory(), config.image_directory(), exports), {}, _ENCRYPTS)
 
 
 def image_part(images: DirectoryImages) -> Part:

@@ -60,7 +60,7 @@ class Host:
         if "volume" in parts:
             heartbeat.room = parts["volume"].room
         if "compute" in self.agents:
-            heartbeat.facts = {**parts["compute"].facts, "attributes": config.host_attributes}
+            heartbeat.facts = {**parts["compute"].facts, **parts["volume"].facts, "attributes": config.host_attributes}
             if config.volume_dir:
                 heartbeat.store = identity(config.volume_directory(), volume_store(config))
             heartbeat.fence = fence_of(config, lease, self.agents["compute"].documents)

@@ -16,7 +16,7 @@ from support.launching import launched, shown
 from support.refusals import code, message
 from support.tested_cloud import TestedCloud
 
-from cumulet.drivers.specs import image_files
+from cumulet.drivers.places import image_files
 from cumulet.lib.config import Config
 from cumulet.parts import Part, fake_drivers
 

@@ -17,7 +17,7 @@ from support.tested_cloud import TestedCloud
 
 from cumulet.administration import accounts
 from cumulet.administration.desk import Named
-from cumulet.drivers.specs import image_files
+from cumulet.drivers.places import image_files
 from cumulet.lib.command import run
 from cumulet.model import image, image_task, volume, work
 

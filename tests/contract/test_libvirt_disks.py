@@ -14,7 +14,8 @@ import pytest
 from support.guests import Guests, boot_record
 from support.libvirtd import bounded
 
-from cumulet.drivers.specs import DiskSpec, ImageFileSpec, SnapshotSpec, VolumeSpec, volume_top
+from cumulet.drivers.places import volume_top
+from cumulet.drivers.specs import DiskSpec, ImageFileSpec, SnapshotSpec, VolumeSpec
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 
@@ -57,7 +58,7 @@ def ensure_halted(guests: Guests, id: str, *disks: DiskSpec, cut: list[str] | No
 def is_locked(guests: Guests, disk: DiskSpec) -> bool:
     """Whether a QEMU has the volume's file open to write."""
     file = volume_top(guests.directories.volumes, disk.volume)
-    return run(["qemu-io", "-f", "qcow2", "-c", "length", file], check=False).returncode != 0
+    return run(["qemu-io", "-f", "raw", "-c", "length", file], check=False).returncode != 0
 
 
 def test_disks_come_and_go_while_a_guest_runs(guests: Guests, id: str) -> None:
@@ -190,3 +191,32 @@ def test_what_was_written_before_a_snapshot_is_read_after_it(guests: Guests, id:
             said = does(id, disk, f"read -P {before} {before}M 64k")
             assert "read 65536/65536" in said
             assert "verification failed" not in said
+
+
+def test_an_encrypted_disk_comes_changes_its_layers_grows_and_goes(guests: Guests, id: str) -> None:
+    key, volume = "k" * 43 + "=", f"vol-0{uuid.uuid4().hex[:16]}"
+    snapshots = [volume.replace("vol", f"snap-{number}")[:22] for number in (1, 2, 3)]
+    disk = DiskSpec(volume=volume, attachment=volume.replace("vol", "volattach"), slot="f", key=key)
+    guests.volumes.ensure(VolumeSpec(id=volume, size_gib=1, key=key))
+    guests.volumes.ensure(SnapshotSpec(id=snapshots[0], volume=volume, key=key))  # it comes with a layer below it
+    ensure_halted(guests, id)
+    ensure_halted(guests, id, disk)
+    for number, snapshot in enumerate(snapshots[1:], start=1):
+        assert "wrote" in does(id, disk, f"write -P 65 {number}M 64k")
+        guests.volumes.ensure(SnapshotSpec(id=snapshot, volume=volume, key=key))
+        ensure_halted(guests, id, disk)
+        assert "verification failed" not in does(id, disk, f"read -P 65 {number}M 64k")
+    ensure_halted(guests, id, msgspec.structs.replace(disk, size_gib=2))
+    guests.volumes.ensure(VolumeSpec(id=volume, size_gib=2, key=key))
+    assert run(["virsh", "domblkinfo", id, "vdf"]).stdout.split()[1] == str(2 << 30)
+    files = list(guests.directories.volumes.rglob("*.qcow2"))
+    assert not any(b"A" * 512 in file.read_bytes() for file in files if volume in file.name or file.stem in snapshots)
+    for _ in bounded(10):
+        ensure_halted(guests, id, cut=[disk.name])
+        if not is_locked(guests, disk):
+            break
+    guests.hypervisor.remove(id)  # and it starts with what it had
+    ensure_halted(guests, id, disk)
+    assert "verification failed" not in does(id, disk, "read -P 65 1M 64k")
+    assert run(["virsh", "secret-list"]).stdout.strip().splitlines()[2:] == []
+    assert key not in run(["virsh", "dumpxml", "--security-info", id]).stdout

@@ -10,7 +10,8 @@ import pytest
 
 from cumulet.drivers.contract import Driver, Seen
 from cumulet.drivers.image.directory import DirectoryImages
-from cumulet.drivers.specs import ImageFileSpec, VolumeSpec, image_files, volume_file
+from cumulet.drivers.places import image_files, volume_file
+from cumulet.drivers.specs import ImageFileSpec, VolumeSpec
 from cumulet.drivers.volume.directory import DirectoryVolumes
 from cumulet.drivers.volume.exports import Exports
 from cumulet.lib.command import run

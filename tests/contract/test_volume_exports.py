@@ -16,7 +16,8 @@ from support.databases import free_port
 from support.libvirtd import bounded
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.specs import SnapshotSpec, VolumeExportSpec, VolumeSpec, move_export, volume_file
+from cumulet.drivers.places import volume_file
+from cumulet.drivers.specs import SnapshotSpec, VolumeExportSpec, VolumeSpec, move_export
 from cumulet.drivers.volume.directory import DirectoryVolumes
 from cumulet.drivers.volume.exports import Exports
 from cumulet.lib.command import run

@@ -16,7 +16,8 @@ from support.databases import free_port
 from support.libvirtd import bounded
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.specs import ISCSI_LUN, SnapshotSpec, VolumeExportSpec, VolumeSpec, iscsi_name, volume_file
+from cumulet.drivers.places import volume_file
+from cumulet.drivers.specs import ISCSI_LUN, SnapshotSpec, VolumeExportSpec, VolumeSpec, iscsi_name
 from cumulet.drivers.volume.directory import DirectoryVolumes
 from cumulet.drivers.volume.exports import Exports
 from cumulet.lib.command import run

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cumulet.drivers.specs import SnapshotSpec, VolumeSpec, layer_file, snapshot_file, volume_top
+from cumulet.drivers.places import layer_file, snapshot_file, volume_top
+from cumulet.drivers.specs import SnapshotSpec, VolumeSpec
 from cumulet.drivers.volume.directory import DirectoryVolumes
 from cumulet.drivers.volume.exports import Exports
 from cumulet.lib.command import run

@@ -11,7 +11,7 @@ from cumulet.lib import ids
 from cumulet.model import attachment, capacity, instance, snapshot, volume, work
 
 
-def create_volume(site: Place, host: str | None = None) -> str:
+def create_volume(site: Place, host: str | None = None, *, encrypted: bool = False) -> str:
     """A volume on this host, or on any that serves the first zone."""
     id = ids.new("volume")
     with site.database.write() as tx:
@@ -20,7 +20,8 @@ def create_volume(site: Place, host: str | None = None) -> str:
         else:
             assert capacity.claim_disk(tx, host, 1, site.config)
         values = {"id": id, "account": site.account, "zone": ZONES[0], "host": host, "size_gib": 1}
-        tx.insert(volume.volume, {**values, "created": tx.now})
+        key = volume.new_key(tx) if encrypted else ""
+        tx.insert(volume.volume, {**values, "created": tx.now, "sealed": key})
         work.wake(tx, "volume", id)
     return id
 
@@ -50,7 +51,14 @@ def take_snapshot(site: Place, id: str) -> str:
     with site.database.write() as tx:
         row = volume.find(tx, id)
         assert row is not None
-        values = {"id": made, "account": site.account, "volume": id, "host": row.host, "size_gib": 1}
+        values = {
+            "id": made,
+            "account": site.account,
+            "volume": id,
+            "host": row.host,
+            "size_gib": 1,
+            "sealed": row.sealed,
+        }
         tx.insert(snapshot.snapshot, {**values, "base": row.image_file or row.base, "created": tx.now})
         work.wake(tx, "snapshot", made)
     return made
@@ -62,6 +70,7 @@ def make_image(site: Place, guest: str) -> None:
     with site.database.write() as tx:
         for disk in attachment.disks(tx, guest):
             values = {"account": site.account, "volume": disk.id, "host": disk.host, "size_gib": 1, "instance": guest}
+            values |= {"sealed": disk.sealed}
             waiting = {**values, "id": ids.new("snapshot"), "state": "waiting", "created": tx.now}
             tx.insert(snapshot.snapshot, waiting)
         work.wake(tx, "instance", guest)
@@ -74,6 +83,7 @@ def copy_snapshot(site: Place, id: str) -> str:
         row = snapshot.find(tx, id)
         assert row is not None
         values = {"id": made, "account": site.account, "volume": snapshot.NO_VOLUME, "source": id, "host": row.host}
+        values |= {"sealed": row.sealed}
         tx.insert(snapshot.snapshot, {**values, "size_gib": 1, "created": tx.now})
         work.wake(tx, "snapshot", made)
     return made
@@ -85,7 +95,14 @@ def create_volume_from(site: Place, id: str) -> str:
     with site.database.write() as tx:
         row = snapshot.find(tx, id)
         assert row is not None and capacity.claim_disk(tx, row.host, 1, site.config)
-        values = {"id": made, "account": site.account, "zone": ZONES[0], "host": row.host, "size_gib": 1}
+        values = {
+            "id": made,
+            "account": site.account,
+            "zone": ZONES[0],
+            "host": row.host,
+            "size_gib": 1,
+            "sealed": row.sealed,
+        }
         tx.insert(volume.volume, {**values, "snapshot": id, "created": tx.now})
         work.wake(tx, "volume", made)
     return made
@@ -205,6 +222,23 @@ def _attached_and_stopped(site: Site) -> list[str]:
     return found
 
 
+def _encrypted(site: Site) -> list[str]:
+    return [launch(site), create_volume(site, encrypted=True)]
+
+
+def _encrypted_away(site: Site) -> list[str]:
+    found = [launch(site), create_volume(site, "h2", encrypted=True)]
+    site.settle()
+    attach(site, found[1], found[0])
+    return found
+
+
+def _snapshot_and_volume_from(site: Site, found: list[str]) -> None:
+    made = take_snapshot(site, found[1])
+    site.settle()
+    create_volume_from(site, made)
+
+
 def _attached_beside(site: Site) -> list[str]:
     """Two instances, and a volume that is in the second one."""
     found = [launch(site), launch(site), create_volume(site)]
@@ -299,6 +333,8 @@ LIVES = [
     Life("grow", _settled_volume, lambda site, found: grow(site, found.pop()), []),
     Life("grow in a guest", _attached, lambda site, found: grow(site, found[1]), ["running"]),
     Life("grow and detach", _attached, _grow_and_detach, ["running"]),
+    Life("take snapshot of an encrypted one away", _encrypted_away, _snapshot_and_volume_from, ["running"], every=3),
+    Life("attach an encrypted one and the host reboots", _encrypted, _attach_and_reboot, ["running"], alone=True),
     Life("attach and the host reboots", _with_volume, _attach_and_reboot, ["running"], alone=True),
 ]
 """One line for each kind of life, as in `crash.lives`."""

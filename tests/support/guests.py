@@ -13,7 +13,8 @@ from cumulet.drivers.contract import Seen
 from cumulet.drivers.hypervisor.domain_xml import Directories
 from cumulet.drivers.hypervisor.libvirt import LibvirtHypervisor
 from cumulet.drivers.image.directory import DirectoryImages
-from cumulet.drivers.specs import DiskSpec, ImageFileSpec, InstanceSpec, VolumeSpec, volume_file
+from cumulet.drivers.places import volume_file
+from cumulet.drivers.specs import DiskSpec, ImageFileSpec, InstanceSpec, VolumeSpec
 from cumulet.drivers.volume.directory import DirectoryVolumes
 from cumulet.drivers.volume.exports import Exports
 

@@ -97,11 +97,17 @@ class Agent:
         spec = _understood(order.id, order.spec)
         with self._lock(order.id):
             self._check(spec)
-            kept = NOTHING if self._shares and specs.lasts(spec) else order.spec
-            self.documents.put(order.id, Document(epoch=order.epoch, spec=kept))
+            self.documents.put(order.id, Document(epoch=order.epoch, spec=self._kept(spec, order.spec)))
             crash.point("driver.before")
             self.driver.ensure(spec)
             crash.point("driver.after")
+
+    def _kept(self, spec: specs.Spec, given: msgspec.Raw) -> msgspec.Raw:
+        """What the document has of a spec: its bytes as they were given, without the keys of volumes."""
+        if self._shares and specs.lasts(spec):
+            return NOTHING
+        kept = specs.keyless(spec)
+        return given if kept is spec else msgspec.Raw(specs.encode(kept))
 
     def _remove(self, order: Order) -> None:
         with self._lock(order.id):
@@ -127,6 +133,9 @@ class Agent:
                 return True
             try:
                 spec = _understood(id, document.spec)
+                if specs.needs_key(spec):
+                    log.info("not recovered", id=id, why="the control plane has its key, and orders it again")
+                    return True
                 self._check(spec)
                 crash.point("driver.before")
                 self.driver.ensure(spec)

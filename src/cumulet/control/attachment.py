@@ -25,10 +25,12 @@ def specs(run: Run, row: Row, disks: list[Row]) -> list[DiskSpec]:
     """The disks that the guest should have; those that are on other hosts are exported to its own."""
     wanted = [disk for disk in disks if _wanted(disk)]
     reach = export.have(run, row, wanted)
-    return [_spec(row, disk, reach.get(disk.attachment, export.Reach())) for disk in wanted]
+    with run.read() as tx:
+        keys = {disk.id: volume.key(tx, disk) for disk in wanted if disk.attachment not in reach}
+    return [_spec(row, disk, reach.get(disk.attachment, export.Reach()), keys.get(disk.id, "")) for disk in wanted]
 
 
-def _spec(row: Row, disk: Row, reach: export.Reach) -> DiskSpec:
+def _spec(row: Row, disk: Row, reach: export.Reach, key: str) -> DiskSpec:
     return DiskSpec(
         volume=disk.id,
         attachment=disk.attachment,
@@ -38,6 +40,7 @@ def _spec(row: Row, disk: Row, reach: export.Reach) -> DiskSpec:
         size_gib=disk.size_gib if _grows(row, disk) else 0,
         export=reach.address,
         secret=reach.secret,
+        key=key,
     )
 
 

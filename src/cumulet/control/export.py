@@ -12,7 +12,7 @@ from typing import NamedTuple
 from cumulet.drivers.specs import VolumeExportSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Failure
-from cumulet.model import Tx, attachment, host
+from cumulet.model import Tx, attachment, host, volume
 from cumulet.model.database import Row
 
 
@@ -40,11 +40,14 @@ def have(run: Run, row: Row, disks: list[Row]) -> dict[str, Reach]:
             attachment.move(tx, disk.attachment, "attached", exported=disk.host, chap=sealed)
         known = {disk.attachment: tx.keys.unseal(disk.chap).decode() if disk.chap else "" for disk in away} | made
         reach = {disk.attachment: Reach(address_of(tx, disk), known[disk.attachment]) for disk in away}
+        keys = {disk.id: volume.key(tx, disk) for disk in away}
         client = _client(tx, row) if any(known.values()) else ""
     for disk in away:
         secret = reach[disk.attachment].secret
         order = {"secret": secret, "client": client} if secret else {}
-        run.driver("volume", disk.host).ensure(VolumeExportSpec(id=disk.attachment, volume=disk.id, **order))
+        run.driver("volume", disk.host).ensure(
+            VolumeExportSpec(id=disk.attachment, volume=disk.id, **order, key=keys[disk.id])
+        )
     return reach
 
 

@@ -42,6 +42,9 @@ def bars(tx: Tx, row: Row, disks: list[Row], to: str) -> str:
         return "it does not run"
     if away:
         return f"{away[0].id} is on {away[0].host}, and a guest takes only disks of its own host with it"
+    locked = [disk.id for disk in disks if disk.sealed]
+    if locked:
+        return f"{locked[0]} is encrypted, and only a guest that is off takes such a volume with it"
     if any(disk.attach_state != "attached" or disk.attach_desired != "attached" for disk in disks):
         return "a volume is being attached to it, or detached: wait"
     if any(nic.reached != nic.wanted or nic.also_on for nic in nics):

@@ -87,6 +87,8 @@ def _begin(tx: Tx, row: Row, to: str, config: Config) -> None:
     Raises `Failure` where it cannot be, or cannot be now.
     """
     shared = host.share_volumes(tx, row.host, to)
+    if row.sealed and not host.says(tx, to, "encrypts"):
+        raise Failure(f"{row.id} is encrypted, and {to} cannot keep it: it keeps volumes in LVM")
     if not shared:
         address_of(tx, row)
     _promise(tx, row, to, config)
@@ -147,10 +149,10 @@ def _wake_guest(tx: Tx, id: str) -> None:
 
 def _copy(run: Run, row: Row) -> None:
     with run.read() as tx:
-        address = address_of(tx, row)
-    run.driver("volume", row.host).ensure(VolumeExportSpec(id=move_export(row.id), volume=row.id))
+        address, key = address_of(tx, row), volume.key(tx, row)
+    run.driver("volume", row.host).ensure(VolumeExportSpec(id=move_export(row.id), volume=row.id, key=key))
     there = run.driver("volume", row.moving_to)
-    there.ensure(VolumeSpec(id=row.id, size_gib=row.size_gib, source=address))
+    there.ensure(VolumeSpec(id=row.id, size_gib=row.size_gib, source=address, key=key))
     if there.look(row.id) is None:
         raise Later(COPY_SECONDS, f"it is copied to {row.moving_to}")
 

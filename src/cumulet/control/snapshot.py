@@ -39,7 +39,9 @@ def _make(run: Run, row: Row) -> None:
     driver = run.driver("volume", row.host)
     if row.state == "pending":
         of_volume = row.volume if row.source is None else None
-        driver.ensure(SnapshotSpec(id=row.id, volume=of_volume, source=row.source))
+        with run.read() as tx:
+            key = volume.key(tx, row)
+        driver.ensure(SnapshotSpec(id=row.id, volume=of_volume, source=row.source, key=key))
         with run.write() as tx:
             snapshot.move(tx, row.id, "pending", "prepared")
     with run.write() as tx:

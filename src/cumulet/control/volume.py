@@ -39,7 +39,9 @@ def _make(run: Run, row: Row) -> None:
     grows = row.state == "ready" and row.made_gib < row.size_gib
     guest = _guest_that_has(run, row.id) if grows else None
     sizes = {"size_gib": row.size_gib} if guest is None else {"size_gib": row.made_gib, "grows_to": row.size_gib}
-    spec = VolumeSpec(id=row.id, **sizes, image_file=row.image_file, snapshot=row.snapshot)
+    with run.read() as tx:
+        key = volume.key(tx, row)
+    spec = VolumeSpec(id=row.id, **sizes, image_file=row.image_file, snapshot=row.snapshot, key=key)
     try:
         run.driver("volume", row.host).ensure(spec)
     except Failure:

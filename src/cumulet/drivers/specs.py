@@ -7,7 +7,6 @@ name is derived from an id by the functions at the end.
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -78,6 +77,8 @@ class VolumeSpec(_Struct, frozen=True, tag="volume"):
     """On top of this snapshot, which is on the same host."""
     source: str = ""
     """Address of the host that it is copied from, by the export `move_export(id)`: it is there when all is copied."""
+    key: str = ""
+    """By which what is written to it is encrypted; empty: it is not. What it is made from has the same, or none."""
 
 
 class SnapshotSpec(_Struct, frozen=True, tag="snapshot"):
@@ -86,6 +87,8 @@ class SnapshotSpec(_Struct, frozen=True, tag="snapshot"):
     id: str
     volume: str | None = None
     source: str | None = None
+    key: str = ""
+    """That of the volume."""
 
 
 class VolumeExportSpec(_Struct, frozen=True, tag="volume_export"):
@@ -100,6 +103,8 @@ class VolumeExportSpec(_Struct, frozen=True, tag="volume_export"):
     """That of CHAP; the user is the export's id."""
     client: str = ""
     """Address of the host that an export by iSCSI lets in."""
+    key: str = ""
+    """That of the volume; whoever is let in has what it opens."""
 
 
 class DiskSpec(_Struct, frozen=True):
@@ -120,6 +125,8 @@ class DiskSpec(_Struct, frozen=True):
     """Address of the host that exports it under `name`; empty: it is on the guest's own."""
     secret: str = ""
     """That of CHAP, where it is exported by iSCSI; empty: by NBD."""
+    key: str = ""
+    """That of the volume, where it is encrypted and on the guest's own host."""
 
     @property
     def name(self) -> str:
@@ -310,6 +317,27 @@ Spec = (
 )
 
 
+WITHHELD = "withheld"
+"""Stands for a volume's key in what is kept on a host."""
+
+
+def keyless(spec: Spec) -> Spec:
+    """What a host may keep on a disk of a spec: all but the keys of volumes, which must not lie beside them."""
+    if isinstance(spec, InstanceSpec) and any(disk.key for disk in spec.disks):
+        disks = [msgspec.structs.replace(disk, key=disk.key and WITHHELD) for disk in spec.disks]
+        return msgspec.structs.replace(spec, disks=disks)
+    if isinstance(spec, VolumeSpec | SnapshotSpec | VolumeExportSpec) and spec.key:
+        return msgspec.structs.replace(spec, key=WITHHELD)
+    return spec
+
+
+def needs_key(spec: Spec) -> bool:
+    """Whether this is what `keyless` has left of a spec with keys: only the control plane can order it."""
+    if isinstance(spec, InstanceSpec):
+        return any(disk.key == WITHHELD for disk in spec.disks)
+    return isinstance(spec, VolumeSpec | SnapshotSpec | VolumeExportSpec) and spec.key == WITHHELD
+
+
 def encode(spec: Any) -> bytes:
     """A spec, or a struct that holds one, as JSON."""
     return msgspec.json.encode(spec)
@@ -343,22 +371,6 @@ def tap_name(interface: str) -> str:
     return "tk" + interface.removeprefix("eni-")[-12:]
 
 
-def volume_file(directory: Path, volume: str) -> Path:
-    """The file that a volume of the directory driver begins as; what it is named never leads to another one."""
-    return directory / f"{volume}.qcow2"
-
-
-def volume_link(directory: Path, volume: str) -> Path:
-    """What leads to the top layer of a volume that a snapshot was taken of."""
-    return directory / f"{volume}.top"
-
-
-def volume_top(directory: Path, volume: str) -> Path:
-    """The file that a volume is written to: its top layer, or the one that it began as."""
-    link = volume_link(directory, volume)
-    return link.resolve() if link.is_symlink() else volume_file(directory, volume)
-
-
 def lasts(spec: Spec) -> bool:
     """Whether what the spec makes outlasts its host's reboot by itself: it is on a disk."""
     return isinstance(spec, VolumeSpec | SnapshotSpec)
@@ -382,19 +394,3 @@ def moved_volume(export: str) -> str | None:
 def iscsi_name(export: str) -> str:
     """The iSCSI name (RFC 3720) of the target of an export."""
     return f"iqn.2026-11.internal.cumulet:{export}"
-
-
-def snapshot_file(directory: Path, snapshot: str) -> Path:
-    """Where the directory driver keeps a snapshot: a link to a layer."""
-    return directory / f"{snapshot}.qcow2"
-
-
-def layer_file(directory: Path, layer: str) -> Path:
-    """Where the directory driver keeps what volumes and snapshots stand on."""
-    return directory / "layers" / f"{layer}.qcow2"
-
-
-def image_files(directory: Path, image_file: str) -> dict[str, Path]:
-    """Where the image driver keeps an image file: `disk`, or `kernel`, `initrd` or both; and `facts`, as JSON."""
-    root = directory / image_file
-    return {name: root / name for name in ("disk", "kernel", "initrd", "facts")}

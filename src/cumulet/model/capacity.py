@@ -54,13 +54,14 @@ def claim_disk(tx: Tx, name: str, gib: int, config: Config) -> bool:
     return tx.change(_CLAIM_DISK, of=name, **_more(Amount(0, 0, gib)), disk_ratio=config.disk_overcommit) == 1
 
 
-def place_disk(tx: Tx, zone: str, gib: int, config: Config, store: str = "") -> str | None:
+def place_disk(tx: Tx, zone: str, gib: int, config: Config, store: str = "", *, needs: str = "") -> str | None:
     """Promise so much disk of the host of this zone that has the most left; None where none has as much.
 
     Hosts whose volume service has been heard lately come first; those disabled, by their compute service too, get none.
-    One that is in the shared directory `store` is placed only on a host that has that, and has been heard.
+    One that is in the shared directory `store` is placed only on a host that has that, and has been heard; one that
+    `needs` something only on a host that says so of itself (`facts`).
     """
-    able = [row for row in tx.all(_KEEPERS) if zone in row.zones]
+    able = [row for row in tx.all(_KEEPERS) if zone in row.zones and (not needs or needs in row.facts)]
     if store:
         able = [row for row in able if row.store == store and row.heard > tx.now - LIVE_SECONDS]
     able.sort(key=lambda row: (row.heard <= tx.now - LIVE_SECONDS, row.used_disk_gib - row.disk_gib))
@@ -109,7 +110,9 @@ _CLAIM = _CHANGE.where(
 _CLAIM_DISK = _CHANGE.where(host.c.name == sa.bindparam("of"), _DISK_FITS)
 _DISABLED = sa.select(service.c.host).where(service.c.role.in_(["compute", "volume"]), sa.not_(service.c.enabled))
 _KEEPERS = (
-    sa.select(host.c.name, host.c.zones, host.c.disk_gib, host.c.used_disk_gib, host.c.store, service.c.heard)
+    sa.select(
+        host.c.name, host.c.zones, host.c.disk_gib, host.c.used_disk_gib, host.c.store, host.c.facts, service.c.heard
+    )
     .join(service, service.c.host == host.c.name)
     .where(service.c.role == "volume", host.c.name.not_in(_DISABLED), service.c.contract.between(OLDEST, NEWEST))
 )

@@ -116,6 +116,12 @@ def describe(tx: Tx, name: str, values: dict[str, Any]) -> None:
         _revise(tx, name, values)
 
 
+def says(tx: Tx, name: str, fact: str) -> bool:
+    """Whether the host says this of itself (`facts`)."""
+    row = find(tx, name)
+    return row is not None and fact in row.facts
+
+
 def set_enabled(tx: Tx, name: str, enabled: bool) -> None:
     """Whether new instances and volumes are placed on the host; raises `Failure` for one without a compute service."""
     mine = sa.and_(service.c.role == "compute", service.c.host == name)

@@ -7,7 +7,7 @@ import secrets
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from cumulet.model import account, attachment, image, profile
+from cumulet.model import account, attachment, image, profile, snapshot, volume
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import body, metadata, text
 
@@ -17,6 +17,8 @@ SEALED = (
     (secret, "sealed"),
     (image.image_file, "sealed"),
     (attachment.attachment, "chap"),
+    (volume.volume, "sealed"),
+    (snapshot.snapshot, "sealed"),
 )
 """Each column that holds what is sealed and lasts."""
 

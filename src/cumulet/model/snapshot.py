@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cumulet.model.attachment import attachment
 from cumulet.model.database import Row, Tx
-from cumulet.model.schema import flag, id_column, metadata, moment, text, whole
+from cumulet.model.schema import body, flag, id_column, metadata, moment, text, whole
 from cumulet.model.sharing import Shares
 from cumulet.model.work import wake
 
@@ -30,12 +30,13 @@ snapshot = sa.Table(
     text("reason"),
     flag("public"),
     moment("created"),
+    body("sealed"),
 )
 """`source` is the snapshot of which this is a copy, whose `volume` is `NO_VOLUME` then. `instance` is the one of whose
 volumes several snapshots are taken at one moment. `base` is the image file that it stands on, if it does.
 `state` is waiting, until that instance's reconciler lets it begin; pending; prepared, when its host has made a new top
 layer, which the guest that writes must change to; switched, when no guest writes below that any more; completed, or
-error."""
+error. `sealed` is the key of what it is encrypted by, as that of a volume."""
 UNFINISHED = ("waiting", "pending", "prepared", "switched")
 NO_VOLUME = "vol-ffffffff"
 """AWS's id of the volume of a snapshot that was copied."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
 from typing import Any
 
 import sqlalchemy as sa
 
 from cumulet.model.database import Row, Tx
-from cumulet.model.schema import flag, id_column, json, metadata, moment, text, whole
+from cumulet.model.schema import body, flag, id_column, json, metadata, moment, text, whole
 
 volume = sa.Table(
     "volume",
@@ -34,14 +36,26 @@ volume = sa.Table(
     moment("created"),
     moment("modified"),
     json("before"),
+    body("sealed"),
 )
 """`state` is creating, ready (the host has made it) or error. `iops` and `throughput` (MiB/s) are the limits that were
 asked for, 0 where none was. One that is launched with an instance has no `host` before that has one. `made_gib` is how
 large its disk is, less than `size_gib` while it grows; `before` is what it was when it was `modified`. While it is
 moved no guest has it: it is on `host` and copied to `moving_to`, then on `host` and to be deleted on `moved_from`. One
 that is ready and has no `host` is kept by none, since that was lost; it is in the directory `store` (`model.host`).
-`base` is the image file below the `snapshot` that it was made from."""
+`base` is the image file below the `snapshot` that it was made from. `sealed` is the key by which it is encrypted,
+sealed with the cloud's keys; empty: it is not encrypted. Snapshots of it, and what is made from them, have the same."""
 _UNMADE = sa.and_(volume.c.state == "creating", volume.c.desired == "present")
+
+
+def new_key(tx: Tx) -> str:
+    """A key for an encrypted volume, sealed."""
+    return tx.keys.seal(base64.b64encode(secrets.token_bytes(32)))
+
+
+def key(tx: Tx, row: Row) -> str:
+    """The key of a volume or a snapshot; empty: it is not encrypted."""
+    return tx.keys.unseal(row.sealed).decode() if row.sealed else ""
 
 
 def find(tx: Tx, id: str) -> Row | None:

@@ -107,7 +107,7 @@ def _item(kind: Kind) -> Item:
         "InstanceStorageSupported": False,
         "EbsInfo": {
             "EbsOptimizedSupport": "supported",
-            "EncryptionSupport": "unsupported",
+            "EncryptionSupport": "supported",
             "NvmeSupport": "unsupported",
         },
         "NetworkInfo": _network(),

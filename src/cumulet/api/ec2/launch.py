@@ -7,6 +7,7 @@ from typing import Any, Unpack
 from cumulet.api.actions import Item, Result, action
 from cumulet.api.context import Context
 from cumulet.api.ec2 import client_tokens
+from cumulet.api.ec2.encryption import sealed
 from cumulet.api.ec2.image_disks import origin_for
 from cumulet.api.ec2.image_rows import launchable
 from cumulet.api.ec2.instance_profiles import found_profile
@@ -30,6 +31,7 @@ from cumulet.model import (
     interface,
     key_pair,
     profile,
+    snapshot,
     tag,
     volume,
     work,
@@ -159,9 +161,11 @@ def _write_disks(tx: Tx, made: list[str], network: Network, disk: Disk) -> list[
     account = network.subnet.account
     volumes = [ids.new("volume") for _ in made]
     shared = {"account": account, "zone": network.subnet.zone, "image_file": disk.image_file, "created": tx.now}
-    if disk.snapshot is not None:
-        shared |= {"snapshot": disk.snapshot, "base": image_use.base_of(tx, source=disk.snapshot)}
-    tx.insert(volume.volume, *({**shared, **disk.shape._asdict(), "id": id} for id in volumes))
+    origin = snapshot.find(tx, disk.snapshot) if disk.snapshot is not None else None
+    if origin is not None:
+        shared |= {"snapshot": origin.id, "base": image_use.base_of(tx, source=origin.id)}
+    rows = ({**shared, **disk.shape._asdict(), "id": id, "sealed": sealed(tx, False, origin)} for id in volumes)
+    tx.insert(volume.volume, *rows)
     held = {"account": account, "device": disk.device, "slot": disk.slot}
     held |= {"delete_on_termination": disk.delete_on_termination}
     pairs = zip(volumes, made, strict=True)

@@ -46,6 +46,9 @@ def modify_snapshot_attribute(
         raise Refusal("InvalidParameterCombination", "No attributes specified.")
     with ctx.write() as tx:
         row = owned(tx, ctx.account, snapshot_id)
+        if row.sealed:
+            text = f"The snapshot '{row.id}' is encrypted with a key of its account's own, and cannot be shared."
+            raise Refusal("InvalidParameter", text)
         for given in (create_volume_permission or {}, named):
             sharing.change(tx, snapshot.SHARES, row.id, given, "InvalidParameterValue")
     return {}

@@ -7,6 +7,7 @@ from typing import Any
 
 from cumulet.api.actions import Item
 from cumulet.api.context import Context
+from cumulet.api.ec2.encryption import shown
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, image_disk, image_use, snapshot, tag, work
@@ -75,6 +76,7 @@ def written(ctx: Context, tx: Tx, values: dict[str, Any], tags: dict[str, str]) 
 def copied(ctx: Context, tx: Tx, origin: Row, description: str, tags: dict[str, str]) -> Row:
     """A new snapshot of the account's with the same on it as `origin`."""
     values = {"volume": snapshot.NO_VOLUME, "source": origin.id, "host": origin.host, "size_gib": origin.size_gib}
+    values["sealed"] = origin.sealed
     return written(ctx, tx, {**values, "description": description}, tags)
 
 
@@ -95,7 +97,7 @@ def state(row: Row) -> str:
     return "pending" if row.state in snapshot.UNFINISHED else str(row.state)
 
 
-def snapshot_item(row: Row, tags: list[dict[str, str]]) -> Item:
+def snapshot_item(ctx: Context, row: Row, tags: list[dict[str, str]]) -> Item:
     return {
         "SnapshotId": row.id,
         "VolumeId": row.volume,
@@ -106,7 +108,7 @@ def snapshot_item(row: Row, tags: list[dict[str, str]]) -> Item:
         "OwnerId": row.account,
         "Description": row.description,
         "VolumeSize": row.size_gib,
-        "Encrypted": False,
+        **shown(ctx, row),
         "StorageTier": "standard",
         "Tags": tags,
     }

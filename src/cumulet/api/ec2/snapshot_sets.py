@@ -40,7 +40,7 @@ def create_snapshots(
         disks = _chosen(guest, disks_of(tx, guest), instance_specification)
         copied = {disk.id: tag.of(tx, disk.id) if copy_tags_from_source else {} for disk in disks}
         rows = take(ctx, tx, guest, disks, description, {id: found | tags for id, found in copied.items()})
-        return {"Snapshots": [_info(row, copied[row.volume] | tags) for row in rows]}
+        return {"Snapshots": [_info(ctx, row, copied[row.volume] | tags) for row in rows]}
 
 
 def disks_of(tx: Tx, guest: Row) -> list[Row]:
@@ -64,6 +64,7 @@ def take(
     for disk in disks:
         check_count(len(tags[disk.id]))
         values = {"volume": disk.id, "instance": guest.id, "host": disk.host, "size_gib": disk.size_gib}
+        values |= {"sealed": disk.sealed}
         values |= {"state": "waiting", "description": description}
         made.append(written(ctx, tx, values, tags[disk.id]))
     return made
@@ -82,8 +83,8 @@ def _chosen(guest: Row, disks: list[Row], wanted: InstanceSpecification) -> list
     return found
 
 
-def _info(row: Row, tags: dict[str, str]) -> Item:
+def _info(ctx: Context, row: Row, tags: dict[str, str]) -> Item:
     """AWS's SnapshotInfo."""
-    item = snapshot_item(row, shown(tags))
+    item = snapshot_item(ctx, row, shown(tags))
     names = ("Description", "Encrypted", "OwnerId", "Progress", "SnapshotId", "StartTime", "State", "Tags", "VolumeId")
     return {"VolumeSize": item["VolumeSize"], **{name: item[name] for name in names}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
+from cumulet.api.ec2.encryption import check_key
 from cumulet.api.ec2.snapshot_rows import completed, copied, delete, owned, snapshot_item, written
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
 from cumulet.api.ec2.validation import check_region, described
@@ -49,7 +50,7 @@ def describe_snapshots(
         if restorable_by_user_ids:
             rows = [row for row in rows if _is_restorable(ctx, tx, row, set(restorable_by_user_ids))]
     rows = [row for row in rows if not owners or row.account in owners]
-    return [snapshot_item(row, tags.get(row.id, [])) for row in rows]
+    return [snapshot_item(ctx, row, tags.get(row.id, [])) for row in rows]
 
 
 def _is_restorable(ctx: Context, tx: Tx, row: Row, users: set[str]) -> bool:
@@ -73,7 +74,8 @@ def create_snapshot(
         if row.state != "ready":
             raise Refusal("IncorrectState", f"The volume '{row.id}' is not in a state to take a snapshot: {row.state}.")
         values = {"volume": row.id, "host": row.host, "size_gib": row.size_gib, "description": description}
-        return snapshot_item(written(ctx, tx, values, tags), shown(tags))
+        values["sealed"] = row.sealed
+        return snapshot_item(ctx, written(ctx, tx, values, tags), shown(tags))
 
 
 @action(
@@ -89,16 +91,21 @@ def copy_snapshot(
     source_snapshot_id: str,
     description: str = "",
     encrypted: bool = False,
+    kms_key_id: str = "",
     tag_specifications: list[TagSpecification] | None = None,
 ) -> Result:
     """A snapshot of the account's own with the same on it, on the same host; it outlives the other."""
-    if encrypted:
-        raise Refusal("UnsupportedOperation", "Encrypted snapshots are not supported by this cloud.")
+    check_key(ctx, kms_key_id, encrypted=encrypted)
     check_region(ctx, source_region)
     tags = tags_for(tag_specifications, "snapshot")
     described(description, "snapshot")
     with ctx.write() as tx:
         origin = completed(tx, ctx.account, source_snapshot_id)
+        if encrypted and not origin.sealed:
+            text = (
+                f"The snapshot '{origin.id}' is not encrypted: make an encrypted volume of it, and a snapshot of that."
+            )
+            raise Refusal("UnsupportedOperation", text)
         row = copied(ctx, tx, origin, description, tags)
     return {"SnapshotId": row.id, "Tags": shown(tags)}
 

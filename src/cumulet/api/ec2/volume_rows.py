@@ -71,14 +71,18 @@ def check_quota(ctx: Context, tx: Tx, count: int, gib: int) -> None:
         )
 
 
-def create(ctx: Context, tx: Tx, id: str, zone: str, shape: Shape, origin: Row | None) -> None:
+def create(ctx: Context, tx: Tx, id: str, zone: str, shape: Shape, origin: Row | None, sealed: str) -> None:
     """Write down a new volume and where it is kept: beside the snapshot `origin`, where it is made from one.
+
+    `sealed` is its key, if it is to be encrypted.
 
     Raises `Refusal` InsufficientVolumeCapacity.
     """
     check_quota(ctx, tx, 1, shape.size_gib)
+    needs = "encrypts" if sealed else ""
+    _check_able(tx, zone, origin, needs)
     keeper = (
-        capacity.place_disk(tx, zone, shape.size_gib, ctx.config)
+        capacity.place_disk(tx, zone, shape.size_gib, ctx.config, needs=needs)
         if origin is None
         else _beside(ctx, tx, zone, shape, origin)
     )
@@ -89,8 +93,20 @@ def create(ctx: Context, tx: Tx, id: str, zone: str, shape: Shape, origin: Row |
             f"{shape.size_gib} GiB left.",
         )
     row = {"id": id, "account": ctx.account, "zone": zone, "host": keeper, "created": tx.now, **shape._asdict()}
+    row["sealed"] = sealed
     tx.insert(volume.volume, {**row, **({"snapshot": origin.id, "base": origin.base} if origin is not None else {})})
     work.wake(tx, "volume", id)
+
+
+def _check_able(tx: Tx, zone: str, origin: Row | None, needs: str) -> None:
+    """Raises `Refusal` where no host, or not that of the snapshot, can keep an encrypted volume."""
+    if not needs:
+        return
+    hosts = host.all(tx) if origin is None else [row for row in [host.find(tx, origin.host)] if row is not None]
+    if not any(needs in row.facts and zone in row.zones for row in hosts):
+        where = f"The zone {zone} has no host that" if origin is None else f"The host of '{origin.id}' is none that"
+        text = "can keep encrypted volumes: those do that keep volumes in a directory (volume_driver), not in LVM."
+        raise Refusal("UnsupportedOperation", f"{where} {text}")
 
 
 def _beside(ctx: Context, tx: Tx, zone: str, shape: Shape, origin: Row) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cumulet.api.actions import Item
 from cumulet.api.context import Context
+from cumulet.api.ec2.encryption import shown
 from cumulet.api.ec2.instance_view import attach_status
 from cumulet.api.ec2.volume_rows import state
 from cumulet.api.ec2.volume_types import performance
@@ -21,7 +22,7 @@ def volume_item(ctx: Context, row: Row, tags: list[dict[str, str]]) -> Item:
         "AvailabilityZoneId": zone_id(ctx.config.region, row.zone),
         "State": state(row),
         "CreateTime": row.created,
-        "Encrypted": False,
+        **shown(ctx, row),
         "FastRestored": False,
         "MultiAttachEnabled": False,
         "SnapshotId": row.snapshot or "",

@@ -7,6 +7,7 @@ from typing import TypedDict, Unpack
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2 import client_tokens
+from cumulet.api.ec2.encryption import check_key, sealed
 from cumulet.api.ec2.snapshot_rows import completed
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
 from cumulet.api.ec2.validation import missing
@@ -46,6 +47,7 @@ class VolumeRequest(TypedDict, total=False):
     client_token: str
     encrypted: bool
     iops: int
+    kms_key_id: str
     multi_attach_enabled: bool
     size: int
     snapshot_id: str
@@ -75,6 +77,7 @@ def describe_volumes(ctx: Context) -> list[Item]:
 def create_volume(ctx: Context, **request: Unpack[VolumeRequest]) -> Result:
     """Write down a new volume; its host makes it."""
     _refuse_unsupported(request)
+    check_key(ctx, request.get("kms_key_id", ""), encrypted=request.get("encrypted", False))
     zone = zone_named(ctx, request.get("availability_zone"), request.get("availability_zone_id"))
     tags = tags_for(request.get("tag_specifications"), "volume")
     with ctx.write() as tx:
@@ -95,7 +98,7 @@ def _made(ctx: Context, tx: Tx, request: VolumeRequest, zone: str, tags: dict[st
     if before is not None:
         return str(before["volume"])
     origin = completed(tx, ctx.account, request["snapshot_id"]) if request.get("snapshot_id") else None
-    create(ctx, tx, id, zone, _shape(request, origin), origin)
+    create(ctx, tx, id, zone, _shape(request, origin), origin, sealed(tx, request.get("encrypted", False), origin))
     tag.put(tx, ctx.account, id, "volume", tags)
     return id
 
@@ -117,8 +120,6 @@ def _shape(request: VolumeRequest, origin: Row | None) -> Shape:
 def _refuse_unsupported(request: VolumeRequest) -> None:
     if request.get("multi_attach_enabled"):
         raise Refusal("UnsupportedOperation", "A volume of this cloud is in one instance at a time: no multi-attach.")
-    if request.get("encrypted"):
-        raise Refusal("UnsupportedOperation", "Encrypted volumes are not supported by this cloud.")
 
 
 @action()

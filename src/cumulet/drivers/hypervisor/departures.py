@@ -18,7 +18,8 @@ import libvirt
 from cumulet.drivers.hypervisor.disks import plugged
 from cumulet.drivers.hypervisor.domain_xml import Directories, console_file
 from cumulet.drivers.hypervisor.passage import Ends, Passage
-from cumulet.drivers.specs import DepartureSpec, InstanceSpec, volume_file
+from cumulet.drivers.places import volume_file
+from cumulet.drivers.specs import DepartureSpec, InstanceSpec
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Departure

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 import libvirt
 
-from cumulet.drivers.hypervisor import chap
+from cumulet.drivers.hypervisor import chap, keys
 from cumulet.drivers.hypervisor.cut import close_all_but, cut
 from cumulet.drivers.hypervisor.domain_xml import ALIAS, Directories, disk_alias, disk_xml, volume_path
 from cumulet.drivers.specs import DiskSpec, InstanceSpec
@@ -76,7 +77,7 @@ def ensure(domain: Any, spec: InstanceSpec, directories: Directories, asked: Ask
     _change_layers(domain, [disk for disk in spec.disks if disk.name in there and not disk.export], there, directories)
     for disk in spec.disks:
         if disk.name not in there:
-            with chap.told(domain.connect(), [disk]):
+            with keys.told(domain.connect(), [disk]):
                 domain.attachDeviceFlags(disk_xml(disk, directories), _LIVE)
         elif _limits(there[disk.name]) != _wanted_limits(disk):
             domain.setBlockIoTune(f"vd{disk.slot}", _wanted_limits(disk), _LIVE)
@@ -107,22 +108,25 @@ def _change_layers(
     domain: Any, disks: list[DiskSpec], there: dict[str, ElementTree.Element], directories: Directories
 ) -> None:
     """Have the guest write to the volumes' new top layers, all at one moment; devices have none."""
-    tops = {}
+    tops: dict[str, tuple[DiskSpec, Path]] = {}
     for disk in disks if directories.devices is None else []:
-        source, top = there[disk.name].find("source"), str(volume_path(directories, disk))
-        if source is not None and source.get("file") != top:
-            tops[f"vd{disk.slot}"] = top
+        source, top = there[disk.name].find("source"), volume_path(directories, disk)
+        if source is not None and source.get("file") != str(top):
+            tops[f"vd{disk.slot}"] = disk, top
     if not tops:
         return
     targets = [target.get("dev", "") for disk in there.values() if (target := disk.find("target")) is not None]
     parts = [_change(target, tops.get(target)) for target in targets]
-    domain.snapshotCreateXML(f"<domainsnapshot><disks>{''.join(parts)}</disks></domainsnapshot>", _ON_TOP)
+    with keys.told(domain.connect(), [disk for disk, _ in tops.values()]):
+        domain.snapshotCreateXML(f"<domainsnapshot><disks>{''.join(parts)}</disks></domainsnapshot>", _ON_TOP)
 
 
-def _change(target: str, top: str | None) -> str:
-    if top is None:
+def _change(target: str, changed: tuple[DiskSpec, Path] | None) -> str:
+    if changed is None:
         return f"<disk name='{target}' snapshot='no'/>"
-    return f"<disk name='{target}' snapshot='external'><driver type='qcow2'/><source file={quoteattr(top)}/></disk>"
+    disk, top = changed
+    source = keys.encrypted_source(disk.volume, top) if disk.key else f"<source file={quoteattr(str(top))}/>"
+    return f"<disk name='{target}' snapshot='external'><driver type='qcow2'/>{source}</disk>"
 
 
 def _ask_to_go(domain: Any, name: str) -> None:

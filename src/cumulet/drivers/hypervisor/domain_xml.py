@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
+from cumulet.drivers.hypervisor import keys
 from cumulet.drivers.hypervisor.facts import NAMESPACE, PREFIX, Facts
+from cumulet.drivers.places import image_files, volume_top
 from cumulet.drivers.specs import (
     EXPORT_PORT,
     ISCSI_LUN,
@@ -19,10 +21,8 @@ from cumulet.drivers.specs import (
     InstanceSpec,
     NicSpec,
     domain_uuid,
-    image_files,
     iscsi_name,
     tap_name,
-    volume_top,
 )
 
 ALIAS = "ua-"
@@ -161,7 +161,7 @@ def _source(disk: DiskSpec, directories: Directories) -> str:
     if not disk.export:
         return f"""<disk type='file' device='disk'>
       <driver name='qemu' type='qcow2' cache='writeback' discard='unmap' detect_zeroes='unmap'/>
-      <source file={quoteattr(str(volume_path(directories, disk)))}/>"""
+      {keys.source(disk, volume_path(directories, disk))}"""
     wait = "error_policy='stop' rerror_policy='stop'"
     return f"""<disk type='network' device='disk'>
       <driver name='qemu' type='raw' cache='writeback' discard='unmap' {wait}/>

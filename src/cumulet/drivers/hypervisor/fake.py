@@ -175,7 +175,7 @@ class FakeHypervisor:
 
     def _start(self, spec: InstanceSpec) -> dict[str, Any]:
         for disk in spec.disks:
-            if not disk.export and self._disks.get("volume", disk.volume) is None:
+            if not self._is_there(disk):
                 raise Failure(f"starting {spec.id}: there is no disk {disk.volume}")
         taps = [tap_name(nic.interface) for nic in spec.nics]
         for tap in taps:
@@ -192,8 +192,7 @@ class FakeHypervisor:
 
     def _plug_disks(self, spec: InstanceSpec, domain: dict[str, Any]) -> dict[str, Any]:
         for disk in spec.disks:
-            here = disk.export or self._disks.get("volume", disk.volume) is not None
-            if disk.name not in domain["disks"] and not here:
+            if disk.name not in domain["disks"] and not self._is_there(disk):
                 raise Failure(f"plugging {disk.volume} into {spec.id}: there is no such disk")
             self._grow(disk)
         wanted = [disk.name for disk in spec.disks]
@@ -202,6 +201,13 @@ class FakeHypervisor:
             domain = domain | {"disks": wanted + kept}
             self._world.put("domain", spec.id, domain)
         return domain
+
+    def _is_there(self, disk: DiskSpec) -> bool:
+        """Whether the disk can be opened here; raises `Failure` where its key is another one."""
+        volume = self._disks.get("volume", disk.volume)
+        if not disk.export and volume is not None and volume.get("key", "") != disk.key:
+            raise Failure(f"the key of {disk.volume} was not told")
+        return bool(disk.export) or volume is not None
 
     def _grow(self, disk: DiskSpec) -> None:
         volume = self._disks.get("volume", disk.volume)

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import libvirt
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.hypervisor import chap, console, cut, disks, facts
+from cumulet.drivers.hypervisor import console, cut, disks, facts, keys
 from cumulet.drivers.hypervisor.connection import Connection
 from cumulet.drivers.hypervisor.departures import Departures
 from cumulet.drivers.hypervisor.domain_xml import Directories, Emulation, console_file, domain_xml
@@ -245,7 +245,7 @@ class LibvirtHypervisor:
         self._pressed.pop(spec.id, None)
         domain, known = self._define(spec, spec.generation)
         log.info("starting", instance=spec.id, generation=spec.generation)
-        with chap.told(self._connection.get(), spec.disks):
+        with keys.told(self._connection.get(), spec.disks):
             domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if spec.nics else 0)
         self._record(domain, known.marked("up"))
         if self._killed is not None:

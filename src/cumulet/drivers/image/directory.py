@@ -17,7 +17,8 @@ from cumulet.drivers.contract import Seen
 from cumulet.drivers.image.exporting import Exporting
 from cumulet.drivers.image.fetching import Fetching
 from cumulet.drivers.image.inspect import Limits, inspect_disk, inspect_initrd, inspect_kernel
-from cumulet.drivers.specs import ExportSpec, ImageFileSpec, Spec, image_files
+from cumulet.drivers.places import image_files
+from cumulet.drivers.specs import ExportSpec, ImageFileSpec, Spec
 from cumulet.lib.errors import Failure, Impossible
 
 _CHUNK = 1024 * 1024

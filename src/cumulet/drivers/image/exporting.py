@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from cumulet.drivers.image.http import SECONDS
 from cumulet.drivers.image.inspect import Limits, convert
-from cumulet.drivers.specs import ExportSpec, image_files
+from cumulet.drivers.places import image_files
+from cumulet.drivers.specs import ExportSpec
 from cumulet.lib.errors import CumuletError, Failure, Impossible
 from cumulet.lib.log import Log
 from cumulet.lib.urls import without_password

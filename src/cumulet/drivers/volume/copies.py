@@ -1,4 +1,7 @@
-"""Volumes that are copied here from other hosts: by qemu-img in the background, into a file aside."""
+"""Volumes that are copied: here from other hosts, or encrypted from what is not; by qemu-img in the background.
+
+What is copied is aside until it is whole.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ import os
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 from cumulet.drivers.specs import VolumeSpec, move_export
+from cumulet.drivers.volume import encrypted, qcow2
+from cumulet.drivers.volume.filling import Source, virtual_size
 from cumulet.lib import files
 from cumulet.lib.errors import Failure
 from cumulet.lib.works import Work, Works
@@ -20,12 +26,16 @@ class Copies:
         self._port = port
         self._works: Works[_Copy] = Works()
 
-    def go_on(self, spec: VolumeSpec, file: Path, aside: Path) -> None:
-        """Have it copied, `aside` until it is whole.
+    def of_host(self, spec: VolumeSpec) -> Source:
+        """The volume as the host exports it that has it."""
+        return Source(f"nbd://{spec.source}:{self._port}/{move_export(spec.id)}")
+
+    def go_on(self, spec: VolumeSpec, source: Source, file: Path, aside: Path) -> None:
+        """Have the source copied to a file, which is encrypted and as large as it should be if the volume has a key.
 
         Raises, once, what has ended it early, and begins anew the next time.
         """
-        self._works.go_on(spec.id, lambda: _Copy(spec, file, aside, self._port))
+        self._works.go_on(spec.id, lambda: _Copy(spec, source, file, aside))
 
     def give_up(self, id: str) -> None:
         """Copy it no more."""
@@ -35,10 +45,10 @@ class Copies:
 
 
 class _Copy(Work):
-    def __init__(self, spec: VolumeSpec, file: Path, aside: Path, port: int) -> None:
+    def __init__(self, spec: VolumeSpec, source: Source, file: Path, aside: Path) -> None:
         super().__init__(f"copy {spec.id}")
         self._id, self._file, self._aside = spec.id, file, aside
-        self._source = f"nbd://{spec.source}:{port}/{move_export(spec.id)}"
+        self._source, self._key, self._size = source, spec.key, spec.size_gib << 30
         self._process: subprocess.Popen[str] | None = None
         self._given_up = threading.Event()
 
@@ -56,19 +66,28 @@ class _Copy(Work):
 
     def _copy(self) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._aside.unlink(missing_ok=True)
-        self._aside.touch(mode=0o600)
-        # it ends with this process: two of them would write to one file
-        words = ["setpriv", "--pdeathsig", "KILL", "--", "qemu-img", "convert", "-f", "raw", "-O", "qcow2"]
-        command = [*words, self._source, str(self._aside)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as self._process:
-            if self._given_up.is_set():
-                self._process.kill()
-            said, _ = self._process.communicate()
-        if self._process.returncode != 0:
-            raise Failure(f"copying {self._id} from {self._source}: {said.strip() or 'qemu-img was ended'}")
+        if self._key:
+            qcow2.write(self._aside, max(self._size, virtual_size(self._source)), key=self._key)
+            self._fill(encrypted.name(self._aside), "-n", "--target-is-zero")
+        else:
+            self._aside.unlink(missing_ok=True)
+            self._aside.touch(mode=0o600)
+            self._fill(str(self._aside))
         with self._aside.open("rb") as copied:
             os.fsync(copied.fileno())
         if not self._given_up.is_set():
             self._aside.replace(self._file)
             files.sync_directory(self._file.parent)
+
+    def _fill(self, target: str, *how: str) -> None:
+        # it ends with this process: two of them would write to one file
+        words = ["setpriv", "--pdeathsig", "KILL", "--", "qemu-img", "convert", "-f", self._source.format]
+        with encrypted.told(self._key) as told:
+            command = [*words, "-O", "qcow2", *how, *told.words, self._source.where, target]
+            pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+            with subprocess.Popen(command, pass_fds=told.descriptors, **pipes) as self._process:
+                if self._given_up.is_set():
+                    self._process.kill()
+                said, _ = self._process.communicate()
+        if self._process.returncode != 0:
+            raise Failure(f"copying {self._id} from {self._source.where}: {said.strip() or 'qemu-img was ended'}")

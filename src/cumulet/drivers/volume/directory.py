@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.specs import (
-    SnapshotSpec,
-    Spec,
-    VolumeExportSpec,
-    VolumeSpec,
-    is_export,
-    volume_file,
-    volume_top,
-)
-from cumulet.drivers.volume import qcow2
+from cumulet.drivers.places import volume_file, volume_top
+from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeExportSpec, VolumeSpec, is_export
+from cumulet.drivers.volume import encrypted, qcow2
 from cumulet.drivers.volume.copies import Copies
 from cumulet.drivers.volume.exports import Exports
+from cumulet.drivers.volume.filling import Source
 from cumulet.drivers.volume.images import disk_of
 from cumulet.drivers.volume.layers import Layers
 from cumulet.lib import files
 from cumulet.lib.command import run
-from cumulet.lib.errors import Failure
+from cumulet.lib.errors import Failure, Later
 
 _GIB = 1024**3
+_COPY_SECONDS = 1.0
+"""From look to look at a copy that is made."""
 
 
 class DirectoryVolumes:
     """The driver of `VolumeSpec`, `SnapshotSpec` and `VolumeExportSpec`.
 
-    A volume is at least as large as what it is made from, grows, and never shrinks.
+    A volume is at least as large as what it is made from, grows, and never shrinks. One with a key is encrypted; so are
+    its snapshots, and what is made from these.
     """
 
     def __init__(self, directory: Path, images_directory: Path, exports: Exports) -> None:
@@ -51,7 +47,7 @@ class DirectoryVolumes:
         room, and outlives what it was copied from.
         """
         if isinstance(spec, SnapshotSpec):
-            self._layers.take(spec.id, spec.volume, spec.source)
+            self._layers.take(spec.id, spec.volume, spec.source, spec.key)
             return
         if isinstance(spec, VolumeExportSpec):
             self._export(spec)
@@ -60,13 +56,11 @@ class DirectoryVolumes:
         file = volume_file(self.directory, spec.id)
         wanted = spec.size_gib * _GIB
         if not file.exists() and spec.source:
-            self._copies.go_on(spec, file, _aside(file))
+            self._copies.go_on(spec, self._copies.of_host(spec), file, _aside(file))
         elif not file.exists():
-            with self._layers.lock:
-                backing, at_least = self._underneath(spec)
-                self._make(file, max(wanted, at_least), backing)
+            self._begin(spec, file, wanted)
         elif qcow2.virtual_size(top := volume_top(self.directory, spec.id)) < wanted:
-            run(["qemu-img", "resize", "-q", "-f", "qcow2", top, str(wanted)])
+            _grow(top, wanted, spec.key)
 
     def remove(self, id: str) -> None:
         """Remove the file, one that was being made, and what only it stood on; or end the export."""
@@ -93,7 +87,18 @@ class DirectoryVolumes:
             top = volume_top(self.directory, spec.volume)
             if not top.exists():
                 raise Failure(f"exporting {spec.volume}: there is no {top}")
+            _check_key(top, spec.key)
             self._exports.put(spec, top.absolute(), "qcow2")
+
+    def _begin(self, spec: VolumeSpec, file: Path, wanted: int) -> None:
+        """On top of what it is made from; or as a copy of that, so that no byte of it lies there as it is."""
+        with self._layers.lock:
+            backing, at_least = self._underneath(spec)
+            if backing is None or not spec.key or qcow2.is_encrypted(Path(backing[0])):
+                self._make(file, max(wanted, at_least), backing, spec.key)
+                return
+        self._copies.go_on(spec, Source(*backing), file, _aside(file))
+        raise Later(_COPY_SECONDS, "it is encrypted from what it is made from, which is not")
 
     def _underneath(self, spec: VolumeSpec) -> tuple[tuple[str, str] | None, int]:
         """The file underneath with its format, and its virtual size; nothing where there is none."""
@@ -103,17 +108,13 @@ class DirectoryVolumes:
         image = disk_of(self.images_directory, spec)
         return ((str(image.file), image.format), image.size) if image else (None, 0)
 
-    def _make(self, file: Path, size: int, backing: tuple[str, str] | None) -> None:
+    def _make(self, file: Path, size: int, backing: tuple[str, str] | None, key: str = "") -> None:
+        if backing is not None:
+            _check_key(Path(backing[0]), key)
         aside = _aside(file)
-        with self._room(file, qcow2.length(size)):
+        with self._room(file, qcow2.length(size, key)):
             self.directory.mkdir(parents=True, exist_ok=True)
-            aside.unlink(missing_ok=True)
-            aside.touch(mode=0o600)
-            with aside.open("wb") as opened:
-                opened.write(qcow2.empty(size, backing))
-                opened.truncate(qcow2.length(size))
-                opened.flush()
-                os.fsync(opened.fileno())
+            qcow2.write(aside, size, backing, key)
             aside.replace(file)
             files.sync_directory(file.parent)
 
@@ -127,6 +128,22 @@ class DirectoryVolumes:
             _aside(file).unlink(missing_ok=True)
             free = shutil.disk_usage(self.directory).free
             raise Failure(f"making {file}: the disk is full: it needs {needed} bytes, {free} are free") from e
+
+
+def _grow(top: Path, size: int, key: str) -> None:
+    if not qcow2.is_encrypted(top):
+        run(["qemu-img", "resize", "-q", "-f", "qcow2", top, str(size)])
+        return
+    _check_key(top, key)
+    with encrypted.told(key) as told:
+        words = ["qemu-img", "resize", "-q", *told.words, encrypted.name(top.absolute()), str(size)]
+        run(words, descriptors=told.descriptors)
+
+
+def _check_key(file: Path, key: str) -> None:
+    """Raises `Failure` where a file is encrypted and no key was told, or the other way round."""
+    if qcow2.is_encrypted(file) != bool(key):
+        raise Failure(f"{file} is encrypted, and its key was not told" if not key else f"{file} is not encrypted")
 
 
 def _aside(file: Path) -> Path:

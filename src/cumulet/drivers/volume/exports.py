@@ -28,9 +28,9 @@ class Exports:
         One that is exported with another file writes to this one from now on, which is empty and stands on that one.
         """
         if spec.secret:
-            self._targets.put(spec.id, spec.secret, spec.client, file, format)
+            self._targets.put(spec.id, spec.secret, spec.client, file, format, spec.key)
         else:
-            self._daemon.put(spec.id, file, format)
+            self._daemon.put(spec.id, file, format, spec.key)
 
     def drop(self, name: str) -> None:
         """Nobody reads or writes by this export any more, not even who is connected."""

@@ -30,7 +30,11 @@ class FakeVolumes:
         if spec.image_file and self._images.get("image", spec.image_file) is None:
             raise Failure(f"making volume {spec.id}: its image file {spec.image_file} is not there")
         there = self._disks.get("volume", spec.id) or {"size_gib": 0}
-        self._disks.put("volume", spec.id, {"size_gib": max(spec.size_gib, there["size_gib"])})
+        if spec.snapshot and unmade:
+            self._must_open("snapshot", spec.snapshot, spec.key, encrypts=True)
+        self._must_open("volume", spec.id, spec.key)
+        made = {"size_gib": max(spec.size_gib, there["size_gib"])}
+        self._disks.put("volume", spec.id, made | _key(spec))
 
     def remove(self, id: str) -> None:
         self._place(id).remove(_kind(id), id)
@@ -47,6 +51,7 @@ class FakeVolumes:
 
     def _export(self, spec: VolumeExportSpec) -> None:
         self._must_be("volume", spec.volume, f"exporting {spec.volume}")
+        self._must_open("volume", spec.volume, spec.key)
         how = {"secret": spec.secret, "client": spec.client} if spec.secret else {}
         self._world.put("volume_export", spec.id, {"volume": spec.volume, **how})
 
@@ -55,13 +60,24 @@ class FakeVolumes:
             return
         if spec.volume is not None:
             self._must_be("volume", spec.volume, f"taking snapshot {spec.id}")
+            self._must_open("volume", spec.volume, spec.key)
         elif spec.source is None or self._disks.get("snapshot", spec.source) is None:
             raise Impossible("Server.InternalError", f"the snapshot {spec.source or spec.id} has been lost")
-        self._disks.put("snapshot", spec.id, {"volume": spec.volume})
+        self._disks.put("snapshot", spec.id, {"volume": spec.volume, **_key(spec)})
 
     def _must_be(self, kind: str, id: str, act: str) -> None:
         if self._disks.get(kind, id) is None:
             raise Failure(f"{act}: {id} is not there")
+
+    def _must_open(self, kind: str, id: str, key: str, *, encrypts: bool = False) -> None:
+        """The key is that of what is there; one that `encrypts` what is not encrypted makes a copy."""
+        there = self._disks.get(kind, id)
+        if there is not None and there.get("key", key if encrypts else "") != key:
+            raise Failure(f"the key of {id} was not told")
+
+
+def _key(spec: VolumeSpec | SnapshotSpec) -> dict[str, str]:
+    return {"key": spec.key} if spec.key else {}
 
 
 def _kind(id: str) -> str:

@@ -52,7 +52,7 @@ class Filling(Work):
 
     def _fill(self) -> None:
         aside = ASIDE + self._volume
-        size, begun = max(self._size, _virtual_size(self._source)), aside in self._group.volumes()
+        size, begun = max(self._size, virtual_size(self._source)), aside in self._group.volumes()
         if begun:
             self._group.extend(aside, size)
         else:
@@ -88,6 +88,7 @@ class Filling(Work):
         return "".join(said).strip()
 
 
-def _virtual_size(source: Source) -> int:
+def virtual_size(source: Source) -> int:
+    """Bytes of the disk that is to be copied; raises `Failure`."""
     words = ["qemu-img", "info", "--force-share", "--output", "json", "-f", source.format, source.where]
     return int(json.loads(run(words).stdout)["virtual-size"])

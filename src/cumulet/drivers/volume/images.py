@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from cumulet.drivers.specs import VolumeSpec, image_files
+from cumulet.drivers.places import image_files
+from cumulet.drivers.specs import VolumeSpec
 from cumulet.lib.errors import Failure
 
 

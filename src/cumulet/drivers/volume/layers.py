@@ -16,14 +16,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from cumulet.drivers.specs import layer_file, snapshot_file, volume_file, volume_link, volume_top
+from cumulet.drivers.places import backing, layer_file, snapshot_file, volume_file, volume_link, volume_top
 from cumulet.drivers.volume import qcow2
 from cumulet.drivers.volume.shared import DirectoryLock
 from cumulet.lib import files
 from cumulet.lib.errors import Failure, Impossible
 
-Make = Callable[[Path, int, tuple[str, str]], None]
-"""Makes an empty file of so many virtual bytes on top of another."""
+Make = Callable[[Path, int, tuple[str, str], str], None]
+"""Makes an empty file of so many virtual bytes on top of another, encrypted by a key if there is one."""
 
 
 class Layers:
@@ -35,18 +35,18 @@ class Layers:
         """Held while a layer is put on top of another, and while those are removed on which nothing stands."""
         self._make = make
 
-    def take(self, snapshot: str, volume: str | None, source: str | None = None) -> None:
+    def take(self, snapshot: str, volume: str | None, source: str | None = None, key: str = "") -> None:
         """Have the snapshot there, of `volume` as it is now or as a copy of `source`; else it must be there already."""
         link, frozen = snapshot_file(self.directory, snapshot), layer_file(self.directory, snapshot)
         with self.lock:
             if volume is not None:
-                self._freeze(snapshot, volume, frozen)
+                self._freeze(snapshot, volume, frozen, key)
             elif not link.exists():
                 frozen = self._same(snapshot, source)
             if not link.is_symlink():
                 _point(link, frozen)
 
-    def _freeze(self, snapshot: str, volume: str, frozen: Path) -> None:
+    def _freeze(self, snapshot: str, volume: str, frozen: Path, key: str) -> None:
         name = volume_top(self.directory, volume)
         if not name.exists():
             raise Failure(f"taking snapshot {snapshot}: its volume {name} is not there")
@@ -55,7 +55,7 @@ class Layers:
             os.link(name, frozen)
         if frozen.samefile(name):
             top = layer_file(self.directory, f"{volume}.{snapshot}")
-            self._make(top, qcow2.virtual_size(frozen), (str(frozen.absolute()), "qcow2"))
+            self._make(top, qcow2.virtual_size(frozen), (str(frozen.absolute()), "qcow2"), key)
             _point(volume_link(self.directory, volume), top)
 
     def _same(self, snapshot: str, source: str | None) -> Path:
@@ -93,7 +93,7 @@ class Layers:
             layer: Path | None = name
             while layer is not None and layer.exists() and (number := layer.stat().st_ino) not in found:
                 found.add(number)
-                layer = qcow2.backing(layer)
+                layer = backing(layer)
         return found
 
 

@@ -63,6 +63,8 @@ class LvmVolumes:
 
         A thick snapshot that is ordered without its volume's name ends in `Later` until it has been copied.
         """
+        if isinstance(spec, VolumeSpec | SnapshotSpec) and spec.key:
+            raise Impossible("Server.InternalError", "volumes in LVM are not encrypted: a directory of volumes can be")
         there = self.group.volumes()
         self.group.activate([name for name, one in there.items() if not one.active])
         if isinstance(spec, SnapshotSpec):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cumulet.drivers.specs import EXPORT_PORT
+from cumulet.drivers.volume import encrypted
 from cumulet.drivers.volume.qmp import Qmp
 from cumulet.lib import crash
 from cumulet.lib.command import run
@@ -36,24 +37,24 @@ class StorageDaemon:
         self.port = port
         self._lock = threading.Lock()
 
-    def put(self, name: str, file: Path, format: str) -> None:
-        """Have the file exported by NBD as `name`; raises `Failure`.
+    def put(self, name: str, file: Path, format: str, key: str = "") -> None:
+        """Have the file exported by NBD as `name`, opened with its key if it has one; raises `Failure`.
 
         One that is exported with another file writes to this one from now on, which is empty and stands on that one.
         """
         if not self._address:
             raise Failure(f"exporting {file}: the setting tunnel_address is empty: other hosts do not reach this one")
         with self._lock, self._daemon() as daemon:
-            if _switched(daemon, name, file, format):
+            if _switched(daemon, name, file, format, key):
                 return
             export = {"type": "nbd", "id": name, "name": name, "node-name": _node(file)}
             daemon.ask("block-export-add", **export, writable=True, writethrough=True)
 
-    def view(self, name: str, file: Path, format: str) -> tuple[Path, bool]:
+    def view(self, name: str, file: Path, format: str, key: str = "") -> tuple[Path, bool]:
         """Have what is in the file as raw bytes in another one (FUSE); gives that, and whether it is a new one."""
         mountpoint = self._views / name
         with self._lock, self._daemon() as daemon:
-            if _switched(daemon, name, file, format):
+            if _switched(daemon, name, file, format, key):
                 return mountpoint, False
             self._views.mkdir(mode=0o700, exist_ok=True)
             self._clear_view(name)
@@ -161,28 +162,46 @@ def _exports(daemon: Qmp) -> dict[str, str]:
     return {one["id"]: one["node-name"] for one in daemon.ask("query-block-exports")}
 
 
-def _switched(daemon: Qmp, name: str, file: Path, format: str) -> bool:
+def _switched(daemon: Qmp, name: str, file: Path, format: str, key: str) -> bool:
     """Have the file open, and written to by the export of this name if there is one; gives whether there is."""
     node, before = _node(file), _exports(daemon).get(name)
     if before != node:
-        _open(daemon, node, file, format, on_top=before is not None)
+        with _told(daemon, key) as secret:
+            _open(daemon, node, file, format, secret, on_top=before is not None)
         crash.point("volume.export.open")
     if before not in (None, node):
         daemon.ask("blockdev-snapshot", node=before, overlay=node)
     return before is not None
 
 
-def _open(daemon: Qmp, node: str, file: Path, format: str, *, on_top: bool) -> None:
+def _open(daemon: Qmp, node: str, file: Path, format: str, secret: str, *, on_top: bool) -> None:
     nodes = _nodes(daemon)
     if node in nodes:
         if node in _exports(daemon).values():
             raise Failure(f"exporting {file}: it is exported under another name still")
         return
     options: dict[str, Any] = {"driver": format, "node-name": node, "discard": "unmap", "detect-zeroes": "unmap"}
+    if secret:
+        options |= encrypted.options(file, secret)
     if on_top:
         options["backing"] = None  # what it stands on is open already
     driver = "host_device" if file.is_block_device() else "file"
-    daemon.ask("blockdev-add", **options, file={"driver": driver, "filename": str(file), "discard": "unmap"})
+    options["file"] = {"driver": driver, "filename": str(file), "discard": "unmap"}
+    daemon.ask("blockdev-add", **options)
+
+
+@contextmanager
+def _told(daemon: Qmp, key: str) -> Iterator[str]:
+    """While this lasts, the daemon knows the key by this name: it needs it only to open files."""
+    if not key:
+        yield ""
+        return
+    daemon.attempt("object-del", id=encrypted.SECRET)  # of somebody who has died meanwhile
+    daemon.ask("object-add", qom_type="secret", id=encrypted.SECRET, data=key)
+    try:
+        yield encrypted.SECRET
+    finally:
+        daemon.attempt("object-del", id=encrypted.SECRET)
 
 
 def _nodes(daemon: Qmp) -> list[str]:

@@ -55,14 +55,14 @@ class Targets:
         self._port = port
         self._lock = threading.Lock()
 
-    def put(self, name: str, secret: str, client: str, file: Path, format: str) -> None:
+    def put(self, name: str, secret: str, client: str, file: Path, format: str, key: str = "") -> None:
         """Have the file exported as `name` to the host whose address is `client`; raises `Failure`."""
         if not self._address:
             raise Failure(f"exporting {file}: the setting tunnel_address is empty: other hosts do not reach this one")
         with self._lock:
             fresh = False
             if format != "raw":
-                file, fresh = self._views.view(name, file, format)
+                file, fresh = self._views.view(name, file, format, key)
             there = self._started().get(name)
             if there is not None and not fresh and (there.file, there.client) == (str(file), client):
                 return

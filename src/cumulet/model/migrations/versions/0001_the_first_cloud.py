@@ -538,6 +538,7 @@ def upgrade() -> None:
         sa.Column("base", sa.String(length=40), nullable=True),
         sa.Column("auto_enable_io", sa.Boolean(), nullable=False),
         sa.Column("created", sa.Double(), nullable=True),
+        sa.Column("sealed", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_volume")),
     )
     with op.batch_alter_table("volume", schema=None) as batch_op:
@@ -582,6 +583,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(length=255), nullable=False),
         sa.Column("public", sa.Boolean(), nullable=False),
         sa.Column("created", sa.Double(), nullable=True),
+        sa.Column("sealed", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_snapshot")),
     )
     with op.batch_alter_table("snapshot", schema=None) as batch_op:
