@@ -73,7 +73,7 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(cloud: Any, ec2: Any, wron
         ({"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 0}}, "InvalidBlockDeviceMapping"),
         ({"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 99999}}, "InvalidBlockDeviceMapping"),
         ({"DeviceName": "/dev/sda1", "Ebs": {"VolumeType": "sc1"}}, "InvalidBlockDeviceMapping"),
-        ({"DeviceName": "/dev/sda1", "Ebs": {"Encrypted": True}}, "UnsupportedOperation"),
+        ({"DeviceName": "/dev/sda1", "Ebs": {"KmsKeyId": "alias/aws/ebs"}}, "InvalidParameterDependency"),
         ({"DeviceName": "/dev/sda1", "Ebs": {"Iops": 9000}}, "InvalidBlockDeviceMapping"),
         ({"DeviceName": "/dev/sda1", "VirtualName": "ephemeral0"}, "UnsupportedOperation"),
     ],

@@ -91,10 +91,7 @@ def test_a_volume_is_healthy_once_it_has_been_made(cloud: Any, ec2: Any) -> None
     assert code(ec2.describe_volume_attribute, VolumeId=id, Attribute="colour") == "InvalidParameterValue"
 
 
-def test_encryption_by_default_is_off_and_stays_off(ec2: Any) -> None:
-    assert ec2.get_ebs_encryption_by_default()["EbsEncryptionByDefault"] is False
-    assert ec2.disable_ebs_encryption_by_default()["EbsEncryptionByDefault"] is False
-    assert code(ec2.enable_ebs_encryption_by_default) == "UnsupportedOperation"
+def test_there_is_no_key_of_a_kms_by_default(ec2: Any) -> None:
     assert code(ec2.get_ebs_default_kms_key_id) == "UnsupportedOperation"
 
 

@@ -12,7 +12,7 @@ from support.tested_cloud import TestedCloud
 
 from cumulet.control import moving
 from cumulet.control.fleet import Fleet
-from cumulet.model import host, secret, snapshot, volume
+from cumulet.model import attachment, host, secret, snapshot, volume
 
 ZONE = "us-east-1a"
 KEY = "arn:aws:kms:us-east-1:{account}:alias/aws/ebs"
@@ -150,11 +150,87 @@ def test_it_moves_only_while_its_guest_is_off(cloud: Any, ec2: Any) -> None:
     assert shown(ec2, id)["Attachments"][0]["State"] == "attached"
 
 
-def test_where_no_host_can_keep_it_that_is_said(cloud: Any, ec2: Any) -> None:
+def cannot(cloud: TestedCloud, name: str) -> None:
+    """The host says that it cannot keep encrypted volumes."""
     with cloud.database.write() as tx:
-        for row in host.all(tx):
-            facts = {name: said for name, said in row.facts.items() if name != "encrypts"}
-            host.describe(tx, row.name, {"facts": facts})
+        row = host.find(tx, name)
+        assert row is not None
+        facts = {name: said for name, said in row.facts.items() if name != "encrypts"}
+        host.describe(tx, name, {"facts": facts})
+
+
+def test_where_no_host_can_keep_it_that_is_said(cloud: Any, ec2: Any) -> None:
+    cannot(cloud, "h1")
     wanted = {"AvailabilityZone": ZONE, "Size": 1, "Encrypted": True}
     assert code(lambda: ec2.create_volume(**wanted)) == "UnsupportedOperation"
     assert "not in LVM" in message(lambda: ec2.create_volume(**wanted))
+
+
+def mapped(size: int = 1, **ebs: Any) -> list[dict[str, Any]]:
+    return [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": size, **ebs}}]
+
+
+def volumes_of(ec2: Any, guest: str) -> dict[str, str]:
+    """Those of an instance, by device."""
+    disks = ec2.describe_instances(InstanceIds=[guest])["Reservations"][0]["Instances"][0]["BlockDeviceMappings"]
+    return {disk["DeviceName"]: disk["Ebs"]["VolumeId"] for disk in disks}
+
+
+def test_what_is_launched_with_an_instance_is_encrypted_where_that_is_asked_for(cloud: Any, ec2: Any) -> None:
+    root = {"DeviceName": "/dev/sda1", "Ebs": {"Encrypted": True, "KmsKeyId": "alias/aws/ebs"}}
+    guest = launched(cloud, ec2, BlockDeviceMappings=[root, *mapped()])
+    found = volumes_of(ec2, guest)
+    assert shown(ec2, found["/dev/sda1"])["Encrypted"]
+    assert not shown(ec2, found["/dev/sdf"])["Encrypted"]
+    snapshot = taken(cloud, ec2, found["/dev/sda1"])
+    other = volumes_of(ec2, launched(cloud, ec2, BlockDeviceMappings=mapped(SnapshotId=snapshot, Encrypted=False)))
+    assert shown(ec2, other["/dev/sdf"])["Encrypted"]
+    assert key_of(cloud, other["/dev/sdf"]) == key_of(cloud, found["/dev/sda1"])
+    wrong = {"ImageId": cloud.image, "MinCount": 1, "MaxCount": 1}
+    mappings = mapped(Encrypted=True, KmsKeyId="alias/mine")
+    assert code(lambda: ec2.run_instances(**wrong, BlockDeviceMappings=mappings)) == "InvalidParameterValue"
+
+
+def test_an_image_of_an_encrypted_instance_is_encrypted_and_not_shared(cloud: Any, ec2: Any) -> None:
+    guest = launched(cloud, ec2, BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": {"Encrypted": True}}])
+    image = ec2.create_image(InstanceId=guest, Name="made")["ImageId"]
+    cloud.settle()
+    wanted = [{"Name": "block-device-mapping.encrypted", "Values": ["true"]}]
+    assert [one["ImageId"] for one in ec2.describe_images(Filters=wanted)["Images"]] == [image]
+    opened = {"Add": [{"UserId": cloud.account("other").id}]}
+    assert code(lambda: ec2.modify_image_attribute(ImageId=image, LaunchPermission=opened)) == "InvalidParameter"
+    copy = ec2.copy_image(Name="copy", SourceImageId=image, SourceRegion="us-east-1")["ImageId"]
+    cloud.settle()
+    again = volumes_of(ec2, launched(cloud, ec2, ImageId=copy))
+    assert key_of(cloud, again["/dev/sda1"]) == key_of(cloud, volumes_of(ec2, guest)["/dev/sda1"])
+    asked = {"InstanceId": guest, "Name": "more", "BlockDeviceMappings": mapped(Encrypted=True)}
+    assert code(lambda: ec2.create_image(**asked)) == "UnsupportedOperation"
+
+
+def test_all_new_volumes_of_an_account_are_encrypted_by_default_if_it_wants_so(cloud: Any, ec2: Any) -> None:
+    assert ec2.get_ebs_encryption_by_default()["EbsEncryptionByDefault"] is False
+    before = made(cloud, ec2, Encrypted=False)
+    assert ec2.enable_ebs_encryption_by_default()["EbsEncryptionByDefault"] is True
+    assert ec2.get_ebs_encryption_by_default()["EbsEncryptionByDefault"] is True
+    guest = launched(cloud, ec2, BlockDeviceMappings=mapped(Encrypted=False))
+    assert all(shown(ec2, id)["Encrypted"] for id in volumes_of(ec2, guest).values())
+    assert len({key_of(cloud, id) for id in volumes_of(ec2, guest).values()}) == 2
+    assert shown(ec2, made(cloud, ec2, Encrypted=False))["Encrypted"]
+    assert not shown(ec2, before)["Encrypted"]
+    theirs = cloud.account("other").client()
+    assert theirs.get_ebs_encryption_by_default()["EbsEncryptionByDefault"] is False
+    assert ec2.disable_ebs_encryption_by_default()["EbsEncryptionByDefault"] is False
+    assert not shown(ec2, made(cloud, ec2, Encrypted=False))["Encrypted"]
+
+
+def test_an_instance_goes_to_a_host_that_can_keep_its_encrypted_disks(cloud: Any, ec2: Any) -> None:
+    add_host(cloud, "h2")
+    cannot(cloud, "h1")
+    wanted = [{"DeviceName": "/dev/sda1", "Ebs": {"Encrypted": True}}]
+    for _ in range(2):
+        guest = launched(cloud, ec2, BlockDeviceMappings=wanted)
+        with cloud.database.read() as tx:
+            assert [disk.host for disk in attachment.disks(tx, guest)] == ["h2"]
+    cannot(cloud, "h2")
+    asked = {"ImageId": cloud.image, "MinCount": 1, "MaxCount": 1, "BlockDeviceMappings": wanted}
+    assert code(lambda: ec2.run_instances(**asked)) == "UnsupportedOperation"

@@ -16,6 +16,8 @@ from cumulet.demo.process import until
 pytestmark = pytest.mark.private_host
 MAKE = "dd if=/dev/urandom of=/tmp/x bs=64k count=64 2>&-"
 WRITE = f"{MAKE} && dd if=/tmp/x of=/dev/vdb bs=64k conv=fsync 2>&- && sha256sum < /tmp/x"
+WORD = "what-nobody-may-read"
+WRITE_WORD = f"yes {WORD} | head -c 65536 > /tmp/w && dd if=/tmp/w of=/dev/vdb bs=64k seek=100 conv=fsync 2>&-"
 READ = "dd if=/dev/vdb bs=64k count=64 2>&- | sha256sum"
 
 
@@ -56,22 +58,33 @@ def has_it(user: Tenant, id: str, guest: str, name: str) -> bool:
 
 
 def launched_of(user: Tenant, guest: str) -> tuple[str, str]:
-    """An image that is made of the guest between two starts, and an instance of it."""
+    """An image that is made of the guest between two starts, and an instance of it, whose root disk is encrypted."""
     image = user.ec2.create_image(InstanceId=guest, Name="made")["ImageId"]
     user.ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1})
-    return image, user.run(ImageId=image)
+    found = user.ec2.describe_images(ImageIds=[image])["Images"][0]
+    root = {"DeviceName": found["RootDeviceName"], "Ebs": {"Encrypted": True}}
+    return image, user.run(ImageId=image, BlockDeviceMappings=[root])
+
+
+def shows(cloud: RealCloud, word: str) -> list[str]:
+    """The files of volumes that have this in them as it is."""
+    files = list((cloud.process.state / "volumes").rglob("*.qcow2"))
+    assert files
+    return [file.name for file in files if word.encode() in file.read_bytes()]
 
 
 def test_what_was_synced_is_there_after_deaths_and_in_another_instance(cloud: RealCloud) -> None:
     user = cloud.admin
     first, second = user.run(), user.run()
-    id = user.ec2.create_volume(AvailabilityZone=user.look(first)["Placement"]["AvailabilityZone"], Size=1)["VolumeId"]
+    zone = user.look(first)["Placement"]["AvailabilityZone"]
+    id = user.ec2.create_volume(AvailabilityZone=zone, Size=1, Encrypted=True)["VolumeId"]
     wait_for(user, id, "available")
     user.wait_for_ssh(first)
     attach(user, id, first)
     assert user.ssh(first, "cat /sys/block/vdb/size").strip() == str(2**30 // 512)
     assert user.ssh(first, "dd if=/dev/vdb bs=64k count=64 2>&- | tr -d '\\0' | wc -c").strip() == "0"
     written = user.ssh(first, WRITE)
+    user.ssh(first, WRITE_WORD)
     qemu = int(Path(f"/run/libvirt/qemu/{first}.pid").read_text())
     cloud.process.stop(signal.SIGKILL)
     os.kill(qemu, signal.SIGKILL)
@@ -89,6 +102,8 @@ def test_what_was_synced_is_there_after_deaths_and_in_another_instance(cloud: Re
     attach(user, id, second)
     assert user.ssh(second, READ) == written
     copy = copied(user, id, second)
+    assert WORD in user.ssh(second, "dd if=/dev/vdb bs=64k skip=100 count=1 2>&- | head -n 1")
+    assert shows(cloud, WORD) == []
     assert user.ssh(second, WRITE) != written
     attach(user, copy, second, "vdc")
     assert user.ssh(second, READ.replace("vdb", "vdc")) == written
@@ -97,6 +112,9 @@ def test_what_was_synced_is_there_after_deaths_and_in_another_instance(cloud: Re
     user.wait_for_ssh(third)
     assert user.ssh(third, READ.replace("vdb", "vda")) == on_root
     assert user.ssh(third, READ.replace("vdb", "vdc")) == written
+    assert all(
+        volume(user, disk["Ebs"]["VolumeId"])["Encrypted"] for disk in user.look(third)["BlockDeviceMappings"][:2]
+    )
     user.wait_for_ssh(second)
     assert user.ssh(second, READ.replace("vdb", "vda")) == on_root
     user.ec2.deregister_image(ImageId=image, DeleteAssociatedSnapshots=True)

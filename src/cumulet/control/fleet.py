@@ -42,6 +42,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     zones: frozenset[str] = frozenset()
     architectures: frozenset[str] = frozenset({"x86_64"})
     boots: frozenset[str] = frozenset({"bios", "kernel"})
+    encrypts: bool = False
+    """Whether it can keep encrypted volumes."""
     attributes: dict[str, str] = {}
     store: str = ""
     """The name of its directory of volumes, if it shares that with others."""
@@ -187,6 +189,7 @@ class Fleet:
             zones=frozenset(row.zones),
             architectures=frozenset(facts["architectures"]),
             boots=frozenset(facts["boots"]),
+            encrypts="encrypts" in facts,
             attributes=hosts.attributes_of(row),
             store=row.store,
             revision=row.revision,
@@ -200,6 +203,7 @@ class Fleet:
             host.zones,
             host.architectures,
             host.boots,
+            host.encrypts,
             asked_for,
             host.store,
             host.enabled,

@@ -201,6 +201,7 @@ def _choose(tx: Tx, config: Config, fleet: Fleet, row: Row, disks: list[Row], wa
     """The host that it is to move to; raises `Failure` with what bars it."""
     together = placement_group.find(tx, row.placement_group) if row.placement_group else None
     wish = wish_of(tx, config, fleet, row, disks, together)._replace(home="", named=to, wanted=wanted)
+    wish = wish._replace(encrypts=any(disk.sealed for disk in disks if disk.host == row.host))
     chosen = next((one.host for one in choose(fleet, wish, config.placement_policy) if one.host != row.host), None)
     if chosen is None:
         found = {row.host: Reason("its own", "it is there already"), **reasons(fleet, wish)}

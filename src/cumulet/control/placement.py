@@ -53,6 +53,8 @@ class Wish(NamedTuple):
     store: str = ""
     """The shared directory that has its disks, while no host keeps them."""
     neighbours: Neighbours = Neighbours()
+    encrypts: bool = False
+    """It is to keep encrypted volumes."""
 
 
 class Choice(NamedTuple):
@@ -180,6 +182,10 @@ def _boot(host: Host, wish: Wish) -> str:
     return "" if wish.boot in host.boots else f"it cannot start a guest by {wish.boot}, as the image needs"
 
 
+def _encryption(host: Host, wish: Wish) -> str:
+    return "" if host.encrypts or not wish.encrypts else "it keeps volumes in LVM, where they cannot be encrypted"
+
+
 def _dedication(host: Host, wish: Wish) -> str:
     owner = host.attributes.get("dedicated_to", "")
     if wish.named or owner == wish.account:
@@ -244,6 +250,7 @@ FILTERS = (
     Filter("without the directory of its disks", _store, shared=True),
     Filter("of another architecture", _architecture, shared=True),
     Filter("unable to boot the image", _boot, shared=True),
+    Filter("unable to encrypt volumes", _encryption, shared=True),
     Filter("not dedicated as it should be", _dedication, shared=True),
     Filter("without an attribute that the instance type requires", _attributes, shared=True),
     Filter("disabled", _disabled, shared=True),

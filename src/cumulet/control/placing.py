@@ -111,6 +111,7 @@ def wish_of(tx: Tx, config: Config, fleet: Fleet, row: Row, disks: list[Row], to
         named=row.wanted_host if not row.recovering else "",
         home=row.host or ("" if store else _home(tx, disks)),
         store=store,
+        encrypts=any(disk.sealed for disk in disks if disk.host is None),
         neighbours=_neighbours(tx, fleet, row, together) if together is not None else Neighbours(),
     )
 

@@ -22,12 +22,14 @@ account = sa.Table(
     sa.Column("alias", sa.String(63), nullable=True, unique=True),
     json("password_policy"),
     json("quotas"),
+    flag("encrypts_volumes"),
     whole("revision"),
     moment("created"),
 )
 """An `administrator` acts for the cloud's operator: it may name the host that an instance runs on.
 
-`revision` is one more with each change of who may do what, so that what is remembered of it is known to be old.
+With `encrypts_volumes` all its new volumes are encrypted. `revision` is one more with each change of who may do what,
+so that what is remembered of it is known to be old.
 """
 access_key = sa.Table(
     "access_key",
@@ -75,6 +77,11 @@ def add_key(tx: Tx, account_id: str, entity_id: str = "") -> tuple[str, str]:
 def secret(tx: Tx, row: Row) -> str:
     """The secret of a key; raises `Failure` if it was not sealed with this cloud's keys."""
     return tx.keys.unseal(row.secret).decode()
+
+
+def encrypts_volumes(tx: Tx, id: str) -> bool:
+    """Whether all its new volumes are encrypted."""
+    return bool(tx.value(sa.select(account.c.encrypts_volumes).where(account.c.id == id)))
 
 
 def named(tx: Tx, name: str) -> Row | None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from cumulet.lib import ids
 from cumulet.model.account import account as owner
 from cumulet.model.database import Row, Tx
-from cumulet.model.image_disk import image_disk
+from cumulet.model.image_disk import WITH_KEYS, image_disk
 from cumulet.model.schema import body, flag, id_column, json, metadata, moment, text, whole
 from cumulet.model.sharing import Shares
 from cumulet.model.snapshot import UNFINISHED, snapshot
@@ -115,7 +115,7 @@ def all(tx: Tx) -> list[Row]:
 
 def disks_of_visible(tx: Tx, account: str) -> dict[str, list[Row]]:
     """Image id to its disks, for those images that an account may use which have any."""
-    query = sa.select(image_disk).join(image, image.c.id == image_disk.c.image)
+    query = WITH_KEYS.join(image, image.c.id == image_disk.c.image)
     found: dict[str, list[Row]] = {}
     for row in tx.all(query.where(_usable_by(account)).order_by(image_disk.c.device)):
         found.setdefault(row.image, []).append(row)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import flag, id_column, metadata, text, whole
+from cumulet.model.snapshot import snapshot
 
 image_disk = sa.Table(
     "image_disk",
@@ -27,10 +28,14 @@ image_disk = sa.Table(
 
 def of(tx: Tx, image: str) -> list[Row]:
     """An image's disks, by device."""
-    return tx.all(sa.select(image_disk).where(image_disk.c.image == image).order_by(image_disk.c.device))
+    return tx.all(WITH_KEYS.where(image_disk.c.image == image).order_by(image_disk.c.device))
 
 
-def using(tx: Tx, snapshot: str) -> list[str]:
+WITH_KEYS = sa.select(image_disk, snapshot.c.sealed).outerjoin(snapshot, snapshot.c.id == image_disk.c.snapshot)
+"""Disks, each with the sealed key of its snapshot."""
+
+
+def using(tx: Tx, id: str) -> list[str]:
     """The images with a disk from this snapshot."""
-    query = sa.select(image_disk.c.image).where(image_disk.c.snapshot == snapshot)
+    query = sa.select(image_disk.c.image).where(image_disk.c.snapshot == id)
     return sorted(set(tx.connection.scalars(query)))

@@ -84,6 +84,9 @@ def modify_image_attribute(
             image.change(tx, row.id, attributes={**row.attributes, "ImdsSupport": imds})
         if row.disabled and (launch_permission or named):
             raise Refusal("IncorrectState", f"The image '{row.id}' is disabled; it cannot be shared.")
+        if (launch_permission or named) and any(disk.sealed for disk in image_disk.of(tx, row.id)):
+            text = f"The image '{row.id}' has snapshots that are encrypted with a key of its account's own."
+            raise Refusal("InvalidParameter", f"{text} It cannot be shared.")
         for given in (launch_permission or {}, named):
             sharing.change(tx, image.SHARES, row.id, given, "InvalidAMIAttributeItemValue")
     return {}

@@ -166,7 +166,7 @@ def copy_image(
 
 def _copied(ctx: Context, tx: Tx, origin: Row, disk: Row, id: str, tags: dict[str, str]) -> dict[str, Any]:
     """One disk of the copy, with a copy of its snapshot; raises `Refusal` for a snapshot that is not open."""
-    values = {name: disk._mapping[name] for name in disk._mapping if name != "image"}
+    values = {name: disk._mapping[name] for name in disk._mapping if name not in ("image", "sealed")}
     row = snapshot.find(tx, disk.snapshot) if disk.snapshot is not None else None
     if row is None:
         return values

@@ -71,7 +71,7 @@ def _mapping(disk: Row) -> Item:
         "DeleteOnTermination": disk.delete_on_termination,
         "VolumeSize": disk.size_gib,
         "VolumeType": disk.type,
-        "Encrypted": False,
+        "Encrypted": bool(disk.sealed),
         "SnapshotId": disk.snapshot,
         "Iops": disk.iops or None,
         "Throughput": disk.throughput or None,

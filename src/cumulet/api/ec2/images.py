@@ -15,7 +15,7 @@ from cumulet.api.ec2.image_making import registered_of_snapshots
 from cumulet.api.ec2.image_names import check_name, check_new
 from cumulet.api.ec2.image_rows import PREFIXES, owned
 from cumulet.api.ec2.image_view import ALIAS, image_item
-from cumulet.api.ec2.launch_disks import disks
+from cumulet.api.ec2.launch_disks import disks, refuse_encryption
 from cumulet.api.ec2.launch_request import BlockDeviceMapping
 from cumulet.api.ec2.snapshot_rows import completed, deletable, delete
 from cumulet.api.ec2.tagging import TagSpecification, tags_for
@@ -227,7 +227,7 @@ def _take_disk(tx: Tx, id: str, mappings: list[BlockDeviceMapping], shown: dict[
     """The root disk is as large and as lasting as the request has it."""
     row = image.find(tx, id)
     if mappings and row is not None:
-        disk, *others = disks(row, [], mappings, partial(completed, tx, row.account))
+        disk, *others = refuse_encryption(disks(row, [], mappings, partial(completed, tx, row.account)))
         if others:
             raise Refusal(
                 "UnsupportedOperation",

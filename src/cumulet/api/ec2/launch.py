@@ -7,7 +7,7 @@ from typing import Any, Unpack
 from cumulet.api.actions import Item, Result, action
 from cumulet.api.context import Context
 from cumulet.api.ec2 import client_tokens
-from cumulet.api.ec2.encryption import sealed
+from cumulet.api.ec2.encryption import check_key, sealed
 from cumulet.api.ec2.image_disks import origin_for
 from cumulet.api.ec2.image_rows import launchable
 from cumulet.api.ec2.instance_profiles import found_profile
@@ -19,11 +19,12 @@ from cumulet.api.ec2.launch_network import Network, find_network, wish_of
 from cumulet.api.ec2.launch_placement import Places, find_places
 from cumulet.api.ec2.launch_request import LaunchRequest
 from cumulet.api.ec2.validation import missing
-from cumulet.api.ec2.volume_rows import check_quota
+from cumulet.api.ec2.volume_rows import check_able, check_quota
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import (
     Tx,
+    account,
     attachment,
     image_disk,
     image_use,
@@ -65,6 +66,7 @@ def run_instances(ctx: Context, **request: Unpack[LaunchRequest]) -> Result:
             | metadata_of(image, launch.columns)
             | _of_key(tx, ctx.account, request.get("key_name", ""))
         )
+        wanted = _encrypted(ctx, tx, network.subnet.zone, wanted)
         count = _allowed(ctx, tx, launch, network)
         check_quota(ctx, tx, count * len(wanted), count * sum(disk.shape.size_gib for disk in wanted))
         places = find_places(ctx, tx, request.get("placement") or {}, network.subnet.zone, count)
@@ -143,6 +145,17 @@ def _write_instances(tx: Tx, image: Row, network: Network, columns: dict[str, An
     return made
 
 
+def _encrypted(ctx: Context, tx: Tx, zone: str, wanted: list[Disk]) -> list[Disk]:
+    """The disks, encrypted where the account's new volumes are; raises `Refusal` where that cannot be."""
+    if account.encrypts_volumes(tx, ctx.account):
+        wanted = [disk._replace(encrypted=True) for disk in wanted]
+    for disk in wanted:
+        check_key(ctx, disk.key_id, encrypted=disk.encrypted)
+        origin = snapshot.find(tx, disk.snapshot) if disk.snapshot is not None else None
+        check_able(tx, zone, origin, sealed=disk.encrypted or bool(origin and origin.sealed))
+    return wanted
+
+
 def _write_parts(
     tx: Tx, made: list[str], network: Network, wanted: list[Disk], tags: dict[str, dict[str, str]]
 ) -> None:
@@ -164,8 +177,9 @@ def _write_disks(tx: Tx, made: list[str], network: Network, disk: Disk) -> list[
     origin = snapshot.find(tx, disk.snapshot) if disk.snapshot is not None else None
     if origin is not None:
         shared |= {"snapshot": origin.id, "base": image_use.base_of(tx, source=origin.id)}
-    rows = ({**shared, **disk.shape._asdict(), "id": id, "sealed": sealed(tx, False, origin)} for id in volumes)
-    tx.insert(volume.volume, *rows)
+    shared |= disk.shape._asdict()
+    keys = {id: sealed(tx, disk.encrypted, origin) for id in volumes}
+    tx.insert(volume.volume, *({**shared, "id": id, "sealed": key} for id, key in keys.items()))
     held = {"account": account, "device": disk.device, "slot": disk.slot}
     held |= {"delete_on_termination": disk.delete_on_termination}
     pairs = zip(volumes, made, strict=True)

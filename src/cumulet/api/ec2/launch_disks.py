@@ -24,6 +24,9 @@ class Disk(NamedTuple):
     delete_on_termination: bool
     image_file: str | None = None
     snapshot: str | None = None
+    encrypted: bool = False
+    """Asked for; what is made from an encrypted snapshot is encrypted besides."""
+    key_id: str = ""
 
 
 class Kept(NamedTuple):
@@ -122,7 +125,8 @@ def root_disk(image: Row | Base, own: Row | Kept | None, mapping: BlockDeviceMap
         )
     goes = ebs.get("DeleteOnTermination", image.attributes.get("DeleteOnTermination", True))
     file = image.image_file if snapshot is None else None
-    return Disk(image.root_device, devices.ROOT, _shape(ebs, kind, size), goes, file, snapshot)
+    shape = _shape(ebs, kind, size)
+    return Disk(image.root_device, devices.ROOT, shape, goes, file, snapshot, **_encryption(ebs))
 
 
 def _data_disk(mapping: BlockDeviceMapping, origin: Origin) -> Disk:
@@ -143,7 +147,7 @@ def _data_disk(mapping: BlockDeviceMapping, origin: Origin) -> Disk:
         )
     shape = _shape(ebs, ebs.get("VolumeType") or DEFAULT, size)
     goes = ebs.get("DeleteOnTermination", False)
-    return Disk(device, slot, shape, goes, snapshot=row.id if row is not None else None)
+    return Disk(device, slot, shape, goes, snapshot=row.id if row is not None else None, **_encryption(ebs))
 
 
 def _refuse_ephemeral(mapping: BlockDeviceMapping) -> None:
@@ -155,9 +159,20 @@ def _refuse_ephemeral(mapping: BlockDeviceMapping) -> None:
         )
 
 
+def _encryption(ebs: Ebs) -> dict[str, Any]:
+    return {"encrypted": ebs.get("Encrypted", False), "key_id": ebs.get("KmsKeyId", "")}
+
+
+def refuse_encryption(found: list[Disk]) -> list[Disk]:
+    """The disks of an image, as encrypted as their snapshots are; raises `Refusal` where more is asked for."""
+    for disk in found:
+        if disk.encrypted or disk.key_id:
+            text = "The disks of an image are as encrypted as their snapshots: ask RunInstances for encrypted volumes."
+            raise Refusal("UnsupportedOperation", text)
+    return found
+
+
 def _shape(ebs: Ebs, kind: str, size: int) -> Shape:
-    if ebs.get("Encrypted"):
-        raise Refusal("UnsupportedOperation", "Encrypted volumes are not supported by this cloud.")
     try:
         return shaped(kind, size, ebs.get("Iops"), ebs.get("Throughput"))
     except Refusal as e:

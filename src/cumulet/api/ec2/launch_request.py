@@ -12,6 +12,7 @@ class Ebs(TypedDict, total=False):
     DeleteOnTermination: bool
     Encrypted: bool
     Iops: int
+    KmsKeyId: str
     SnapshotId: str
     Throughput: int
     VolumeSize: int

@@ -10,7 +10,7 @@ from cumulet.api.ec2.validation import invalid, missing
 from cumulet.api.ec2.volume_rows import owned, state
 from cumulet.lib.errors import Refusal
 from cumulet.lib.zones import zone_id
-from cumulet.model import attachment, volume
+from cumulet.model import account, attachment, volume
 from cumulet.model.database import Row
 
 
@@ -79,20 +79,27 @@ def modify_volume_attribute(ctx: Context, volume_id: str, auto_enable_io: Flag |
 
 @action()
 def get_ebs_encryption_by_default(ctx: Context) -> Result:
-    """New volumes are not encrypted: that cannot be switched on."""
-    return {"EbsEncryptionByDefault": False}
+    """Whether all the account's new volumes are encrypted."""
+    with ctx.read() as tx:
+        return {"EbsEncryptionByDefault": account.encrypts_volumes(tx, ctx.account)}
 
 
 @action()
 def disable_ebs_encryption_by_default(ctx: Context) -> Result:
-    """It is so already."""
-    return {"EbsEncryptionByDefault": False}
+    """New volumes are encrypted where that is asked for, from now on; those that there are stay as they are."""
+    return _set_default(ctx, False)
 
 
 @action()
 def enable_ebs_encryption_by_default(ctx: Context) -> Result:
-    """Refused: who asks for encrypted volumes must not get others."""
-    raise Refusal("UnsupportedOperation", "Encrypted volumes are not supported by this cloud.")
+    """All the account's new volumes are encrypted from now on, root disks too."""
+    return _set_default(ctx, True)
+
+
+def _set_default(ctx: Context, encrypts: bool) -> Result:
+    with ctx.write() as tx:
+        account.revise(tx, ctx.account, encrypts_volumes=encrypts)
+    return {"EbsEncryptionByDefault": encrypts}
 
 
 @action()

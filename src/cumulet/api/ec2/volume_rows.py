@@ -79,8 +79,8 @@ def create(ctx: Context, tx: Tx, id: str, zone: str, shape: Shape, origin: Row |
     Raises `Refusal` InsufficientVolumeCapacity.
     """
     check_quota(ctx, tx, 1, shape.size_gib)
+    check_able(tx, zone, origin, sealed=bool(sealed))
     needs = "encrypts" if sealed else ""
-    _check_able(tx, zone, origin, needs)
     keeper = (
         capacity.place_disk(tx, zone, shape.size_gib, ctx.config, needs=needs)
         if origin is None
@@ -98,12 +98,12 @@ def create(ctx: Context, tx: Tx, id: str, zone: str, shape: Shape, origin: Row |
     work.wake(tx, "volume", id)
 
 
-def _check_able(tx: Tx, zone: str, origin: Row | None, needs: str) -> None:
+def check_able(tx: Tx, zone: str, origin: Row | None, *, sealed: bool) -> None:
     """Raises `Refusal` where no host, or not that of the snapshot, can keep an encrypted volume."""
-    if not needs:
+    if not sealed:
         return
     hosts = host.all(tx) if origin is None else [row for row in [host.find(tx, origin.host)] if row is not None]
-    if not any(needs in row.facts and zone in row.zones for row in hosts):
+    if not any("encrypts" in row.facts and zone in row.zones for row in hosts):
         where = f"The zone {zone} has no host that" if origin is None else f"The host of '{origin.id}' is none that"
         text = "can keep encrypted volumes: those do that keep volumes in a directory (volume_driver), not in LVM."
         raise Refusal("UnsupportedOperation", f"{where} {text}")

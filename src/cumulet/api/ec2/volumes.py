@@ -17,7 +17,7 @@ from cumulet.api.ec2.volume_view import volume_item
 from cumulet.api.filters import Path
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, attachment, tag, volume, work
+from cumulet.model import Tx, account, attachment, tag, volume, work
 from cumulet.model.database import Row
 from cumulet.wire.scalars import write_time
 
@@ -98,7 +98,8 @@ def _made(ctx: Context, tx: Tx, request: VolumeRequest, zone: str, tags: dict[st
     if before is not None:
         return str(before["volume"])
     origin = completed(tx, ctx.account, request["snapshot_id"]) if request.get("snapshot_id") else None
-    create(ctx, tx, id, zone, _shape(request, origin), origin, sealed(tx, request.get("encrypted", False), origin))
+    encrypted = request.get("encrypted", False) or account.encrypts_volumes(tx, ctx.account)
+    create(ctx, tx, id, zone, _shape(request, origin), origin, sealed(tx, encrypted, origin))
     tag.put(tx, ctx.account, id, "volume", tags)
     return id
 

@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.Column("canonical_id", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("administrator", sa.Boolean(), nullable=False),
+        sa.Column("encrypts_volumes", sa.Boolean(), nullable=False),
         sa.Column("alias", sa.String(length=63), nullable=True),
         sa.Column("password_policy", sa.JSON(), nullable=False),
         sa.Column("quotas", sa.JSON(), nullable=False),
