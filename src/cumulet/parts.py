@@ -90,7 +90,15 @@ def fake_drivers(
         ),
         "network": Part(FakeNetwork(world), {}),
         "volume": Part(FakeVolumes(world, store, disks), {}, _ENCRYPTS),
-        "image": Part(images, {"facts": images.facts, "progress": images.progress}),
+        "image": Part(
+            images,
+            {
+                "facts": images.facts,
+                "progress": images.progress,
+                "link": images.link,
+                "shared": lambda id: msgspec.json.encode(image_directory is not None),
+            },
+        ),
     }
 
 
@@ -103,6 +111,7 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
     from cumulet.drivers.hypervisor.libvirt import LibvirtHypervisor
     from cumulet.drivers.hypervisor.passage import Passage
     from cumulet.drivers.image.directory import DirectoryImages
+    from cumulet.drivers.image.giving import Giving
     from cumulet.drivers.image.inspect import Limits
     from cumulet.drivers.network.linux import LinuxNetwork
     from cumulet.drivers.network.settings import NetworkSettings
@@ -123,7 +132,8 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
     hypervisor = LibvirtHypervisor(
         config.libvirt_uri, directories, emulation, on_change, killed=killed, passage=passage
     )
-    images = DirectoryImages(directories.images, Limits(virtual_size=config.image_max_gib << 30))
+    giving = Giving(directories.images, state / "giving.pem", config.tunnel_address)
+    images = DirectoryImages(directories.images, Limits(virtual_size=config.image_max_gib << 30), giving)
     settings = NetworkSettings(
         state_directory=RUN_DIRECTORY / "network",
         public_interface=config.public_interface or default_interface(),
@@ -142,7 +152,7 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
         ),
         "network": Part(LinuxNetwork(settings, MetadataServer(state / "metadata")), {}),
         "volume": volume_part(config, group),
-        "image": image_part(images),
+        "image": image_part(images, shared=bool(config.image_dir)),
     }
 
 
@@ -202,9 +212,10 @@ def volume_part(config: Config, group: Group | None) -> Part:
     return Part(DirectoryVolumes(config.volume_directory(), config.image_directory(), exports), {}, _ENCRYPTS)
 
 
-def image_part(images: DirectoryImages) -> Part:
-    """The driver of images in a directory, with its questions."""
-    questions = {"facts": images.facts, "progress": images.progress}
+def image_part(images: DirectoryImages, *, shared: bool = False) -> Part:
+    """The driver of images in a directory, which hosts may have `shared`, with its questions."""
+    questions: dict[str, Callable[[str], object]]
+    questions = {"facts": images.facts, "progress": images.progress, "link": images.link, "shared": lambda id: shared}
     return Part(images, {name: _as_json(ask) for name, ask in questions.items()})
 
 

@@ -18,6 +18,7 @@ from cumulet.model import (
     capacity,
     group,
     image,
+    image_copy,
     image_use,
     instance,
     interface,
@@ -48,8 +49,8 @@ class Whole(Protocol):
         """Those of all agents."""
         ...
 
-    def image_files(self) -> list[str]:
-        """The ids of those that are kept."""
+    def image_stores(self) -> list[tuple[tuple[str, ...], FakeWorld]]:
+        """Where image files are kept, and which hosts share it."""
         ...
 
 
@@ -213,7 +214,11 @@ def _files(tx: Tx, site: Whole, stores: list[tuple[tuple[str, ...], FakeWorld]])
     files = tx.all(sa.select(image.image_file))
     assert {one.state for one in tx.all(sa.select(snapshot.snapshot))} <= {"completed"}
     assert {file.state for file in files} == {"available"}
-    assert site.image_files() == sorted(file.id for file in files)
+    copies = tx.all(sa.select(image_copy.image_copy))
+    assert {(copy.desired, copy.state) for copy in copies} <= {("present", "available")}
+    for hosts, world in site.image_stores():
+        here = [file.id for file in files if file.host in hosts]
+        assert world.names("image") == sorted([*here, *(copy.image_file for copy in copies if copy.host in hosts)])
     assert [file.id for file in files if not image_use.is_used(tx, file.id)] == []
 
 

@@ -1,6 +1,6 @@
 """A cloud over a directory, with fake drivers and a clock of its own, that can die and be started again.
 
-It has two hosts: h1 has the images and serves both zones, h2 serves the second one.
+It has two hosts: h1 takes in the images and serves both zones, h2 serves the second one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Site:
     """The engine runs in the test's thread; time moves only here, to when something is due next."""
 
     volumes = ""
-    """The directory of volumes that both hosts share; empty: each has its own."""
+    """The directory of volumes that both hosts share, and images with them; empty: each has its own."""
     fence_seconds = 0.0
 
     def __init__(self, directory: Path, make_bus: Callable[[], Bus] = MemoryBus) -> None:
@@ -56,6 +56,7 @@ class Site:
             object_url="http://192.0.2.1:8773",
             vcpu_overcommit=100.0,
             volume_dir=str(directory / self.volumes) if self.volumes else "",
+            image_dir=str(directory / "images") if self.volumes else "",
             fence_seconds=self.fence_seconds,
         )
         self.second = msgspec.structs.replace(
@@ -64,7 +65,6 @@ class Site:
         self.lost: set[str] = set()
         self.worlds = {"h1": FakeWorld(directory / "world"), "h2": FakeWorld(directory / "h2" / "world")}
         self.world = self.worlds["h1"]
-        self._share_images()
         self.open()
         self.cloud.prepare()
         self.beat()
@@ -96,13 +96,6 @@ class Site:
     def shared(self) -> FakeWorld | None:
         """The volumes that both hosts share; None: each has its own."""
         return FakeWorld(self.directory / self.volumes) if self.volumes else None
-
-    def _share_images(self) -> None:
-        """What h1 has of images, h2 has too, as in a directory that both mount."""
-        (self.directory / "world" / "image").mkdir(exist_ok=True)
-        shared = self.directory / "h2" / "world" / "image"
-        if not shared.is_symlink():
-            shared.symlink_to("../../world/image")
 
     def beat(self) -> None:
         """The hosts are heard that are not lost."""
@@ -158,8 +151,10 @@ class Site:
     def addresses(self) -> dict[str, str]:
         return {name: host.heartbeat.address for name, host in self.hosts.items()}
 
-    def image_files(self) -> list[str]:
-        return self.world.names("image")
+    def image_stores(self) -> list[tuple[tuple[str, ...], FakeWorld]]:
+        if self.volumes:
+            return [(tuple(self.worlds), FakeWorld(self.directory / "images"))]
+        return [((name,), world) for name, world in self.worlds.items()]
 
     def another_engine(self) -> Engine:
         """One more scheduler on the same database and bus."""

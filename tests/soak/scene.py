@@ -69,8 +69,8 @@ class Scene:
             for role in AGENTS:
                 yield Documents(host.state / "agents" / role)
 
-    def image_files(self) -> list[str]:
-        return FakeWorld(self.laboratory.directory / "images").names("image")
+    def image_stores(self) -> list[tuple[tuple[str, ...], FakeWorld]]:
+        return [(tuple(self.worlds), FakeWorld(self.laboratory.directory / "images"))]
 
     def waiting(self) -> list[str]:
         """The work that is due some time, the sweeps aside, with what it waits for.

@@ -62,6 +62,7 @@ ACTIONS: dict[str, Action] = {
     "DeleteVolume": order(storage.delete_volume, Named),
     "ListImages": look(storage.images),
     "GetImage": look(storage.image_of, Named),
+    "PrefetchImage": order(storage.prefetch_image, storage.Prefetch),
     "RemoveImage": order(storage.remove_image, Named),
     "TakeInImage": order(storage.take_in_image, storage.Source),
 }

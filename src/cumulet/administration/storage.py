@@ -11,7 +11,7 @@ from cumulet.administration import named
 from cumulet.administration.desk import Named, Nothing
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
-from cumulet.model import Tx, account, attachment, image, snapshot, tag, volume, work
+from cumulet.model import Tx, account, attachment, host, image, image_copy, snapshot, tag, volume, work
 from cumulet.model.database import Row
 
 
@@ -70,8 +70,15 @@ def delete_volume(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
 
 def images(tx: Tx, config: Config, wanted: Nothing) -> list[dict[str, Any]]:
     """Each image that is registered: id, name, account (its name), state, public, format, gib, boot, the reason of its
-    state; location, and of its file source and sha256."""
-    return [_described(row) for row in image.all(tx) if not row.deregistered]
+    state; location, and of its file source, sha256 and the hosts that have it, the first of which took it in."""
+    copies: dict[str, list[str]] = {}
+    for copy in image_copy.all(tx):
+        copies.setdefault(copy.image_file, []).append(copy.host if copy.state == "available" else f"{copy.host}…")
+    return [
+        {**_described(row), "hosts": [*filter(None, [row.host]), *copies.get(row.image_file, [])]}
+        for row in image.all(tx)
+        if not row.deregistered
+    ]
 
 
 def image_of(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
@@ -95,6 +102,39 @@ def take_in_image(tx: Tx, config: Config, wanted: Source) -> dict[str, Any]:
         raise Failure(f"the account {owner.name} has an image {wanted.name} already: choose another --name")
     id, _ = image.take_in(tx, {**msgspec.structs.asdict(wanted), "account": owner.id})
     return image_of(tx, config, Named(id))
+
+
+class Prefetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An image, and the hosts that are to have it; none named: all that run guests or keep volumes."""
+
+    name: str
+    hosts: list[str] = []
+
+
+def prefetch_image(tx: Tx, config: Config, wanted: Prefetch) -> list[dict[str, Any]]:
+    """Have hosts fetch an image's files before anybody needs them there, and keep them until it goes.
+
+    Gives host, state and stage of each copy; raises `Failure` for an image without a file of its own, or no host.
+    """
+    row = image.find(tx, wanted.name)
+    if row is None or row.deregistered:
+        raise Failure(f"there is no image {wanted.name}: `cumulet image list` shows all of them")
+    if row.image_file is None:
+        raise Failure(f"the image {row.id} is made of snapshots: its disks are on their host, and nowhere else")
+    known = host.living(tx, "image")
+    strangers = sorted(set(wanted.hosts) - known)
+    if strangers:
+        text = "no image service is heard there: `cumulet service list` shows all of them"
+        raise Failure(f"{', '.join(strangers)}: {text}")
+    files = [row.image_file, *_files_of(tx, row)]
+    found = [image_copy.want(tx, file, name, kept=True) for name in sorted(wanted.hosts or known) for file in files]
+    return [{"host": one.host, "state": one.state, "stage": one.stage} for one in found if one is not None]
+
+
+def _files_of(tx: Tx, row: Row) -> list[str]:
+    """Those of the kernel and the initial RAM disk that it boots with, where these are images of their own."""
+    parts = [image.find(tx, id) for id in (row.kernel, row.ramdisk) if id]
+    return [part.image_file for part in parts if part is not None and part.image_file is not None]
 
 
 def remove_image(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:

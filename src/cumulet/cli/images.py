@@ -9,7 +9,7 @@ import click
 
 from cumulet.cli import asking, bundles
 from cumulet.cli.options import Cloud, any_cloud, as_json, settings
-from cumulet.cli.output import progress, show_json, show_table
+from cumulet.cli.output import progress, show, show_json, show_table
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 
@@ -96,13 +96,30 @@ def list_images(cloud: Cloud, json: bool) -> None:
     if json:
         show_json(values)
         return
-    columns = ["id", "name", "account", "state", "public", "format", "GiB", "boot", "reason"]
+    columns = ["id", "name", "account", "state", "public", "format", "GiB", "boot", "hosts", "reason"]
     rows = [
         (*(one[key] for key in ("id", "name", "account", "state")), "yes" if one["public"] else "no")
-        + (one["format"], one["gib"], one["boot"], one["reason"])
+        + (one["format"], one["gib"], one["boot"], ", ".join(one["hosts"]), one["reason"])
         for one in values
     ]
     show_table(columns, rows)
+
+
+@image.command("prefetch", epilog="Example: cumulet image prefetch ami-0123456789abcdef0 --host h2 --host h3")
+@click.argument("id")
+@click.option("--host", "hosts", multiple=True, help="Where; all hosts by default.")
+@as_json
+@any_cloud
+def prefetch_image(cloud: Cloud, id: str, hosts: tuple[str, ...], json: bool) -> None:
+    """Have hosts fetch and keep an image.
+
+    A host fetches by itself what is launched there; this is for the first launch to be as quick as the others.
+    """
+    found = asking.ask(cloud, "PrefetchImage", name=id, hosts=list(hosts))
+    if not found and not json:
+        click.echo(f"{id} is there already")
+        return
+    show(found, json, ["host", "state", "stage"], lambda one: (one["host"], one["state"], one["stage"]))
 
 
 @image.command("remove", epilog="Example: cumulet image remove ami-0123456789abcdef0")

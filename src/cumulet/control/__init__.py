@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cumulet.control import (
     group,
+    image_copy,
     image_file,
     image_task,
     instance,
@@ -24,6 +25,7 @@ RECONCILERS: dict[str, Reconciler] = {
     "volume": volume.reconcile,
     "snapshot": snapshot.reconcile,
     "image_file": image_file.reconcile,
+    "image_copy": image_copy.reconcile,
     "image_task": image_task.reconcile,
     "notification": notification.reconcile,
     "sweep": sweep.reconcile,
@@ -36,6 +38,7 @@ GIVE_UP: dict[str, GiveUp] = {
     "volume": volume.give_up,
     "snapshot": snapshot.give_up,
     "image_file": image_file.give_up,
+    "image_copy": image_copy.give_up,
     "image_task": image_task.give_up,
     "notification": notification.give_up,
     "sweep": sweep.give_up,

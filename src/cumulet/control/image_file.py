@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from cumulet.control import image_copy
+from cumulet.control.image_copy import AWAIT_SECONDS
 from cumulet.control.object_links import Links
 from cumulet.drivers.specs import ImageFileSpec, ObjectSpec, ObjectsSpec
 from cumulet.engine.engine import Remote, Run
@@ -121,6 +123,10 @@ def _say_available(tx: Tx, id: str, facts: dict[str, Any]) -> None:
 
 
 def _remove(run: Run, row: Row) -> None:
+    with run.write() as tx:
+        copies = image_copy.let_go_all(tx, row.id)
+    if copies:
+        raise Later(AWAIT_SECONDS, f"its copies on {', '.join(copies)} go first")
     if row.host is not None:
         run.driver("image", row.host).remove(row.id)
     with run.write() as tx:

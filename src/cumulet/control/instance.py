@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from cumulet.control import attachment, export, live, moving, recovery
+from cumulet.control import attachment, export, image_copy, live, moving, recovery
 from cumulet.control.snapshot import have_taken, let_begin, say_switched
 from cumulet.drivers.specs import InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
@@ -142,8 +142,8 @@ def _start(run: Run, row: Row, compute: Remote, seen: Seen | None, spec: Instanc
         unused = table.update().where(table.c.instance == row.id, table.c.wanted == staged)
         with run.write() as tx:
             tx.change(unused.values(wanted=staged - 1, reached=staged - 1))
-            if row.image_file is not None:
-                work.wake(tx, "image_file", row.image_file)
+        for file in sorted(filter(None, {row.image_file, *image_copy.boots_from(row)})):
+            image_copy.await_copy(run, file, row.host)
         raise
 
 
@@ -158,7 +158,7 @@ def _ask(tx: Tx, id: str, step: int) -> None:
 def _spec(run: Run, row: Row, disks: list[Row], nics: list[Row], place: Row | None, lease: int | None) -> InstanceSpec:
     if place is None:
         raise Later(AWAIT_SECONDS, f"its host {row.host} is not known")
-    kernel, ramdisk = _kernel(row)
+    kernel, ramdisk = image_copy.boots_from(row)
     return InstanceSpec(
         id=row.id,
         generation=row.generation,
@@ -173,13 +173,6 @@ def _spec(run: Run, row: Row, disks: list[Row], nics: list[Row], place: Row | No
         nics=[NicSpec(interface=nic.id, mac=nic.mac, mtu=place.guest_mtu) for nic in nics],
         lease=lease,
     )
-
-
-def _kernel(row: Row) -> tuple[str | None, str | None]:
-    """The image files of the kernel and of the initial RAM disk that it boots with."""
-    if row.boot != "kernel":
-        return None, None
-    return (row.kernel_file, row.ramdisk_file or None) if row.kernel_file else (row.image_file, row.image_file)
 
 
 def _say_running(run: Run, row: Row) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from cumulet.control import lost, recovery
+from cumulet.control import image_copy, lost, recovery
 from cumulet.drivers.specs import DepartureSpec, InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Later
@@ -143,7 +143,8 @@ def _version(text: str) -> list[int]:
 
 
 def _await(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
-    """Disks and taps are ready on the other host; ends in `Later` until they are."""
+    """Disks, taps and kernel are ready on the other host; ends in `Later` until they are."""
+    image_copy.await_boot(run, row, row.moving_to)
     missing = [nic.id for nic in nics if nic.also_on != row.moving_to or not nic.stands_by]
     volumes = run.driver("volume", row.moving_to)
     missing += [disk.id for disk in disks if disk.moving_to and volumes.look(disk.id) is None]

@@ -18,6 +18,7 @@ from cumulet.model import (
     attachment,
     group,
     image,
+    image_copy,
     image_use,
     instance,
     interface,
@@ -51,6 +52,7 @@ def reconcile(run: Run, id: str) -> None:
             _free_leases_of_the_dead(run, tx)
             profile.wake_expiring(tx)
             image_use.wake_unused(tx)
+            image_copy.let_go_unused(tx, 3600 * run.settings.image_copy_hours)
         _forget_terminated(run)
     else:
         try:
@@ -71,7 +73,7 @@ def _compare(run: Run, role: str, host: str, seen: dict[str, Seen]) -> None:
         with run.write() as tx:
             for id in lost:
                 log.warning("lost, made again", id=id, host=host)
-                _wake(tx, id)
+                _wake(tx, id, host)
     for id in leaked:
         log.warning("leaked, removed", id=id, host=host)
         run.last_word(role, host).remove(id)
@@ -92,6 +94,10 @@ def _expected(tx: Tx, role: str, host: str) -> dict[str, str]:
     table: Any = volume.volume if role == "volume" else image.image_file
     made = "ready" if role == "volume" else "available"
     there = [*tx.connection.scalars(sa.select(table.c.id).where(table.c.host == host, table.c.state == made))]
+    if role == "image":
+        copies = image_copy.image_copy
+        here = copies.c.host == host, copies.c.state == "available"
+        there += tx.connection.scalars(sa.select(copies.c.image_file).where(*here))
     if role == "volume":
         kept = snapshot.snapshot
         complete = sa.and_(kept.c.host == host, kept.c.state == "completed")
@@ -119,8 +125,9 @@ _KINDS: dict[str, tuple[str, sa.Table]] = {
 """By the prefix of an id: the kind of the work that sees to it, and the table of its rows."""
 
 
-def _wake(tx: Tx, id: str) -> None:
+def _wake(tx: Tx, id: str, host: str) -> None:
     id = moved_volume(id) or id
+    image_copy.wake_at(tx, id, host)
     kind, table = _KINDS[id.rpartition("-")[0]]
     found = tx.first(sa.select(table).where(table.c.id == id))
     if found is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from cumulet.control import moving
+from cumulet.control import image_copy, moving
 from cumulet.control.instance import refuse
 from cumulet.drivers.specs import VolumeSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.model import Tx, attachment, capacity, host, image_use, instance, snapshot, tag, volume, work
+from cumulet.model import image_copy as image_copies
 from cumulet.model.database import Row
 
 GROW_SECONDS = 2.0
@@ -36,6 +37,8 @@ def reconcile(run: Run, id: str) -> None:
 
 
 def _make(run: Run, row: Row) -> None:
+    if row.state == "creating" and row.image_file is not None:
+        _check_image(run, row)
     grows = row.state == "ready" and row.made_gib < row.size_gib
     guest = _guest_that_has(run, row.id) if grows else None
     sizes = {"size_gib": row.size_gib} if guest is None else {"size_gib": row.made_gib, "grows_to": row.size_gib}
@@ -45,7 +48,8 @@ def _make(run: Run, row: Row) -> None:
     try:
         run.driver("volume", row.host).ensure(spec)
     except Failure:
-        _look_at_image(run, row)
+        if row.image_file is not None:
+            image_copy.await_copy(run, row.image_file, row.host)
         raise
     except Impossible as e:
         if row.state == "creating":
@@ -84,11 +88,12 @@ def _adopt(run: Run, row: Row) -> None:
         raise Later(0.0, f"{keeper} keeps its snapshots, and it goes")
 
 
-def _look_at_image(run: Run, row: Row) -> None:
-    """Its image may be what is missing; the next sweep of images would be long to wait for."""
-    if row.image_file is not None:
-        with run.write() as tx:
-            work.wake(tx, "image_file", row.image_file)
+def _check_image(run: Run, row: Row) -> None:
+    """Nothing is put on a copy of its image that is not there yet, or may be going."""
+    with run.read() as tx:
+        available = image_copies.is_available(tx, row.image_file, row.host)
+    if not available:
+        image_copy.await_copy(run, row.image_file, row.host)
 
 
 def _remove(run: Run, row: Row) -> None:

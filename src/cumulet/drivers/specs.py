@@ -1,7 +1,6 @@
 """What should be true of a thing, as plain data: the orders of the control plane and the documents of the agents.
 
-A spec is whole: an agent can make the thing again from it alone, with no control plane in reach. Every outside
-name is derived from an id by the functions at the end.
+A spec is whole: from it alone an agent can make the thing again. Outside names come of ids, by the functions below.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from cumulet.lib.image_link import ImageLink
 from cumulet.lib.seen import Landing
 
 
@@ -53,7 +53,8 @@ class ImageFileSpec(_Struct, frozen=True, tag="image_file"):
     sha256: str | None = None
     """What its bytes were when it was first taken in: disks are on top of these and no others."""
     objects: ObjectsSpec | None = None
-    """Where its bytes are instead of at `source`."""
+    link: ImageLink | None = None
+    """Where its bytes are instead of at `source`: in objects, or on another host."""
 
 
 class ExportSpec(_Struct, frozen=True, tag="export"):
@@ -353,8 +354,7 @@ EXPORT_PORT = 10809
 """Where volumes are exported: NBD's port at IANA."""
 ISCSI_PORT = 860
 """And iSCSI's there; what the distribution's own tgtd listens on is the other one, 3260."""
-ISCSI_LUN = 1
-"""Of each target: LUN 0 is tgtd's own."""
+ISCSI_LUN = 1  # of each target: LUN 0 is tgtd's own
 PASSAGE_PORT = 10810
 """Where guests come in that move while they run."""
 _DOMAIN_NAMESPACE = uuid.UUID("f3a1c3f2-5f0c-4b8e-9d58-0c6a0ec2f0de")

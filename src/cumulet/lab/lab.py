@@ -219,8 +219,8 @@ class Laboratory:
             "database_url": self.postgres.url,
             "bus_url": f"amqp://control:{password}@{self.rabbitmq.place}/{VHOST}",
             "bus_admin_url": self.rabbitmq.management,
-            "image_dir": str(self.directory / "images"),
             "public_pool": [underlay.POOL],
+            **({"image_dir": str(self.directory / "images")} if "volume_dir" in self.settings else {}),
             **self.settings,
         }
         self.controller.file.touch(mode=0o600)

@@ -100,7 +100,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     audit_bucket_seconds: float = _key(300.0, "how often what is new is delivered there")
     audit_days: int = _key(90, "how long the audit log is kept, in days")
     terminated_seconds: float = _key(3600.0, "how long a terminated instance stays visible")
-    image_dir: str = _key("", "directory of images, the same on all hosts (NFS); empty: in the state directory")
+    image_dir: str = _key(
+        "", "directory of images, the same on all hosts (NFS); empty: each host fetches those that it needs"
+    )
     volume_dir: str = _key(
         "",
         "directory of volumes, the same on all hosts of a zone (NFS, CephFS); empty: in the state directory",
@@ -113,6 +115,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fence_seconds: float = _key(
         0.0,
         "so long unheard, a host stops the guests that others can start, and these do (volume_dir); 0: never",
+    )
+    image_copy_hours: float = _key(
+        168.0, "how long a host without image_dir keeps its copy of an image that it does not use"
     )
     image_max_gib: int = _key(2048, "largest virtual size of an imported image")
     import_ranges: list[str] = _key(

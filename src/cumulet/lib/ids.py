@@ -14,6 +14,7 @@ PREFIX = {
     "kernel_image": "aki",
     "ramdisk_image": "ari",
     "image_file": "imf",
+    "image_copy": "imc",
     "import_image": "import-ami",
     "import_snapshot": "import-snap",
     "export_image": "export-ami",

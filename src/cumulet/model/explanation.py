@@ -13,6 +13,7 @@ from cumulet.model import (
     group,
     host_lease,
     image,
+    image_copy,
     image_task,
     instance,
     interface,
@@ -119,7 +120,8 @@ def _hosts(tx: Tx, kind: str, row: Row) -> list[str]:
         return sorted(group.hosts(tx, row.id))
     if kind == "vpc":
         return sorted(vpc_host.hosts(tx, row.id))
-    return [row.host] if row._mapping.get("host") is not None else []
+    first = [row.host] if row._mapping.get("host") is not None else []
+    return first + [copy.host for copy in image_copy.of_file(tx, row.id)] if kind == "image_file" else first
 
 
 def _work(tx: Tx, kind: str, id: str) -> dict[str, Any] | None:

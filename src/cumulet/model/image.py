@@ -108,8 +108,8 @@ def usable(tx: Tx, account: str, id: str) -> Row | None:
 
 
 def all(tx: Tx) -> list[Row]:
-    """The images of all accounts, deregistered or not, each with its file's `source` and its `owner`'s name besides."""
-    query = _with_file().add_columns(image_file.c.source, owner.c.name.label("owner"))
+    """The images of all accounts, deregistered or not, each with its file's `source` and `host`, and its `owner`."""
+    query = _with_file().add_columns(image_file.c.source, image_file.c.host, owner.c.name.label("owner"))
     return tx.all(query.join(owner, owner.c.id == image.c.account).order_by(image.c.created, image.c.id))
 
 

@@ -65,9 +65,13 @@ def wake_unreached(tx: Tx) -> None:
 _UNREACHED = sa.select(work.c.kind, work.c.id).where(work.c.due > _NOW, work.c.error.startswith("Unreachable"))
 
 
-def wake_new(tx: Tx, kind: str, ids: list[str]) -> None:
-    """Have many things looked at that nobody has looked at yet: their rows were made in this transaction."""
-    tx.insert(work, *({"kind": kind, "id": id, "due": tx.now, "wakes": 1, **_FRESH} for id in ids))
+def wake_new(tx: Tx, kind: str, ids: list[str], epoch: int = 0) -> None:
+    """Have many things looked at that nobody has looked at yet: their rows were made in this transaction.
+
+    The numbers of their leases begin after `epoch`.
+    """
+    fresh = {**_FRESH, "epoch": epoch}
+    tx.insert(work, *({"kind": kind, "id": id, "due": tx.now, "wakes": 1, **fresh} for id in ids))
     tx.hints.update(dict.fromkeys((kind, id) for id in ids))
 
 

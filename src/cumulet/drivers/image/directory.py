@@ -16,10 +16,12 @@ import msgspec
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.image.exporting import Exporting
 from cumulet.drivers.image.fetching import Fetching
+from cumulet.drivers.image.giving import Giving
 from cumulet.drivers.image.inspect import Limits, inspect_disk, inspect_initrd, inspect_kernel
 from cumulet.drivers.places import image_files
 from cumulet.drivers.specs import ExportSpec, ImageFileSpec, Spec
 from cumulet.lib.errors import Failure, Impossible
+from cumulet.lib.image_link import ImageLink
 
 _CHUNK = 1024 * 1024
 _ZEROES = memoryview(bytes(_CHUNK))
@@ -44,8 +46,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 class DirectoryImages:
     """The driver of `ImageFileSpec`. What must not be used is `Impossible` with a code `Client.InvalidImage.…`."""
 
-    def __init__(self, directory: Path, limits: Limits | None = None) -> None:
+    def __init__(self, directory: Path, limits: Limits | None = None, giving: Giving | None = None) -> None:
         self.directory = directory
+        self._giving = giving
         self.limits = limits or Limits()
         self._fetching = Fetching(directory, self.limits, self._take_in)
         self._exporting = Exporting(directory, self.limits)
@@ -53,7 +56,7 @@ class DirectoryImages:
     def ensure(self, spec: Spec) -> None:
         """Take `source` in: copied aside, inspected there, and then renamed. Does nothing where the image is in.
 
-        Objects are fetched meanwhile: it is in once `look` says so.
+        What is elsewhere is fetched meanwhile: it is in once `look` says so.
         """
         if isinstance(spec, ExportSpec):
             self._exporting.ensure(spec)
@@ -61,7 +64,7 @@ class DirectoryImages:
         assert isinstance(spec, ImageFileSpec)
         if self.look(spec.id):
             return
-        if spec.objects is not None:
+        if spec.objects is not None or spec.link is not None:
             self._fetching.ensure(spec)
         else:
             self._take_in(spec, Path(spec.source))
@@ -107,6 +110,12 @@ class DirectoryImages:
         except FileNotFoundError as e:
             raise Failure(f"image file {id} is not in {self.directory}") from e
         return msgspec.structs.asdict(known)
+
+    def link(self, id: str) -> ImageLink:
+        """By which another host gets it; raises `Failure`."""
+        if self._giving is None or self.look(id) is None:
+            raise Failure(f"image file {id} is not in {self.directory}")
+        return self._giving.link(id)
 
     def progress(self, id: str) -> dict[str, Any]:
         """How far an image is whose objects are fetched: `stage` and `percent`, or nothing where none are."""

@@ -8,10 +8,11 @@ from cumulet.drivers.contract import Seen
 from cumulet.drivers.fake_world import FakeWorld
 from cumulet.drivers.specs import ExportSpec, ImageFileSpec, Spec
 from cumulet.lib.errors import Failure
+from cumulet.lib.image_link import ImageLink
 
 
 class FakeImages:
-    """An image file is its facts. One that is made of objects is there when it is asked for the second time."""
+    """An image file is its facts. One whose bytes are elsewhere is there when it is asked for the second time."""
 
     def __init__(self, world: FakeWorld) -> None:
         self._world = world
@@ -22,6 +23,9 @@ class FakeImages:
             return
         assert isinstance(spec, ImageFileSpec)
         if spec.objects is not None and self.look(spec.id) is None and self._world.get("fetch", spec.id) is None:
+            self._world.put("fetch", spec.id, {})
+            return
+        if spec.link is not None and self._world.get("fetch", spec.id) is None:
             self._world.put("fetch", spec.id, {})
             return
         kernel = spec.format in ("kernel", "aki", "ari")
@@ -40,6 +44,11 @@ class FakeImages:
 
     def look(self, id: str) -> Seen | None:
         return Seen(id=id) if self._world.get("image", id) is not None else None
+
+    def link(self, id: str) -> bytes:
+        """Leads nowhere; raises `Failure` where there is nothing."""
+        self.facts(id)
+        return msgspec.json.encode(ImageLink(address="", certificate="", token="", files={"disk": 1}))
 
     def progress(self, id: str) -> bytes:
         """How far it is nobody knows."""

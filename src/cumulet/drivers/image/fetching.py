@@ -1,7 +1,7 @@
-"""Images whose bytes are objects: fetched in threads, so that no order waits for them, and gone on with after a break.
+"""Images whose bytes are objects, or on another host: fetched in threads, so that no order waits for them.
 
-`ensure` begins, or says what has become of it; `progress` tells how far it is. What has been fetched is kept aside, in
-a folder named by the image file's id, until the image is in the store.
+`ensure` begins, or goes on after a break, or says what has become of it; `progress` tells how far it is. What has been
+fetched is kept aside, in a folder named by the image file's id, until the image is in the store.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import msgspec
 
 from cumulet.drivers.image.bundle import decrypt, untar
 from cumulet.drivers.image.converting import prepared
+from cumulet.drivers.image.copying import copy
 from cumulet.drivers.image.http import fetch
 from cumulet.drivers.image.inspect import Limits
 from cumulet.drivers.specs import ImageFileSpec, ObjectsSpec
 from cumulet.lib.errors import CumuletError, Failure, Impossible
+from cumulet.lib.image_link import ImageLink
 from cumulet.lib.log import Log
 from cumulet.lib.works import Work, Works
 
@@ -52,7 +54,7 @@ class _Work(Work):
     def run(self) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            file = self._fetched()
+            file = self._fetched() if self.spec.link is None else self._copied(self.spec.link)
             self._begin("uploading", 0)
             self._take_in(self.spec, file)
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -60,7 +62,8 @@ class _Work(Work):
             pass
         except Impossible as e:
             shutil.rmtree(self._folder, ignore_errors=True)
-            self.error = e
+            # what another host has given can only have been spoilt on its way
+            self.error = e if self.spec.link is None else Failure(f"copying the image {self.spec.id}: {e.message}")
         except CumuletError as e:
             self.error = e
         except OSError as e:
@@ -68,6 +71,10 @@ class _Work(Work):
         except Exception as e:  # noqa: BLE001 - an agent outlives any order
             log.exception("fetching failed", id=self.spec.id)
             self.error = Failure(f"{self._stage} the image {self.spec.id}: {type(e).__name__}: {e}")
+
+    def _copied(self, link: ImageLink) -> Path:
+        self._begin("copying", sum(link.files.values()))
+        return copy(link, self.spec.id, self._folder, self._note)
 
     def _fetched(self) -> Path:
         objects = self.spec.objects

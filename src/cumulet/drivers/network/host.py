@@ -26,10 +26,11 @@ from cumulet.drivers.specs import EXPORT_PORT, ISCSI_PORT, PASSAGE_PORT
 from cumulet.lib import crash
 from cumulet.lib.errors import Failure
 from cumulet.lib.files import write
+from cumulet.lib.image_link import IMAGE_PORT
 
 _ETHERTYPE_ARP = 0x0806
 _TUNNEL = f"udp dport {TUNNEL_PORT}"
-_EXPORT = f"tcp dport {{ {ISCSI_PORT}, {EXPORT_PORT}, {PASSAGE_PORT} }}"
+_EXPORT = f"tcp dport {{ {ISCSI_PORT}, {EXPORT_PORT}, {PASSAGE_PORT}, {IMAGE_PORT} }}"
 
 
 class Host:

@@ -27,7 +27,7 @@ class FakeVolumes:
         unmade = self._disks.get("volume", spec.id) is None
         if spec.snapshot and unmade and self._disks.get("snapshot", spec.snapshot) is None:
             raise Impossible("Server.InternalError", f"the snapshot {spec.snapshot} has been lost")
-        if spec.image_file and self._images.get("image", spec.image_file) is None:
+        if spec.image_file and unmade and self._images.get("image", spec.image_file) is None:
             raise Failure(f"making volume {spec.id}: its image file {spec.image_file} is not there")
         there = self._disks.get("volume", spec.id) or {"size_gib": 0}
         if spec.snapshot and unmade:

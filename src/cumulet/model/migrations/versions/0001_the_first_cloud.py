@@ -244,6 +244,23 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_image_file_account"), ["account"], unique=False)
 
     op.create_table(
+        "image_copy",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("image_file", sa.String(length=40), nullable=False),
+        sa.Column("host", sa.String(length=64), nullable=False),
+        sa.Column("desired", sa.String(length=10), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("stage", sa.String(length=64), nullable=False),
+        sa.Column("kept", sa.Boolean(), nullable=False),
+        sa.Column("used", sa.Double(), nullable=True),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_image_copy")),
+        sa.UniqueConstraint("image_file", "host", name=op.f("uq_image_copy_image_file_host")),
+    )
+    with op.batch_alter_table("image_copy", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_image_copy_host"), ["host"], unique=False)
+
+    op.create_table(
         "image_disk",
         sa.Column("image", sa.String(length=40), nullable=False),
         sa.Column("device", sa.String(length=32), nullable=False),
@@ -882,6 +899,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_image_disk_snapshot"))
 
     op.drop_table("image_disk")
+    with op.batch_alter_table("image_copy", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_image_copy_host"))
+
+    op.drop_table("image_copy")
     with op.batch_alter_table("image_file", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_image_file_account"))
 
