@@ -11,20 +11,23 @@ from cumulet.administration import named
 from cumulet.administration.desk import Named, Nothing
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
-from cumulet.model import Tx, account, attachment, host, image, image_copy, snapshot, tag, volume, work
+from cumulet.model import Tx, account, attachment, bucket, host, image, image_copy, object, snapshot, tag, volume, work
 from cumulet.model.database import Row
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file to be taken in as an image: `source` is its path as hosts of the role image see it, `declared` its format.
 
-    `instead`: the owner's images of the same name are deregistered; guests that run from them go on.
+    Or it is the object `key` in `bucket`, whoever that belongs to. `instead`: the owner's images of the same name are
+    deregistered; guests that run from them go on.
     """
 
     account: str
     name: str
     location: str
-    source: str
+    source: str = ""
+    bucket: str = ""
+    key: str = ""
     declared: str | None = None
     description: str = ""
     public: bool = False
@@ -100,7 +103,8 @@ def take_in_image(tx: Tx, config: Config, wanted: Source) -> dict[str, Any]:
     tx.change(table.update().where(*mine, unwanted).values(deregistered=True))
     if tx.first(sa.select(table).where(*mine)) is not None:
         raise Failure(f"the account {owner.name} has an image {wanted.name} already: choose another --name")
-    id, _ = image.take_in(tx, {**msgspec.structs.asdict(wanted), "account": owner.id})
+    source = _object(tx, wanted.bucket, wanted.key) if wanted.bucket else {"source": wanted.source}
+    id, _ = image.take_in(tx, {**msgspec.structs.asdict(wanted), **source, "account": owner.id})
     return image_of(tx, config, Named(id))
 
 
@@ -135,6 +139,16 @@ def _files_of(tx: Tx, row: Row) -> list[str]:
     """Those of the kernel and the initial RAM disk that it boots with, where these are images of their own."""
     parts = [image.find(tx, id) for id in (row.kernel, row.ramdisk) if id]
     return [part.image_file for part in parts if part is not None and part.image_file is not None]
+
+
+def _object(tx: Tx, name: str, key: str) -> dict[str, Any]:
+    """What `image.take_in` wants to know of an object; raises `Failure` where it is not there."""
+    place, found = bucket.find(tx, name), object.newest(tx, name, key.encode())
+    if place is None or found is None or found.marker:
+        raise Failure(f"there is no object s3://{name}/{key}")
+    part = {"url": key, "etag": found.etag, "size": found.size}
+    origin = {"bucket": name, "account": place.account, "by": {"kind": "user"}, "parts": [part]}
+    return {"source": f"s3://{name}/{key}", "origin": origin}
 
 
 def remove_image(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import urllib.request
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from cumulet.cli import running
@@ -83,6 +83,18 @@ def put(client: Client, bucket: str, key: str, content: bytes | Path) -> None:
     _sent(urllib.request.Request(_link(client, bucket, key), body, method="PUT"))
 
 
+def stream(client: Client, bucket: str, key: str, content: IO[bytes], size: int) -> None:
+    """The same with so many bytes, as they are read; raises `Refusal`."""
+    request = urllib.request.Request(_link(client, bucket, key), content, method="PUT")
+    request.add_header("content-length", str(size))
+    _sent(request)
+
+
+def delete(client: Client, bucket: str, key: str = "") -> None:
+    """Have the object be gone, or the bucket where no key is given; raises `Refusal`."""
+    _sent(urllib.request.Request(_link(client, bucket, key, "DELETE"), method="DELETE"))
+
+
 def make_bucket(client: Client, bucket: str) -> None:
     """Have the bucket, unless it is the user's already; raises `Refusal`."""
     try:
@@ -92,8 +104,8 @@ def make_bucket(client: Client, bucket: str) -> None:
             raise
 
 
-def _link(client: Client, bucket: str, key: str) -> str:
-    return presigned(client.signer, client.s3, bucket, key, time.time(), LINK_SECONDS, "PUT")
+def _link(client: Client, bucket: str, key: str, method: str = "PUT") -> str:
+    return presigned(client.signer, client.s3, bucket, key, time.time(), LINK_SECONDS, method)
 
 
 def _sent(request: urllib.request.Request) -> bytes:

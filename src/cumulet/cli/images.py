@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,9 @@ def build_tiny(config: Config, json: bool) -> None:
 @click.option("--public", is_flag=True, help="For all accounts.")
 @click.option("--account", "owner", help="Whose it is; the first account's by default.")
 @as_json
-@settings
+@any_cloud
 def import_image(
-    config: Config,
+    cloud: Cloud,
     source: str,
     name: str | None,
     sha256: str | None,
@@ -65,10 +66,11 @@ def import_image(
 ) -> None:
     """Take in a disk image from a file or a URL.
 
-    It is qcow2 or raw.
+    It is qcow2 or raw. What no image service can read where it is, is sent to the cloud.
     """
     from cumulet.cli import taking_in
 
+    config = cloud.config
     is_url = source.partition("://")[0] in ("http", "https")
     if is_url:
         file = taking_in.download(source, config.state_dir / "incoming", config.import_ranges)
@@ -78,10 +80,15 @@ def import_image(
         if expected:
             taking_in.check(file, bits, expected, source, ours=is_url)
     named = name or Path(source.partition("?")[0]).stem
-    whose, cloud = owner or config.account, Cloud(config, only_here=True)
+    whose, cloud = owner or config.account, cloud._replace(only_here=not cloud.endpoint)
     asking.prepare(cloud)
-    values = {"account": whose, "name": named, "location": f"{whose}/{named}", "source": str(file)}
-    found = taking_in.wait(cloud, asking.ask(cloud, "TakeInImage", **values, **how)["id"])
+    values = {"account": whose, "name": named, "location": f"{whose}/{named}", **how}
+    with contextlib.ExitStack() as stack:
+        if taking_in.is_read_there(cloud):
+            values["source"] = str(file)
+        else:
+            values |= stack.enter_context(taking_in.uploaded(cloud, file))
+        found = taking_in.wait(cloud, asking.ask(cloud, "TakeInImage", **values)["id"])
     if is_url and found["state"] != "pending":
         file.unlink(missing_ok=True)
     _say(found, json)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 import time
 import urllib.error
 import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
-from cumulet.cli import asking, running
+from cumulet.cli import asking, calls, running
 from cumulet.cli.options import Cloud
-from cumulet.cli.output import progress
-from cumulet.lib.errors import Failure
+from cumulet.cli.output import Bar, progress
+from cumulet.lib.errors import Failure, Refusal
 from cumulet.lib.outward import opener
 
 SECONDS = 3600.0
+MOST_BYTES = 5 << 30
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 _CHUNK = 1 << 20
 
@@ -84,6 +88,51 @@ def _reason(e: OSError) -> BaseException:
     return inside if isinstance(inside, BaseException) else e
 
 
+def is_read_there(cloud: Cloud) -> bool:
+    """Whether the cloud reads a file of this machine by its path: else its bytes are sent to it."""
+    config = cloud.config
+    if cloud.endpoint:
+        return False
+    return "image" in config.role_names() or bool(config.image_dir) or running.url(config.state_dir) is None
+
+
+@contextmanager
+def uploaded(cloud: Cloud, file: Path) -> Iterator[dict[str, str]]:
+    """The file is an object of the cloud for as long as the block lasts, as `TakeInImage` wants it.
+
+    Raises `Failure` where it cannot be, or is too large to be sent in one piece (Amazon S3 User Guide: 5 GiB).
+    """
+    size, asked = file.stat().st_size, asking.whom(cloud)
+    if size > MOST_BYTES:
+        way = f"`aws s3 cp {file} s3://BUCKET/`, and `aws ec2 import-image` from there"
+        raise Failure(f"{file} has {size} bytes; {MOST_BYTES} can be sent in one piece: {way}")
+    if asked is None:
+        raise Failure(f"{file} cannot be sent: no cloud runs here (`cumulet up`)")
+    client = calls.Client(asked[1], asked[0], asked[0])
+    bucket, key = f"cumulet-import-{secrets.token_hex(8)}", file.name
+    calls.make_bucket(client, bucket)
+    try:
+        with file.open("rb") as opened, progress(f"sending {file.name}") as bar:
+            calls.stream(client, bucket, key, cast(IO[bytes], _Counted(opened, size, bar)), size)
+        yield {"bucket": bucket, "key": key}
+    finally:
+        with suppress(Failure, Refusal):
+            calls.delete(client, bucket, key)
+            calls.delete(client, bucket)
+
+
+class _Counted:
+    """A file that says how far it has been read."""
+
+    def __init__(self, file: IO[bytes], size: int, bar: Bar) -> None:
+        self._file, self._size, self._bar = file, size, bar
+
+    def read(self, most: int = -1) -> bytes:
+        chunk = self._file.read(most)
+        self._bar.reach(self._file.tell(), self._size)
+        return chunk
+
+
 def taken_in_from(cloud: Cloud, location: str, source: Path) -> str | None:
     """The image that has, or will have, the bytes which are at `source` (a kernel and an initrd) now."""
     digest = hashlib.sha256()
@@ -101,7 +150,7 @@ def wait(cloud: Cloud, id: str) -> dict[str, Any]:
     deadline, pause = time.monotonic() + SECONDS, SHORTEST_PAUSE
     with progress("the cloud takes it in") as bar:
         while True:
-            runs = running.pid(cloud.config.state_dir) is not None
+            runs = bool(cloud.endpoint) or running.pid(cloud.config.state_dir) is not None
             found: dict[str, Any] = asking.ask(cloud, "GetImage", name=id)
             if found["state"] != "pending" or not runs:
                 return found

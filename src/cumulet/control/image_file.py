@@ -94,7 +94,8 @@ def _progress(driver: Remote, id: str) -> dict[str, Any]:
 
 def objects_of(run: Run, row: Row) -> ObjectsSpec:
     """Links to the objects of an image file, as of now."""
-    origin, links = row.origin, Links(run, row.account, row.origin["by"])
+    origin = row.origin
+    links = Links(run, origin.get("account", row.account), origin["by"])
     with run.read() as tx:
         key = tx.keys.unseal(row.sealed).decode() if row.sealed else ""
     return ObjectsSpec(

@@ -74,7 +74,8 @@ image_file = sa.Table(
 """`unused` is since when nobody needs it (`model.image_use`).
 `facts`: format, virtual_size (bytes), size (bytes), sha256, boot, architecture, as the image driver found them.
 `origin` says which objects it is made of, where it is made of any: bucket, parts (`url`, which is the key, and sha1,
-etag and size as `drivers.specs.ObjectSpec` has them) and with whose rights they are read (`by`); of a bundle also the
+etag and size as `drivers.specs.ObjectSpec` has them) and with whose rights they are read: `by`, and `account` where it
+is not the file's; of a bundle also the
 tarball's sha1 and size and the iv, while its key is what is `sealed`. `stage` is how far it is on its way."""
 
 
