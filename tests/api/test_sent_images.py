@@ -15,7 +15,7 @@ from support.tested_cloud import TestedCloud
 
 from cumulet.cli import taking_in
 from cumulet.cli.options import Cloud
-from cumulet.drivers.specs import image_files
+from cumulet.drivers.places import image_files
 from cumulet.model import image
 
 

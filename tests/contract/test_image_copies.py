@@ -14,7 +14,8 @@ import pytest
 
 from cumulet.drivers.image.directory import DirectoryImages
 from cumulet.drivers.image.giving import Giving
-from cumulet.drivers.specs import ImageFileSpec, image_files
+from cumulet.drivers.places import image_files
+from cumulet.drivers.specs import ImageFileSpec
 from cumulet.lib import self_signed
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure

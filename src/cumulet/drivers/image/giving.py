@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from cumulet.drivers.specs import image_files
+from cumulet.drivers.places import image_files
 from cumulet.lib import self_signed
 from cumulet.lib.errors import Failure
 from cumulet.lib.image_link import IMAGE_PORT, ImageLink
