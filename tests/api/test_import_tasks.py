@@ -110,9 +110,10 @@ def test_a_disk_in_an_ova_becomes_an_image(cloud: Any, ec2: Any, tmp_path: Path)
 
 
 @pytest.mark.parametrize("cloud", [None], indirect=True)
-def test_a_disk_becomes_a_snapshot_of_which_volumes_are_made(cloud: Any, ec2: Any) -> None:
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_disk_becomes_a_snapshot_of_which_volumes_are_made(cloud: Any, ec2: Any, encrypted: bool) -> None:
     source = {"UserBucket": put(cloud, b"no boot record" * 1000), "Format": "RAW"}
-    begun = ec2.import_snapshot(DiskContainer=source, Description="data")
+    begun = ec2.import_snapshot(DiskContainer=source, Description="data", Encrypted=encrypted)
     assert begun["SnapshotTaskDetail"]["Status"] == "active"
     ids = {"ImportTaskIds": [begun["ImportTaskId"]]}
     task = over(cloud, ec2.describe_import_snapshot_tasks, "ImportSnapshotTasks", **ids)
@@ -125,6 +126,7 @@ def test_a_disk_becomes_a_snapshot_of_which_volumes_are_made(cloud: Any, ec2: An
         assert volume.find(tx, found["VolumeId"]) is None
     made = ec2.create_volume(SnapshotId=detail["SnapshotId"], AvailabilityZone="us-east-1a")
     cloud.settle()
+    assert (detail["Encrypted"], found["Encrypted"], made["Encrypted"]) == (encrypted,) * 3
     assert ec2.describe_volumes(VolumeIds=[made["VolumeId"]])["Volumes"][0]["State"] == "available"
     assert ec2.describe_volumes(Filters=[{"Name": "status", "Values": ["creating"]}])["Volumes"] == []
 

@@ -152,15 +152,49 @@ def test_from_an_image_it_is_copied_so_that_nothing_lies_under_it_as_it_is(host:
     files["disk"].write_bytes(b"\0" * (1 << 20) + WORD * 128)
     files["facts"].write_text(json.dumps({"format": "raw", "virtual_size": files["disk"].stat().st_size}))
     spec = VolumeSpec(id=CLONE, size_gib=1, image_file=IMAGE, key=KEY)
+    done_at_last(host, spec)
+    assert host.holds(volume=CLONE)
+    assert host.shows() == []
+    assert backing(volume_file(host.volumes.directory, CLONE)) is None
+    assert qcow2.virtual_size(volume_file(host.volumes.directory, CLONE)) == 1 << 30
+
+
+def test_an_encrypted_copy_of_a_snapshot_that_is_not_encrypted_is_a_copy_of_all_of_it(host: Host) -> None:
+    host.volumes.ensure(VolumeSpec(id=CLONE, size_gib=1))
+    file = volume_file(host.volumes.directory, CLONE)
+    run(["qemu-io", "-f", "qcow2", "-c", "write -P 65 1M 64k", file])
+    host.volumes.ensure(SnapshotSpec(id=ONE, volume=CLONE))
+    spec = SnapshotSpec(id=TWO, source=ONE, key=KEY)
+    done_at_last(host, spec)
+    host.volumes.ensure(SnapshotSpec(id=TWO))
+    host.volumes.remove(CLONE)
+    host.volumes.remove(ONE)
+    assert host.shows() == []
+    made = "vol-0123456789abcdef2"
+    host.volumes.ensure(VolumeSpec(id=made, size_gib=1, snapshot=TWO, key=KEY))
+    assert host.holds(volume=made)
+    for id in (made, TWO, ID):
+        host.volumes.remove(id)
+    assert [path.name for path in host.volumes.directory.rglob("*") if path.is_file()] == []
+
+
+def test_a_copy_that_was_given_up_leaves_nothing_behind(host: Host) -> None:
+    host.volumes.ensure(VolumeSpec(id=CLONE, size_gib=1))
+    host.volumes.ensure(SnapshotSpec(id=ONE, volume=CLONE))
+    with pytest.raises(Later):
+        host.volumes.ensure(SnapshotSpec(id=TWO, source=ONE, key=KEY))
+    for id in (TWO, ONE, CLONE, ID):
+        host.volumes.remove(id)
+    assert [path.name for path in host.volumes.directory.rglob("*") if path.is_file()] == []
+
+
+def done_at_last(host: Host, spec: SnapshotSpec | VolumeSpec) -> None:
+    """It is begun, and there some time after."""
     with pytest.raises(Later):
         host.volumes.ensure(spec)
     for _ in bounded(20):
         try:
             host.volumes.ensure(spec)
-            break
+            return
         except Later:
-            assert host.volumes.look(CLONE) is None or volume_file(host.volumes.directory, CLONE).exists()
-    assert host.holds(volume=CLONE)
-    assert host.shows() == []
-    assert backing(volume_file(host.volumes.directory, CLONE)) is None
-    assert qcow2.virtual_size(volume_file(host.volumes.directory, CLONE)) == 1 << 30
+            assert host.volumes.look(spec.id) is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from cumulet.control import export
+from cumulet.control.volume_key import key_of
 from cumulet.drivers.specs import DiskSpec
 from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Later
@@ -25,8 +26,7 @@ def specs(run: Run, row: Row, disks: list[Row]) -> list[DiskSpec]:
     """The disks that the guest should have; those that are on other hosts are exported to its own."""
     wanted = [disk for disk in disks if _wanted(disk)]
     reach = export.have(run, row, wanted)
-    with run.read() as tx:
-        keys = {disk.id: volume.key(tx, disk) for disk in wanted if disk.attachment not in reach}
+    keys = {disk.id: key_of(run, disk) for disk in wanted if disk.attachment not in reach}
     return [_spec(row, disk, reach.get(disk.attachment, export.Reach()), keys.get(disk.id, "")) for disk in wanted]
 
 

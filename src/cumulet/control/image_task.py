@@ -72,17 +72,19 @@ def _import_snapshot(run: Run, row: Row) -> None:
 def _place_volume(run: Run, tx: Tx, row: Row, file: Row) -> None:
     size = max(1, -(-int(file.facts["virtual_size"]) // 2**30))
     zone = run.settings.zone_names()[0]
-    host = capacity.place_disk(tx, zone, size, run.settings)
+    encrypted = bool(row.details.get("encrypted"))
+    host = capacity.place_disk(tx, zone, size, run.settings, needs="encrypts" if encrypted else "")
     if host is None:
         raise Later(AWAIT_SECONDS, f"no host in {zone} has {size} GiB of disk left")
     values = {"id": row.volume, "account": HIDDEN, "zone": zone, "host": host, "size_gib": size}
-    tx.insert(volume.volume, {**values, "image_file": file.id, "created": tx.now})
+    values |= {"image_file": file.id, "sealed": volume.new_key(tx) if encrypted else ""}
+    tx.insert(volume.volume, {**values, "created": tx.now})
     work.wake(tx, "volume", row.volume)
 
 
 def _take_snapshot(tx: Tx, row: Row, disk: Row) -> None:
     values = {"id": row.snapshot, "account": row.account, "volume": disk.id, "host": disk.host}
-    values["base"] = disk.image_file
+    values |= {"base": disk.image_file, "sealed": disk.sealed}
     values |= {"size_gib": disk.size_gib, "description": row.description or f"Created by import task {row.id}"}
     tx.insert(snapshot.snapshot, {**values, "created": tx.now})
     work.wake(tx, "snapshot", row.snapshot)

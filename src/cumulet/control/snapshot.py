@@ -9,6 +9,7 @@ nothing of the guest until all the new layers are there: the guest changes over 
 
 from __future__ import annotations
 
+from cumulet.control.volume_key import key_of
 from cumulet.drivers.specs import SnapshotSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later
@@ -39,9 +40,7 @@ def _make(run: Run, row: Row) -> None:
     driver = run.driver("volume", row.host)
     if row.state == "pending":
         of_volume = row.volume if row.source is None else None
-        with run.read() as tx:
-            key = volume.key(tx, row)
-        driver.ensure(SnapshotSpec(id=row.id, volume=of_volume, source=row.source, key=key))
+        driver.ensure(SnapshotSpec(id=row.id, volume=of_volume, source=row.source, key=key_of(run, row)))
         with run.write() as tx:
             snapshot.move(tx, row.id, "pending", "prepared")
     with run.write() as tx:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cumulet.control import image_copy, moving
 from cumulet.control.instance import refuse
+from cumulet.control.volume_key import key_of
 from cumulet.drivers.specs import VolumeSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Failure, Impossible, Later
@@ -42,8 +43,7 @@ def _make(run: Run, row: Row) -> None:
     grows = row.state == "ready" and row.made_gib < row.size_gib
     guest = _guest_that_has(run, row.id) if grows else None
     sizes = {"size_gib": row.size_gib} if guest is None else {"size_gib": row.made_gib, "grows_to": row.size_gib}
-    with run.read() as tx:
-        key = volume.key(tx, row)
+    key = key_of(run, row)
     spec = VolumeSpec(id=row.id, **sizes, image_file=row.image_file, snapshot=row.snapshot, key=key)
     try:
         run.driver("volume", row.host).ensure(spec)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from cumulet.api.actions import Result, action
 from cumulet.api.context import Context
 from cumulet.api.ec2 import client_tokens, instance_rows
 from cumulet.api.ec2.bundled_images import check_parts
+from cumulet.api.ec2.encryption import check_key
 from cumulet.api.ec2.image_disks import columns, of_instance, of_snapshots
 from cumulet.api.ec2.image_names import check_name, check_new
 from cumulet.api.ec2.image_rows import launchable
@@ -136,11 +138,11 @@ def copy_image(
     client_token: str = "",
     copy_image_tags: bool = False,
     encrypted: bool = False,
+    kms_key_id: str = "",
     tag_specifications: list[TagSpecification] | None = None,
 ) -> Result:
     """A new image of the account's own that is the same as another one; its disks are copies of that one's."""
-    if encrypted:
-        raise Refusal("UnsupportedOperation", "Encrypted snapshots are not supported by this cloud.")
+    check_key(ctx, kms_key_id, encrypted=encrypted)
     check_name(name)
     check_region(ctx, source_region)
     described(description, "image")
@@ -153,7 +155,12 @@ def copy_image(
             return {"ImageId": before["image"]}
         origin = launchable(tx, ctx.account, source_image_id)
         check_new(ctx, tx, name)
-        disks = [_copied(ctx, tx, origin, disk, id, tags["snapshot"]) for disk in image_disk.of(tx, origin.id)]
+        kept = image_disk.of(tx, origin.id)
+        if encrypted and not kept:
+            text = f"The image '{origin.id}' has no snapshots that could be encrypted: ask RunInstances for that."
+            raise Refusal("UnsupportedOperation", text)
+        copy = partial(_copied, ctx, tx, origin, id=id, tags=tags["snapshot"], encrypted=encrypted)
+        disks = [copy(disk) for disk in kept]
         shown = {**origin.attributes, "SourceImageId": origin.id, "SourceImageRegion": ctx.config.region}
         shown.pop("SourceInstanceId", None)
         values = {**_inherited(origin), "id": id, "account": ctx.account, "name": name, "description": description}
@@ -164,7 +171,9 @@ def copy_image(
     return {"ImageId": id}
 
 
-def _copied(ctx: Context, tx: Tx, origin: Row, disk: Row, id: str, tags: dict[str, str]) -> dict[str, Any]:
+def _copied(
+    ctx: Context, tx: Tx, origin: Row, disk: Row, *, id: str, tags: dict[str, str], encrypted: bool
+) -> dict[str, Any]:
     """One disk of the copy, with a copy of its snapshot; raises `Refusal` for a snapshot that is not open."""
     values = {name: disk._mapping[name] for name in disk._mapping if name not in ("image", "sealed")}
     row = snapshot.find(tx, disk.snapshot) if disk.snapshot is not None else None
@@ -173,4 +182,4 @@ def _copied(ctx: Context, tx: Tx, origin: Row, disk: Row, id: str, tags: dict[st
     if not snapshot.is_open_to(tx, row, ctx.account):
         raise Refusal("InvalidRequest", "You do not have permission to access the storage of this ami")
     said = f"Copied for DestinationAmi {id} from SourceAmi {origin.id} for SourceSnapshot {row.id}."
-    return {**values, "snapshot": copied(ctx, tx, row, said, tags).id}
+    return {**values, "snapshot": copied(ctx, tx, row, said, tags, encrypted=encrypted).id}

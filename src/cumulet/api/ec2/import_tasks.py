@@ -9,13 +9,15 @@ from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context, Found
 from cumulet.api.ec2 import client_tokens
 from cumulet.api.ec2.bundles import object_at, rights_of
+from cumulet.api.ec2.encryption import check_key
 from cumulet.api.ec2.image_names import check_new
 from cumulet.api.ec2.snapshot_rows import check_quota
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
 from cumulet.api.ec2.validation import described, invalid, missing
+from cumulet.api.ec2.volume_rows import check_able
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, image, image_task, tag
+from cumulet.model import Tx, account, image, image_task, tag
 from cumulet.model.database import Row
 
 FORMATS = ("RAW", "QCOW2", "VMDK", "VHD", "VHDX", "VDI", "OVA")
@@ -81,7 +83,12 @@ def import_image(
         raise invalid(platform, "platform", "It is Linux or Windows.")
     if boot_mode and boot_mode not in image.BOOTS:
         raise invalid(boot_mode, "bootMode", f"It is one of {', '.join(image.BOOTS)}.")
-    source = _source(ctx, dict(containers[0]), encrypted)
+    if encrypted:
+        text = (
+            "An image that is imported is a file, which is not encrypted: ask RunInstances for encrypted disks of it."
+        )
+        raise Refusal("UnsupportedOperation", text)
+    source = _source(ctx, dict(containers[0]))
     kept = {"attributes": {"BootMode": boot_mode} if boot_mode else {}, "platform": platform}
     request = {"disks": containers, "description": description, "platform": platform, "boot": boot_mode}
     task = _begun(ctx, "image", source, kept, description, (client_token, request), tag_specifications)
@@ -94,15 +101,20 @@ def import_snapshot(
     disk_container: SnapshotContainer | None = None,
     description: str = "",
     encrypted: bool = False,
+    kms_key_id: str = "",
     client_token: str = "",
     tag_specifications: list[TagSpecification] | None = None,
 ) -> Result:
     """Have a snapshot made of a disk in a bucket, of the same formats."""
     if not disk_container:
         raise missing("DiskContainer")
-    source = _source(ctx, dict(disk_container), encrypted)
-    request = {"disk": disk_container, "description": description}
-    task = _begun(ctx, "snapshot", source, {}, description, (client_token, request), tag_specifications)
+    check_key(ctx, kms_key_id, encrypted=encrypted)
+    source = _source(ctx, dict(disk_container))
+    with ctx.read() as tx:
+        encrypted = encrypted or account.encrypts_volumes(tx, ctx.account)
+        check_able(tx, ctx.config.zone_names()[0], None, sealed=encrypted)
+    request, kept = {"disk": disk_container, "description": description}, {"encrypted": encrypted}
+    task = _begun(ctx, "snapshot", source, kept, description, (client_token, request), tag_specifications)
     return _snapshot_item(*task)
 
 
@@ -150,10 +162,8 @@ def cancel_import_task(ctx: Context, import_task_id: str = "", cancel_reason: st
     return {"ImportTaskId": import_task_id, "PreviousState": "active", "State": "deleting"}
 
 
-def _source(ctx: Context, container: dict[str, Any], encrypted: bool) -> Source:
+def _source(ctx: Context, container: dict[str, Any]) -> Source:
     """The object that a container names, which the caller may read; raises `Refusal`."""
-    if encrypted:
-        raise Refusal("UnsupportedOperation", "Encrypted volumes are not supported by this cloud.")
     named, url = container.get("UserBucket") or {}, urlsplit(container.get("Url") or "")
     bucket, key = named.get("S3Bucket", ""), named.get("S3Key", "")
     if container.get("Url"):
@@ -258,6 +268,7 @@ def _image_item(row: Row, file: Row | None, tags: list[dict[str, str]]) -> Item:
 def _snapshot_item(row: Row, file: Row | None, tags: list[dict[str, str]]) -> Item:
     told = progress_of(row, file)
     detail = {**_disk(row), **told, "SnapshotId": row.snapshot if row.state == "completed" else None}
+    detail["Encrypted"] = row.details.get("encrypted", False)
     del detail["DeviceName"]
     told_of = {"ImportTaskId": row.id, "Description": row.description or None, "Tags": tags}
     return {**told_of, "SnapshotTaskDetail": detail}

@@ -7,10 +7,10 @@ from typing import Any
 
 from cumulet.api.actions import Item
 from cumulet.api.context import Context
-from cumulet.api.ec2.encryption import shown
+from cumulet.api.ec2.encryption import sealed, shown
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, image_disk, image_use, snapshot, tag, work
+from cumulet.model import Tx, account, host, image_disk, image_use, snapshot, tag, work
 from cumulet.model.database import Row
 
 _WELL_FORMED = re.compile(r"snap-[0-9a-f]{8}([0-9a-f]{9})?")
@@ -73,10 +73,18 @@ def written(ctx: Context, tx: Tx, values: dict[str, Any], tags: dict[str, str]) 
     return row
 
 
-def copied(ctx: Context, tx: Tx, origin: Row, description: str, tags: dict[str, str]) -> Row:
-    """A new snapshot of the account's with the same on it as `origin`."""
+def copied(
+    ctx: Context, tx: Tx, origin: Row, description: str, tags: dict[str, str], *, encrypted: bool = False
+) -> Row:
+    """A new snapshot of the account's with the same on it as `origin`, encrypted if that is, or all of the account's.
+
+    Raises `Refusal` where it is to be encrypted, and its host cannot.
+    """
     values = {"volume": snapshot.NO_VOLUME, "source": origin.id, "host": origin.host, "size_gib": origin.size_gib}
-    values["sealed"] = origin.sealed
+    values["sealed"] = sealed(tx, encrypted or account.encrypts_volumes(tx, ctx.account), origin)
+    if values["sealed"] and not host.says(tx, origin.host, "encrypts"):
+        text = f"The host of '{origin.id}' keeps snapshots in LVM, where they cannot be encrypted."
+        raise Refusal("UnsupportedOperation", text)
     return written(ctx, tx, {**values, "description": description}, tags)
 
 

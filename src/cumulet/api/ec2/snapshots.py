@@ -101,12 +101,7 @@ def copy_snapshot(
     described(description, "snapshot")
     with ctx.write() as tx:
         origin = completed(tx, ctx.account, source_snapshot_id)
-        if encrypted and not origin.sealed:
-            text = (
-                f"The snapshot '{origin.id}' is not encrypted: make an encrypted volume of it, and a snapshot of that."
-            )
-            raise Refusal("UnsupportedOperation", text)
-        row = copied(ctx, tx, origin, description, tags)
+        row = copied(ctx, tx, origin, description, tags, encrypted=encrypted)
     return {"SnapshotId": row.id, "Tags": shown(tags)}
 
 

@@ -9,7 +9,7 @@ import os
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cumulet.drivers.specs import VolumeSpec, move_export
 from cumulet.drivers.volume import encrypted, qcow2
@@ -17,6 +17,15 @@ from cumulet.drivers.volume.filling import Source, virtual_size
 from cumulet.lib import files
 from cumulet.lib.errors import Failure
 from cumulet.lib.works import Work, Works
+
+
+class Target(NamedTuple):
+    """The file that is to be, `aside` until it is whole; with a key it is encrypted, and of at least `size` bytes."""
+
+    file: Path
+    aside: Path
+    key: str = ""
+    size: int = 0
 
 
 class Copies:
@@ -30,12 +39,12 @@ class Copies:
         """The volume as the host exports it that has it."""
         return Source(f"nbd://{spec.source}:{self._port}/{move_export(spec.id)}")
 
-    def go_on(self, spec: VolumeSpec, source: Source, file: Path, aside: Path) -> None:
-        """Have the source copied to a file, which is encrypted and as large as it should be if the volume has a key.
+    def go_on(self, id: str, source: Source, target: Target) -> None:
+        """Have the source copied to a file, for what has this id.
 
         Raises, once, what has ended it early, and begins anew the next time.
         """
-        self._works.go_on(spec.id, lambda: _Copy(spec, source, file, aside))
+        self._works.go_on(id, lambda: _Copy(id, source, target))
 
     def give_up(self, id: str) -> None:
         """Copy it no more."""
@@ -45,10 +54,10 @@ class Copies:
 
 
 class _Copy(Work):
-    def __init__(self, spec: VolumeSpec, source: Source, file: Path, aside: Path) -> None:
-        super().__init__(f"copy {spec.id}")
-        self._id, self._file, self._aside = spec.id, file, aside
-        self._source, self._key, self._size = source, spec.key, spec.size_gib << 30
+    def __init__(self, id: str, source: Source, target: Target) -> None:
+        super().__init__(f"copy {id}")
+        self._id, self._source = id, source
+        self._file, self._aside, self._key, self._size = target
         self._process: subprocess.Popen[str] | None = None
         self._given_up = threading.Event()
 

@@ -7,12 +7,13 @@ import errno
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.places import volume_file, volume_top
+from cumulet.drivers.places import layer_file, volume_file, volume_top
 from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeExportSpec, VolumeSpec, is_export
 from cumulet.drivers.volume import encrypted, qcow2
-from cumulet.drivers.volume.copies import Copies
+from cumulet.drivers.volume.copies import Copies, Target
 from cumulet.drivers.volume.exports import Exports
 from cumulet.drivers.volume.filling import Source
 from cumulet.drivers.volume.images import disk_of
@@ -47,7 +48,7 @@ class DirectoryVolumes:
         room, and outlives what it was copied from.
         """
         if isinstance(spec, SnapshotSpec):
-            self._layers.take(spec.id, spec.volume, spec.source, spec.key)
+            self._take(spec)
             return
         if isinstance(spec, VolumeExportSpec):
             self._export(spec)
@@ -56,7 +57,7 @@ class DirectoryVolumes:
         file = volume_file(self.directory, spec.id)
         wanted = spec.size_gib * _GIB
         if not file.exists() and spec.source:
-            self._copies.go_on(spec, self._copies.of_host(spec), file, _aside(file))
+            self._copies.go_on(spec.id, self._copies.of_host(spec), Target(file, _aside(file), spec.key, wanted))
         elif not file.exists():
             self._begin(spec, file, wanted)
         elif qcow2.virtual_size(top := volume_top(self.directory, spec.id)) < wanted:
@@ -97,8 +98,20 @@ class DirectoryVolumes:
             if backing is None or not spec.key or qcow2.is_encrypted(Path(backing[0])):
                 self._make(file, max(wanted, at_least), backing, spec.key)
                 return
-        self._copies.go_on(spec, Source(*backing), file, _aside(file))
-        raise Later(_COPY_SECONDS, "it is encrypted from what it is made from, which is not")
+        self._encrypt(spec.id, Source(*backing), Target(file, _aside(file), spec.key, wanted))
+
+    def _take(self, spec: SnapshotSpec) -> None:
+        """A snapshot of a volume or of another snapshot; an encrypted one of what is not encrypted is a copy."""
+        link, layer = volume_file(self.directory, spec.id), layer_file(self.directory, spec.id)
+        if spec.source is not None and spec.key and not link.exists() and not layer.exists():
+            below = Path(self._layers.base(spec.source)[0])
+            if not qcow2.is_encrypted(below):
+                self._encrypt(spec.id, Source(str(below), "qcow2"), Target(layer, _aside(link), spec.key))
+        self._layers.take(spec.id, spec.volume, spec.source, spec.key)
+
+    def _encrypt(self, id: str, source: Source, target: Target) -> NoReturn:
+        self._copies.go_on(id, source, target)
+        raise Later(_COPY_SECONDS, "it is being encrypted: what it is made from is not")
 
     def _underneath(self, spec: VolumeSpec) -> tuple[tuple[str, str] | None, int]:
         """The file underneath with its format, and its virtual size; nothing where there is none."""

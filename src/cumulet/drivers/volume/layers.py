@@ -41,7 +41,7 @@ class Layers:
         with self.lock:
             if volume is not None:
                 self._freeze(snapshot, volume, frozen, key)
-            elif not link.exists():
+            elif not link.exists() and not frozen.exists():
                 frozen = self._same(snapshot, source)
             if not link.is_symlink():
                 _point(link, frozen)
