@@ -198,3 +198,12 @@ def done_at_last(host: Host, spec: SnapshotSpec | VolumeSpec) -> None:
             return
         except Later:
             assert host.volumes.look(spec.id) is None
+
+
+@pytest.mark.parametrize(
+    "spec", [VolumeSpec(id=ID, size_gib=3, key=OTHER), VolumeExportSpec(id=NAME, volume=ID, key=OTHER)]
+)
+def test_another_key_opens_nothing_and_is_in_no_message(host: Host, spec: VolumeSpec | VolumeExportSpec) -> None:
+    with pytest.raises(Failure, match="Invalid password") as caught:
+        host.volumes.ensure(spec)
+    assert OTHER not in str(caught.value)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.databases import free_port
 from support.libvirtd import bounded
@@ -207,3 +208,19 @@ def test_an_exported_volume_has_snapshots(host: Host) -> None:
     host.volumes.ensure(other)
     run(["qemu-io", "-f", "qcow2", "-c", "read -P 1 0 64k", volume_file(host.volumes.directory, other.id)])
     assert host.does("read -P 2 0 64k", "read -P 1 64k 64k")
+
+
+def test_an_encrypted_volume_is_served_as_raw_bytes(host: Host) -> None:
+    key, volume, name = "k" * 43 + "=", VOLUME.replace("0123", "4567"), NAME.replace("0123", "4567")
+    host.volumes.ensure(VolumeSpec(id=volume, size_gib=1, key=key))
+    spec = msgspec.structs.replace(SPEC, id=name, volume=volume, key=key)
+    host.volumes.ensure(spec)
+    url = host.url(f"{name}%{SECRET}@", name)
+    assert host.does("write -P 65 1M 64k", "read -P 65 1M 64k", "read -P 0 2M 64k", url=url)
+    host.volumes.ensure(SnapshotSpec(id=volume.replace("vol", "snap"), volume=volume, key=key))
+    host.volumes.ensure(spec)
+    assert host.does("read -P 65 1M 64k", "write -P 65 2M 64k", url=url)
+    host.volumes.remove(name)
+    files = [path for path in host.volumes.directory.rglob("*.qcow2") if path.is_file()]
+    assert len(files) > 2
+    assert not any(b"A" * 512 in path.read_bytes() for path in files)

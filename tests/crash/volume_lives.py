@@ -233,6 +233,12 @@ def _encrypted_away(site: Site) -> list[str]:
     return found
 
 
+def _its_host_reboots(site: Site, found: list[str]) -> None:
+    site.settle()
+    site.worlds["h2"].reboot()
+    site.start_again()
+
+
 def _snapshot_and_volume_from(site: Site, found: list[str]) -> None:
     made = take_snapshot(site, found[1])
     site.settle()
@@ -334,6 +340,7 @@ LIVES = [
     Life("grow in a guest", _attached, lambda site, found: grow(site, found[1]), ["running"]),
     Life("grow and detach", _attached, _grow_and_detach, ["running"]),
     Life("take snapshot of an encrypted one away", _encrypted_away, _snapshot_and_volume_from, ["running"], every=3),
+    Life("the host of an encrypted one reboots", _encrypted_away, _its_host_reboots, ["running"], alone=True),
     Life("attach an encrypted one and the host reboots", _encrypted, _attach_and_reboot, ["running"], alone=True),
     Life("attach and the host reboots", _with_volume, _attach_and_reboot, ["running"], alone=True),
 ]

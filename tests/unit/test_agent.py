@@ -152,6 +152,23 @@ def test_recovery_makes_again_what_should_be_and_nothing_that_was_removed(tmp_pa
     assert world.names("volume") == ["vol-1"]
 
 
+def test_keys_of_volumes_are_in_no_document_and_what_needs_one_waits_for_the_control_plane(tmp_path: Path) -> None:
+    world = FakeWorld(tmp_path / "world")
+    agent, bus = agent_of(FakeVolumes(world), tmp_path)
+    key = "a-key-of-a-volume"
+    spec = msgspec.structs.replace(DISK, key=key)
+    Remote(bus, "volume.h1", epoch=1).ensure(spec)
+    Remote(bus, "volume.h1", epoch=1).ensure(msgspec.structs.replace(EXPORT, key=key))
+    kept = [path.read_text() for path in tmp_path.rglob("*.json") if tmp_path / "world" not in path.parents]
+    assert len(kept) == 2
+    assert not any(key in text for text in kept)
+    world.clear()
+    assert agent.recover() == []
+    assert world.names("volume") == []
+    Remote(bus, "volume.h1", epoch=2).ensure(spec)
+    assert world.get("volume", DISK.id) == {"size_gib": 1, "key": key}
+
+
 def test_recovery_makes_nothing_that_is_shared_since_another_host_may_have_removed_it(tmp_path: Path) -> None:
     world = FakeWorld(tmp_path / "world")
     agent, bus = agent_of(FakeVolumes(world), tmp_path, shares=True)

@@ -52,8 +52,8 @@ class FakeWorld:
         return str(found["id"]) if found else "1"
 
     def reboot(self) -> None:
-        """The host has gone down and come up again: no guest and no tap has outlived it."""
-        for kind in ("tap", "group", "tunnel"):
+        """The host has gone down and come up again: no guest, no tap and no export has outlived it."""
+        for kind in ("tap", "group", "tunnel", "volume_export"):
             for name in self.names(kind):
                 self.remove(kind, name)
         self.put("host", "boot", {"id": ids.token(8)})
