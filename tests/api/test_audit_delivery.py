@@ -13,6 +13,7 @@ from support.refusals import code
 from support.tested_cloud import TestedCloud
 
 from cumulet.cli import audit
+from cumulet.cli.delivery import Delivery
 
 BUCKET = {"audit_bucket": "our-trail", "audit_bucket_seconds": 0.01}
 KEY = re.compile(
@@ -80,12 +81,12 @@ def test_a_line_that_is_being_written_waits_and_a_large_file_is_parted(
 
 def test_it_goes_on_by_itself_and_a_bucket_that_cannot_be_is_said(cloud: TestedCloud, ec2: Any) -> None:
     ec2.create_key_pair(KeyName="k")
-    delivery = audit.Delivery(cloud.config, cloud.url)
+    delivery = Delivery("the audit log", 0.01, lambda ends: audit.delivered(cloud.config, cloud.url))
     delivery.start()
     delivery.stop()
     assert len(keys(cloud)) == 1
     ec2.delete_key_pair(KeyName="k")
-    broken = audit.Delivery(cloud.config, "http://127.0.0.1:9")
+    broken = Delivery("the audit log", 0.01, lambda ends: audit.delivered(cloud.config, "http://127.0.0.1:9"))
     broken.start()
     broken.stop()
     assert any("the audit log cannot be delivered" in line for line in cloud.watch.lines)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import threading
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -16,14 +15,12 @@ import msgspec
 from cumulet.cli import running
 from cumulet.cli.options import settings
 from cumulet.lib.config import Config
-from cumulet.lib.errors import CumuletError, Failure, Refusal
+from cumulet.lib.errors import Failure, Refusal
 from cumulet.lib.files import write
-from cumulet.lib.log import Log
 
 if TYPE_CHECKING:
     from cumulet.cli.calls import Client
 
-log = Log("audit")
 NOTE = "delivered.json"
 """In the directory of the audit log: how many bytes of each file are in the bucket."""
 MOST_BYTES = 32 << 20
@@ -46,32 +43,6 @@ def deliver(config: Config) -> None:
         raise Failure(f"no cloud runs for {config.state_dir}, so its buckets cannot be reached")
     for key in delivered(config, url):
         click.echo(f"{config.audit_bucket}/{key}")
-
-
-class Delivery:
-    """Delivers from time to time, in a thread, until it is stopped."""
-
-    def __init__(self, config: Config, url: str) -> None:
-        self._config = config
-        self._url = url
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, name="audit", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """What is new is delivered once more."""
-        self._ended.set()
-        self._thread.join()
-
-    def _go_on(self) -> None:
-        while not self._ended.is_set():
-            self._ended.wait(self._config.audit_bucket_seconds)
-            try:
-                delivered(self._config, self._url)
-            except CumuletError as e:
-                log.error("the audit log cannot be delivered", bucket=self._config.audit_bucket, error=e)
 
 
 class _News(NamedTuple):

@@ -6,6 +6,7 @@ import faulthandler
 import shlex
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from cumulet.lib.errors import Failure
 if TYPE_CHECKING:
     from cumulet.api.s3.asgi import S3
     from cumulet.api.server import Server
-    from cumulet.cli.audit import Delivery
+    from cumulet.cli.delivery import Delivery
     from cumulet.services import Cloud
 
 OVERCOMMITS = ("vcpu_overcommit", "memory_overcommit", "disk_overcommit")
@@ -71,7 +72,7 @@ def run(config: Config) -> None:
         signal.signal(number, lambda *_: ended.set())
     cloud = Cloud(config)
     servers: list[Server] = []
-    delivery: Delivery | None = None
+    deliveries: list[Delivery] = []
     try:
         cloud.prepare()
         servers = _servers(cloud)
@@ -80,26 +81,31 @@ def run(config: Config) -> None:
             server.start()
         if servers:
             _announce(cloud, servers[0].url)
-            delivery = _delivery(cloud, servers[0].url)
+            deliveries = _deliveries(cloud, servers[0].url)
+            for delivery in deliveries:
+                delivery.start()
         else:
             click.echo(f"{config.host()} serves: {', '.join(config.role_names())}")
         ended.wait()
     finally:
-        if delivery is not None:
+        for delivery in deliveries:
             delivery.stop()
         for server in servers:
             server.stop()
         cloud.stop()
 
 
-def _delivery(cloud: Cloud, url: str) -> Delivery | None:
-    """Puts the audit log into its bucket, where there is one, and where this process has requests and objects."""
-    from cumulet.cli.audit import Delivery
+def _deliveries(cloud: Cloud, url: str) -> list[Delivery]:
+    """What puts logs into buckets, where this process has objects: those of buckets, and the audit log if wanted."""
+    from cumulet.cli import access_logs, audit
+    from cumulet.cli.delivery import Delivery
 
-    if not cloud.config.audit_bucket or cloud.objects is None or "api" not in cloud.config.role_names():
-        return None
-    made = Delivery(cloud.config, url)
-    made.start()
+    config, made = cloud.config, []
+    if cloud.objects is not None:
+        deliver = partial(access_logs.delivered, config, cloud.database, url)
+        made.append(Delivery("an access log", config.access_log_seconds, deliver))
+    if cloud.objects is not None and config.audit_bucket and "api" in config.role_names():
+        made.append(Delivery("the audit log", config.audit_bucket_seconds, lambda _: audit.delivered(config, url)))
     return made
 
 

@@ -98,6 +98,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     audit_dir: str = _key("", "directory of the audit log; empty: audit in the state directory")
     audit_bucket: str = _key("", "bucket of the first account that the audit log is delivered to; empty: none")
     audit_bucket_seconds: float = _key(300.0, "how often what is new is delivered there")
+    access_log_seconds: float = _key(300.0, "how often the access logs of buckets are delivered")
     audit_days: int = _key(90, "how long the audit log is kept, in days")
     terminated_seconds: float = _key(3600.0, "how long a terminated instance stays visible")
     image_dir: str = _key(
@@ -152,6 +153,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def audit_directory(self) -> Path:
         return Path(self.audit_dir) if self.audit_dir else self.state_dir / "audit"
+
+    def access_log_directory(self) -> Path:
+        return self.state_dir / "access-logs"
 
     def image_directory(self) -> Path:
         return Path(self.image_dir) if self.image_dir else self.state_dir / "images"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -39,13 +40,16 @@ class S3:
         address, secure = (scope.get("client") or ("",))[0], scope.get("scheme") == "https"
         path, query = scope["raw_path"], scope["query_string"]
         request = Request.of(scope["method"], path, query, scope["headers"], None, address, secure=secure)
-        exchange = Exchange(self.house, request)
+        exchange, begun = Exchange(self.house, request), time.monotonic()
         try:
             answer = await self._answer(exchange, request, receive)
         except _Gone:
             await self._run(exchange.abort)
             return
-        await self._send(scope["method"], answer, receive, send)
+        turned = time.monotonic() - (exchange.received or begun)
+        sent = await self._send(scope["method"], answer, receive, send)
+        if exchange.logs():
+            await self._run(exchange.log, answer, sent, (time.monotonic() - begun, turned))
 
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
         return asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
@@ -81,9 +85,12 @@ class S3:
                 writing = asyncio.ensure_future(self._run(exchange.feed, pieces))
                 pieces, size = [], 0
         answer = await writing if writing is not None else None
+        exchange.received = time.monotonic()
         return answer or await self._run(exchange.end)  # type: ignore[no-any-return]
 
-    async def _send(self, method: str, answer: Answer, receive: Receive, send: Send) -> None:
+    async def _send(self, method: str, answer: Answer, receive: Receive, send: Send) -> int:
+        """Gives how many bytes of the body were sent."""
+        sent = 0
         headers = [(name.lower().encode("latin-1"), _bytes(value)) for name, value in answer.headers]
         length = answer.stream.length if answer.stream is not None else len(answer.body)
         named = {name for name, _ in headers}
@@ -94,24 +101,28 @@ class S3:
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": headers})
             if answer.stream is not None and method != "HEAD":
-                await self._stream(answer.stream, receive, send)
+                async for count in self._stream(answer.stream, receive, send):
+                    sent += count
             else:
                 body = b"" if method == "HEAD" or answer.status in (204, 304) else answer.body
                 await _send(send, body, more=False)
+                sent = len(body)
         except (_Gone, OSError):
             pass
         finally:
             if answer.stream is not None:
                 await self._run(answer.stream.close)
+        return sent
 
-    async def _stream(self, stream: Stream, receive: Receive, send: Send) -> None:
-        """The next piece is read while one is sent, as long as there is somebody to send to."""
+    async def _stream(self, stream: Stream, receive: Receive, send: Send) -> AsyncIterator[int]:
+        """The next piece is read while one is sent, as long as there is somebody to send to; gives their sizes."""
         gone = asyncio.ensure_future(_disconnected(receive))
         reading: Awaitable[Any] = asyncio.ensure_future(self._run(stream.read))
         try:
             while (piece := await reading) and not gone.done():
                 reading = asyncio.ensure_future(self._run(stream.read))
                 await _send(send, piece, more=True)
+                yield len(piece)
             if not piece:
                 await _send(send, b"", more=False)
         finally:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cumulet.api.s3 import access, cors, errors, forms, website
+from cumulet.api.s3 import access, access_log, cors, errors, forms, website
 from cumulet.api.s3.call import HOST_ID, Answer, Call, House
 from cumulet.api.s3.location import Place, locate
 from cumulet.api.s3.operations import EVERYWHERE, OPERATIONS, Operation
@@ -41,6 +41,8 @@ class Exchange:
         self.house = house
         self.request = request
         self.request_id = ids.token(16).upper()
+        self.received = 0.0
+        """When the last byte of the body had come (time.monotonic); 0: with the head, or it has none."""
         self._call: Call | None = None
         self._body: Any = None
         self._finish: Callable[[Any], Answer] | None = None
@@ -71,6 +73,15 @@ class Exchange:
             log_of = AuditLog(config.audit_directory(), config.audit_days)
             log_of.write(trail, call.database.clock.now(), config.region)
         return answer
+
+    def logs(self) -> bool:
+        """Whether its bucket has an access log."""
+        return access_log.is_wanted(self._call)
+
+    def log(self, answer: Answer, sent: int, times: access_log.Times) -> None:
+        """Write down in that what was answered, with so many bytes of body sent."""
+        assert self._call is not None
+        access_log.write(self._call, answer, (self._trail.error or ("", ""))[0], sent, times)
 
     def abort(self) -> None:
         """The client went away: what was written aside is removed."""
