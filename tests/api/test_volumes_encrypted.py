@@ -10,6 +10,8 @@ from support.more_hosts import add_host
 from support.refusals import code, message
 from support.tested_cloud import TestedCloud
 
+from cumulet.administration.desk import Nothing
+from cumulet.administration.storage import volumes
 from cumulet.control import moving
 from cumulet.control.fleet import Fleet
 from cumulet.model import attachment, host, secret, snapshot, volume
@@ -62,6 +64,9 @@ def test_it_is_shown_as_encrypted_by_the_key_that_there_is(cloud: Any, ec2: Any)
     assert "KmsKeyId" not in shown(ec2, plain)
     wanted = [{"Name": "encrypted", "Values": ["true"]}]
     assert [one["VolumeId"] for one in ec2.describe_volumes(Filters=wanted)["Volumes"]] == [id]
+    with cloud.database.read() as tx:
+        listed = {one["id"]: one["encrypted"] for one in volumes(tx, cloud.config, Nothing())}
+    assert listed == {id: True, plain: False}
     assert len(key_of(cloud, id)) == 44
     assert not key_of(cloud, plain)
 
@@ -162,6 +167,23 @@ def cannot(cloud: TestedCloud, name: str) -> None:
         assert row is not None
         facts = {name: said for name, said in row.facts.items() if name != "encrypts"}
         host.describe(tx, name, {"facts": facts})
+
+
+@pytest.mark.parametrize("cloud", [{"tunnel_address": "192.0.2.1"}], indirect=True)
+def test_a_host_that_is_drained_gives_it_to_one_that_can_keep_it(cloud: Any, ec2: Any) -> None:
+    id = made(cloud, ec2)
+    add_host(cloud, "h2", tunnel_address="192.0.2.2")
+    cannot(cloud, "h2")
+    with cloud.database.write() as tx:
+        assert "can keep it encrypted" in moving.drain(tx, cloud.config, "h1")["stays"][id]
+    add_host(cloud, "h3", tunnel_address="192.0.2.3")
+    with cloud.database.write() as tx:
+        assert moving.drain(tx, cloud.config, "h1")["moved"] == [{"id": id, "from": "h1", "to": "h3"}]
+    cloud.settle()
+    with cloud.database.read() as tx:
+        row = attachment.find_volume(tx, id)
+    assert row is not None
+    assert (row.host, row.moved_from) == ("h3", "")
 
 
 def test_where_no_host_can_keep_it_that_is_said(cloud: Any, ec2: Any) -> None:

@@ -35,8 +35,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def volumes(tx: Tx, config: Config, wanted: Nothing) -> list[dict[str, Any]]:
-    """Each volume: id, account (its name), size_gib, state, host, instance, device, whether its host exports
-    it to the instance's, and the ids of its snapshots."""
+    """Each volume: id, account (its name), size_gib, state, whether it is encrypted, host, instance, device, whether
+    its host exports it to the instance's, and the ids of its snapshots."""
     owners = account.all(tx)
     kept: dict[str, list[str]] = {}
     for one in (one for owner in owners for one in snapshot.of_account(tx, owner.id)):
@@ -47,6 +47,7 @@ def volumes(tx: Tx, config: Config, wanted: Nothing) -> list[dict[str, Any]]:
             "account": owner.name,
             "size_gib": row.size_gib,
             "state": "deleting" if row.desired == "absent" else row.state,
+            "encrypted": bool(row.sealed),
             "host": row.host,
             "instance": row.instance,
             "device": row.device,

@@ -43,4 +43,5 @@ def _row(one: dict[str, Any]) -> tuple[str, ...]:
         else ""
     )
     snapshots = " ".join(one["snapshots"])
-    return one["id"], one["account"], str(one["size_gib"]), one["state"], one["host"] or "", where, snapshots
+    state = f"{one['state']}{', encrypted' if one['encrypted'] else ''}"
+    return one["id"], one["account"], str(one["size_gib"]), state, one["host"] or "", where, snapshots

@@ -252,7 +252,7 @@ def drain(tx: Tx, config: Config, name: str) -> dict[str, Any]:
                 stays[row.id] = str(e)
     for row in attachment.free_volumes(tx, name):
         to = _room_elsewhere(fleet, row)
-        why_not = carry(tx, config, row, to) if to else f"no other host of {row.zone} has room for it"
+        why_not = carry(tx, config, row, to) if to else _no_room(row)
         if why_not:
             stays[row.id] = why_not
         else:
@@ -260,10 +260,16 @@ def drain(tx: Tx, config: Config, name: str) -> dict[str, Any]:
     return {"moved": moved, "stays": stays}
 
 
+def _no_room(row: Row) -> str:
+    able = "can keep it encrypted, and " if row.sealed else ""
+    return f"no other host of {row.zone} {able}has room for it"
+
+
 def _room_elsewhere(fleet: Fleet, row: Row) -> str | None:
     """The host of the volume's zone with most disk left, its own aside."""
     able = [one for one in fleet.hosts.values() if one.alive and one.enabled and row.zone in one.zones]
     able = [one for one in able if one.name != row.host and one.left.disk_gib >= row.size_gib]
+    able = [one for one in able if one.encrypts or not row.sealed]
     best = max(able, key=lambda one: (one.left.disk_gib, one.name), default=None)
     return best.name if best is not None else None
 

@@ -11,6 +11,8 @@ resource "aws_ebs_snapshot_copy" "copy" {
   source_snapshot_id = aws_ebs_snapshot.data.id
   source_region      = data.aws_region.here.name
   description        = "a copy"
+  encrypted          = true
+  kms_key_id         = aws_ebs_volume.encrypted.kms_key_id
   tags               = { Name = "kept" }
 }
 

@@ -126,6 +126,7 @@ resource "aws_instance" "guest" {
   placement_group        = aws_placement_group.apart.name
   root_block_device {
     volume_size = 2
+    encrypted   = true
   }
   metadata_options {
     http_tokens                 = "required"
@@ -138,6 +139,17 @@ resource "aws_ebs_volume" "data" {
   availability_zone = aws_instance.guest.availability_zone
   size              = 1
   tags              = { Name = var.label }
+}
+
+resource "aws_ebs_volume" "encrypted" {
+  availability_zone = aws_instance.guest.availability_zone
+  size              = 1
+  encrypted         = true
+  tags              = { Name = var.label }
+}
+
+resource "aws_ebs_encryption_by_default" "all" {
+  enabled = false
 }
 
 resource "aws_volume_attachment" "data" {
