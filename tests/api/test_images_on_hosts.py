@@ -138,13 +138,29 @@ def test_a_host_that_shares_the_directory_has_no_copies_and_loses_nothing(cloud:
     two = Two(cloud)
     add_host(cloud, "h3", zones=["us-east-1c"])
     (file,) = two.own.names("image")
+    for is_there in (True, False):
+        with cloud.database.write() as tx:
+            image_copy.want(tx, file, "h3")
+        if not is_there:
+            two.own.remove("image", file)
+        cloud.settle()
+        assert two.copies() == []
+        two.pass_time(1.0)
+        assert two.own.names("image") == [file], "it is there, or taken in again where it was"
+
+
+def test_a_copy_on_a_host_that_shares_by_now_is_forgotten_and_not_removed(cloud: Any, ec2: Any) -> None:
+    two = Two(cloud)
+    add_host(cloud, "h3", zones=["us-east-1c"])
+    (file,) = two.own.names("image")
     with cloud.database.write() as tx:
-        image_copy.want(tx, file, "h3")
-    two.own.remove("image", file)
+        row = image_copy.want(tx, file, "h3")
+        assert row is not None
+        image_copy.say(tx, row, state="available")
+        image_copy.let_go(tx, row)
     cloud.settle()
     assert two.copies() == []
-    two.pass_time(1.0)
-    assert two.own.names("image") == [file], "it is taken in again where it was"
+    assert two.own.names("image") == [file]
 
 
 def test_another_copy_gives_it_where_the_first_host_is_silent(two: Two, ec2: Any) -> None:

@@ -9,9 +9,11 @@ from cumulet.drivers.specs import ImageFileSpec
 from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.lib.image_link import ImageLink
+from cumulet.lib.log import Log
 from cumulet.model import Tx, host, image, image_copy, work
 from cumulet.model.database import Row
 
+log = Log("images")
 FETCH_SECONDS = 0.5
 """Between two looks at how far the fetching is."""
 AWAIT_SECONDS = 5.0
@@ -70,10 +72,10 @@ def _make(run: Run, row: Row, file: Row) -> None:
     if file.state != "available":
         raise Later(FETCH_SECONDS, f"the image file {file.id} is {file.state}")
     driver = run.driver("image", row.host)
+    if _shares(driver, row):
+        _forget_shared(run, row)
+        return
     if driver.look(file.id) is None:
-        if msgspec.json.decode(driver.ask("shared", file.id)):
-            _is_shared(run, row)
-            return
         _fetch(run, row, file, driver)
     with run.write() as tx:
         if image_copy.say(tx, row, state="available"):
@@ -113,8 +115,13 @@ def _link(run: Run, row: Row, file: Row) -> ImageLink:
     return msgspec.json.decode(said, type=ImageLink)
 
 
-def _is_shared(run: Run, row: Row) -> None:
-    """The host has all image files that there are: there is no copy, and the file itself is missing."""
+def _shares(driver: Remote, row: Row) -> bool:
+    """Whether the host has all image files that there are, in one directory with others: nothing there is a copy."""
+    return bool(msgspec.json.decode(driver.ask("shared", row.image_file)))
+
+
+def _forget_shared(run: Run, row: Row) -> None:
+    """There is no copy; the file itself may be missing."""
     with run.write() as tx:
         image_copy.let_go(tx, row)
         image_copy.forget(tx, row)
@@ -127,7 +134,10 @@ def _remove(run: Run, row: Row, *, for_good: bool = False) -> None:
     if for_good and row.desired != "absent":
         with run.write() as tx:
             image_copy.let_go(tx, row)
-    lost.remove(run, "image", row.host, row.image_file)
+    if not lost.is_lost(run, row.host) and _shares(run.driver("image", row.host), row):
+        log.info("what hosts share is no copy, and stays", file=row.image_file, host=row.host)
+    else:
+        lost.remove(run, "image", row.host, row.image_file)
     with run.write() as tx:
         if not image_copy.forget(tx, row):
             raise Later(0.0, "it is wanted again")

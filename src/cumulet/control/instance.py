@@ -8,7 +8,7 @@ from cumulet.control import attachment, export, image_copy, live, moving, recove
 from cumulet.control.snapshot import have_taken, let_begin, say_switched
 from cumulet.drivers.specs import InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
-from cumulet.lib.errors import Failure, Impossible, Later
+from cumulet.lib.errors import Failure, Impossible, Later, Unreachable
 from cumulet.lib.log import Log
 from cumulet.lib.seen import Seen
 from cumulet.model import (
@@ -137,13 +137,14 @@ def _start(run: Run, row: Row, compute: Remote, seen: Seen | None, spec: Instanc
         compute.ensure(spec)
         if spec.lease is not None and not off:
             recovery.say_fenced(run, row, spec.lease)
-    except Failure:
+    except Failure as e:
         table, staged = interface.interface, 2 * row.generation
         unused = table.update().where(table.c.instance == row.id, table.c.wanted == staged)
         with run.write() as tx:
             tx.change(unused.values(wanted=staged - 1, reached=staged - 1))
-        for file in sorted(filter(None, {row.image_file, *image_copy.boots_from(row)})):
-            image_copy.await_copy(run, file, row.host)
+        if not isinstance(e, Unreachable):
+            for file in sorted(filter(None, {row.image_file, *image_copy.boots_from(row)})):
+                image_copy.await_copy(run, file, row.host)
         raise
 
 

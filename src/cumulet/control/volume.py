@@ -7,7 +7,7 @@ from cumulet.control.instance import refuse
 from cumulet.control.volume_key import key_of
 from cumulet.drivers.specs import VolumeSpec
 from cumulet.engine.engine import Run
-from cumulet.lib.errors import Failure, Impossible, Later
+from cumulet.lib.errors import Failure, Impossible, Later, Unreachable
 from cumulet.model import Tx, attachment, capacity, host, image_use, instance, snapshot, tag, volume, work
 from cumulet.model import image_copy as image_copies
 from cumulet.model.database import Row
@@ -47,8 +47,8 @@ def _make(run: Run, row: Row) -> None:
     spec = VolumeSpec(id=row.id, **sizes, image_file=row.image_file, snapshot=row.snapshot, key=key)
     try:
         run.driver("volume", row.host).ensure(spec)
-    except Failure:
-        if row.image_file is not None:
+    except Failure as e:
+        if row.image_file is not None and not isinstance(e, Unreachable):
             image_copy.await_copy(run, row.image_file, row.host)
         raise
     except Impossible as e:
