@@ -83,6 +83,10 @@ class Case(NamedTuple):
     spec: Callable[..., Spec]
 
 
+def encrypted(number: int, step: int = 0) -> Spec:
+    return VolumeSpec(id=f"vol-{number:017x}", size_gib=1 + step, key="a" * 43 + "=")
+
+
 def fake_guests(directory: Path) -> Case:
     return Case(FakeHypervisor(FakeWorld(directory)), guest)
 
@@ -101,6 +105,14 @@ def fake_tunnels(directory: Path) -> Case:
 
 def fake_volumes(directory: Path) -> Case:
     return Case(FakeVolumes(FakeWorld(directory)), volume)
+
+
+def fake_encrypted_volumes(directory: Path) -> Case:
+    return Case(FakeVolumes(FakeWorld(directory)), encrypted)
+
+
+def encrypted_volumes_in_a_directory(directory: Path) -> Case:
+    return Case(DirectoryVolumes(directory / "volumes", directory / "images", Exports(directory, "")), encrypted)
 
 
 def _image_of(directory: Path) -> Callable[..., Spec]:
@@ -133,6 +145,7 @@ def images_in_a_directory(directory: Path) -> Case:
 
 FAKES = [fake_guests, fake_taps, fake_groups, fake_tunnels, fake_volumes, fake_images]
 DIRECTORIES = [volumes_in_a_directory, volumes_of_lvm, thin_volumes_of_lvm, images_in_a_directory]
+DIRECTORIES += [fake_encrypted_volumes, encrypted_volumes_in_a_directory]
 PLACES = ("here", *KINDS)
 """Where the driver is: in the test's hands, or behind an agent on a bus."""
 CASES = [
