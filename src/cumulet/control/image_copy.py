@@ -33,6 +33,12 @@ def await_copy(run: Run, file: str, place: str) -> None:
         raise Later(AWAIT_SECONDS, f"its image is on its way to {place}{f': {row.stage}' if row.stage else ''}")
 
 
+def look_again(tx: Tx, file: str, place: str) -> None:
+    """The image file may be lost, or what the host has of it: the next sweep of images would be long to wait for."""
+    work.wake(tx, "image_file", file)
+    image_copy.wake_at(tx, file, place)
+
+
 def await_boot(run: Run, row: Row, place: str) -> None:
     """What an instance boots from is on that host too; ends in `Later` until it is."""
     images = run.driver("image", place)

@@ -142,8 +142,10 @@ def _start(run: Run, row: Row, compute: Remote, seen: Seen | None, spec: Instanc
         unused = table.update().where(table.c.instance == row.id, table.c.wanted == staged)
         with run.write() as tx:
             tx.change(unused.values(wanted=staged - 1, reached=staged - 1))
+            if row.image_file is not None:
+                image_copy.look_again(tx, row.image_file, row.host)
         if not isinstance(e, Unreachable):
-            for file in sorted(filter(None, {row.image_file, *image_copy.boots_from(row)})):
+            for file in sorted(set(filter(None, image_copy.boots_from(row)))):
                 image_copy.await_copy(run, file, row.host)
         raise
 
