@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 import uuid
 from collections.abc import Iterator
@@ -220,3 +221,6 @@ def test_an_encrypted_disk_comes_changes_its_layers_grows_and_goes(guests: Guest
     assert "verification failed" not in does(id, disk, "read -P 65 1M 64k")
     assert run(["virsh", "secret-list"]).stdout.strip().splitlines()[2:] == []
     assert key not in run(["virsh", "dumpxml", "--security-info", id]).stdout
+    started = Path(f"/proc/{guests.qemu(id)}/cmdline").read_bytes()
+    assert volume.encode() in started
+    assert not any(form in started for form in (key.encode(), base64.b64encode(key.encode())))
