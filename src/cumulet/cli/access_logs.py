@@ -20,7 +20,7 @@ from cumulet.model.database import Row
 
 log = Log("access")
 SESSION_SECONDS = 900
-GONE = {"NoSuchBucket", "AccessDenied", "QuotaExceeded", "InvalidBucketState"}
+GONE = {"NoSuchBucket", "AccessDenied", "QuotaExceeded", "EntityTooLarge"}
 """What will not be otherwise soon: AWS's delivery is best effort too."""
 
 
@@ -28,7 +28,7 @@ def delivered(config: Config, database: Database, url: str, everything: bool = F
     """Put what is new of each bucket's log into its target, as one object; gives the new keys.
 
     A file is taken away by another name first, and delivered the next time, so that nobody still writes to it;
-    `everything`: at once. Raises `Failure` or `Refusal`: then it is tried again.
+    `everything`: at once. What is refused for now is tried again the next time; raises `Failure` where nobody answers.
     """
     directory = config.access_log_directory()
     waiting = sorted(directory.glob("*.taken-*"))
@@ -54,7 +54,8 @@ def _deliver(config: Config, database: Database, url: str, file: Path) -> Iterat
         calls.put(client, wanted["TargetBucket"], key, file)
     except Refusal as e:
         if e.code not in GONE:
-            raise
+            log.error("an access log is not delivered yet", bucket=name, target=wanted["TargetBucket"], error=e)
+            return
         log.warning("an access log is lost", bucket=name, target=wanted["TargetBucket"], error=e)
     else:
         yield key
