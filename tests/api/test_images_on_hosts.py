@@ -149,6 +149,15 @@ def test_a_host_that_shares_the_directory_has_no_copies_and_loses_nothing(cloud:
         assert two.own.names("image") == [file], "it is there, or taken in again where it was"
 
 
+def test_a_host_one_version_back_shares_the_directory(two: Two) -> None:
+    (file,) = two.own.names("image")
+    del two.other.agents["image"]._questions["shared"]
+    with two.cloud.database.write() as tx:
+        image_copy.want(tx, file, "h2")
+    two.cloud.settle()
+    assert two.copies() == []
+
+
 def test_a_copy_on_a_host_that_shares_by_now_is_forgotten_and_not_removed(cloud: Any, ec2: Any) -> None:
     two = Two(cloud)
     add_host(cloud, "h3", zones=["us-east-1c"])

@@ -122,8 +122,16 @@ def _link(run: Run, row: Row, file: Row) -> ImageLink:
 
 
 def _shares(driver: Remote, row: Row) -> bool:
-    """Whether the host has all image files that there are, in one directory with others: nothing there is a copy."""
-    return bool(msgspec.json.decode(driver.ask("shared", row.image_file)))
+    """Whether the host has all image files that there are, in one directory with others: nothing there is a copy.
+
+    An agent one version back knows nothing else.
+    """
+    try:
+        return bool(msgspec.json.decode(driver.ask("shared", row.image_file)))
+    except Failure as e:
+        if "has no question" in str(e):
+            return True
+        raise
 
 
 def _forget_shared(run: Run, row: Row) -> None:
