@@ -7,7 +7,18 @@ which the audit log knows them.
 from __future__ import annotations
 
 from cumulet import administration
-from cumulet.administration import accounts, credentials, joining, machines, moves, network, overview, storage, users
+from cumulet.administration import (
+    accounts,
+    credentials,
+    joining,
+    machines,
+    moves,
+    network,
+    objects,
+    overview,
+    storage,
+    users,
+)
 from cumulet.administration.desk import Action, Named, Nothing, OfAccount, look, order
 from cumulet.control import hosts, placing
 
@@ -60,6 +71,7 @@ ACTIONS: dict[str, Action] = {
     "ListInterfaces": look(network.interfaces, network.OnHost),
     "ListVolumes": look(storage.volumes),
     "DeleteVolume": order(storage.delete_volume, Named),
+    "ListBuckets": look(objects.buckets),
     "ListImages": look(storage.images),
     "GetImage": look(storage.image_of, Named),
     "PrefetchImage": order(storage.prefetch_image, storage.Prefetch),

@@ -74,6 +74,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
         "address": "networks:address",
         "interface": "networks:interface",
         "volume": "volumes_list:volume",
+        "bucket": "buckets:bucket",
         "usage": "usage:usage",
         "join": "joining:join",
         "lab": "laboratory:lab",

@@ -114,3 +114,9 @@ def used(tx: Tx, name: str) -> int:
     """The bytes of the parts of a bucket's unfinished uploads."""
     query = sa.select(sa.func.sum(part.c.size)).join(upload, upload.c.id == part.c.upload)
     return int(tx.value(query.where(upload.c.bucket == name)) or 0)
+
+
+def used_by_bucket(tx: Tx) -> dict[str, int]:
+    """The same of all buckets that have any."""
+    query = sa.select(upload.c.bucket, sa.func.sum(part.c.size)).join(part, upload.c.id == part.c.upload)
+    return {name: int(size or 0) for name, size in tx.connection.execute(query.group_by(upload.c.bucket))}
