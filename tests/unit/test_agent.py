@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -72,6 +74,28 @@ def test_the_same_lease_may_order_again(volumes: FakeVolumes, tmp_path: Path) ->
     document = agent.documents.get("vol-1")
     assert document is not None
     assert msgspec.json.decode(document.spec, type=VolumeSpec).size_gib == 9
+
+
+def test_orders_for_one_thing_come_one_after_the_other_and_leave_nothing(volumes: FakeVolumes, tmp_path: Path) -> None:
+    agent, bus = agent_of(volumes, tmp_path)
+    inside: list[int] = []
+    makes = volumes.ensure
+
+    def slowly(spec: Spec) -> None:
+        inside.append(+1)
+        time.sleep(0.02)
+        assert sum(inside) == 1
+        inside.append(-1)
+        makes(spec)
+
+    volumes.ensure = slowly  # type: ignore[method-assign]
+    orders = [threading.Thread(target=Remote(bus, "volume.h1", epoch=5).ensure, args=[DISK]) for _ in range(4)]
+    for order in orders:
+        order.start()
+    for order in orders:
+        order.join()
+    assert inside == [+1, -1] * 4
+    assert len(agent._locks) == 0
 
 
 def test_the_document_is_written_before_the_driver_fails(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -52,7 +53,8 @@ class Agent:
         self._questions = questions or {}
         self._check = check
         self._shares = shares
-        self._locks: dict[str, threading.Lock] = {}
+        self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        """Of what is being done now: each goes when nobody holds it or waits for it."""
         self._guard = threading.Lock()
 
     def serve(self, bus: Bus) -> None:
