@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from support.real_cloud import RealCloud, Tenant
 
 from cumulet.demo.process import until
 from cumulet.lib.command import run
+from cumulet.lib.errors import Failure
 
 pytestmark = pytest.mark.private_host
 
@@ -30,6 +33,15 @@ class Site:
     def await_explanation(self, id: str, text: str) -> None:
         """Until `cumulet explain` says so: between two tries it says for a moment what is awaited."""
         until(lambda: text in self.cloud.process.command("explain", id), 20, f"{text!r} to be the explanation of {id}")
+
+    def import_image(self, file: Path) -> None:
+        """For all; where that has no end, what the database has of images and work is said."""
+        try:
+            self.cloud.process.command("image", "import", str(file), "--public")
+        except Failure as e:
+            with sqlite3.connect(self.cloud.process.state / "cumulet.db") as database:
+                rows = [(time.time(), *database.execute(f"SELECT * FROM {table}")) for table in ("work", "image_file")]
+            raise Failure(f"{rows}") from e
 
     def status(self, id: str) -> str:
         """Of the system, for a guest that runs."""
@@ -152,7 +164,7 @@ def test_a_program_that_is_missing_is_named_and_all_comes_right_when_it_is_back(
 def test_an_image_that_is_deleted_stops_no_guest_and_is_taken_in_again(site: Site, tmp_path: Path) -> None:
     source = tmp_path / "sector.img"
     source.write_bytes(boot_record(b"booted from disk\r\n"))
-    site.cloud.process.command("image", "import", str(source), "--public")
+    site.import_image(source)
     runs = site.admin.run(ImageId=site.admin.image("sector"))
     for image in (site.cloud.process.state / "images").iterdir():
         shutil.rmtree(image)

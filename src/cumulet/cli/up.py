@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import shlex
 import signal
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -47,7 +48,8 @@ def serve(config: Config) -> None:
     from cumulet.lib import log
 
     log.start(config.log_level)
-    faulthandler.register(signal.SIGUSR1)  # for whoever wants to know what it waits for
+    if sys.__stderr__ is not None:
+        faulthandler.register(signal.SIGUSR1, sys.__stderr__)  # for whoever wants to know what it waits for
     make_state(config)
     with running.only_one(config.state_dir), said_clearly(config):
         run(config)

@@ -15,6 +15,8 @@ from typing import Any
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 
+SECONDS = 120.0
+"""In which a command ends."""
 WORLD = "world"
 WORLD_ADDRESS = "192.0.2.2"
 POOL = "198.51.100.0/24"
@@ -86,13 +88,21 @@ class CloudProcess:
 
     def attempt(self, *arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
         """How `cumulet ARGUMENTS` ends for this cloud."""
-        words = [sys.executable, "-m", "cumulet", *arguments, "--state-dir", str(self.state)]
+        words = [sys.executable, "-X", "faulthandler", "-m", "cumulet", *arguments, "--state-dir", str(self.state)]
+        command = ["env", *self._settings(), *words]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
         try:
-            return run(["env", *self._settings(), *words], timeout=120, check=check)
-        except Failure as e:
-            if not isinstance(e.__cause__, subprocess.TimeoutExpired):
-                raise
-            raise Failure(f"{e}; what the cloud does: {self._stacks()}") from e
+            said, complained = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # it says where it is (Python's faulthandler)
+            said, complained = process.communicate()
+            text = f"{' '.join(command)}: no end after {SECONDS:g} s: {said}{complained}"
+            raise Failure(f"{text}; what the cloud does: {self._stacks()}") from None
+        done = subprocess.CompletedProcess(command, process.returncode, said, complained)
+        if check and done.returncode != 0:
+            raise Failure(f"{' '.join(command)}: exit status {done.returncode}: {(complained or said).strip()}")
+        return done
 
     def _stacks(self) -> str:
         """Where each of its threads is, at the end of its log."""
