@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cumulet.agent import heartbeat
 from cumulet.agent.agent import Agent
 from cumulet.agent.fence import Fence, lease_of
 from cumulet.agent.heartbeat import Beat, Heard, Heartbeat
@@ -189,3 +192,25 @@ def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_a_disk_that_was_full_for_a_moment_does_not_silence_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "EVERY_SECONDS", 0.01)
+    host, failed = Host(tmp_path), threading.Event()
+    renew = host.lease.renew
+
+    def full(until: float | None) -> None:
+        failed.set()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    host.heartbeat.start()
+    monkeypatch.setattr(host.lease, "renew", full)
+    assert failed.wait(10)
+    monkeypatch.setattr(host.lease, "renew", renew)
+    heard, end = len(host.beats), time.monotonic() + 10
+    while len(host.beats) < heard + 3:
+        assert time.monotonic() < end, "nothing is heard any more"
+        time.sleep(0.01)
+    host.heartbeat.stop()

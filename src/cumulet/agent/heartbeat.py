@@ -165,7 +165,10 @@ class Heartbeat:
 
     def _beat_until_stopped(self) -> None:
         while not self._stopped.wait(EVERY_SECONDS):
-            self.beat()
+            try:
+                self.beat()
+            except Exception:  # noqa: BLE001 - a full disk, on which the lease is kept, is no reason to be silent for good
+                log.exception("a heartbeat failed")
 
 
 def capacity(directory: Path) -> dict[str, Any]:
