@@ -13,14 +13,13 @@ from cumulet.lib.errors import Failure
 from cumulet.tutorial.clients import Client
 from cumulet.tutorial.installation import ZONE
 
-PORT = 8080
 DEVICE = "/dev/vdb"
 WRITE = "mke2fs /dev/vdb > /dev/null 2>&1 && mount /dev/vdb /mnt && head -c 1000000 /dev/urandom > /mnt/data && sync"
 SUM = "sha256sum < /mnt/data"
 _ACCEPT = f"""
 import socket
-listener = socket.create_server(('{WORLD_ADDRESS}', {PORT}))
-print('ready', flush=True)
+listener = socket.create_server(('{WORLD_ADDRESS}', 0))
+print(listener.getsockname()[1], flush=True)
 print(listener.accept()[1][0])
 """
 
@@ -133,8 +132,8 @@ class Tenant:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as world:
             try:
                 assert world.stdout is not None
-                world.stdout.readline()
-                self._ssh(f"nc -w 2 {WORLD_ADDRESS} {PORT} < /dev/null || true")
+                port = int(world.stdout.readline())
+                self._ssh(f"nc -w 2 {WORLD_ADDRESS} {port} < /dev/null || true")
                 return world.communicate(timeout=10)[0].strip()
             finally:
                 world.kill()
