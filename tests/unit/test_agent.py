@@ -234,6 +234,24 @@ def test_a_host_that_has_rebooted_gets_its_guests_back_with_no_control_plane(tmp
     assert agents["compute"].driver.look("i-1") == Seen(id="i-1", state="running", generation=1)
 
 
+def test_recovery_goes_on_whatever_is_wrong_with_one_thing(volumes: FakeVolumes, tmp_path: Path) -> None:
+    agent, bus = agent_of(volumes, tmp_path)
+    others = [msgspec.structs.replace(DISK, id=f"vol-{number}") for number in range(3)]
+    for disk in others:
+        Remote(bus, "volume.h1", epoch=5).ensure(disk)
+        volumes.remove(disk.id)
+    makes = volumes.ensure
+
+    def makes_two(spec: Spec) -> None:
+        if spec.id == "vol-1":
+            raise OSError("no space left")
+        makes(spec)
+
+    volumes.ensure = makes_two  # type: ignore[method-assign]
+    assert agent.recover() == ["vol-1"]
+    assert {seen.id for seen in volumes.observe()} == {"vol-0", "vol-2"}
+
+
 def test_recovery_tells_what_it_could_not_do(tmp_path: Path) -> None:
     agent, bus = agent_of(Broken(Failure("no")), tmp_path)
     with pytest.raises(Failure):

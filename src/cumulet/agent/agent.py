@@ -150,6 +150,9 @@ class Agent:
             except (Failure, Impossible) as e:
                 log.warning("not recovered yet", id=id, error=_with_cause(e))
                 return False
+            except Exception:  # noqa: BLE001 - the others are recovered, whatever is wrong with this one
+                log.exception("not recovered yet", id=id)
+                return False
         return True
 
     def _lock(self, id: str) -> threading.Lock:

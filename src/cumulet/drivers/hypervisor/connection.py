@@ -6,6 +6,7 @@ import contextlib
 import functools
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,9 @@ import libvirt
 
 from cumulet.drivers.specs import domain_uuid
 from cumulet.lib.errors import Failure
+from cumulet.lib.log import Log
 
+log = Log("libvirt")
 _LOOK_AGAIN = 2.0
 """Seconds between two looks at whether libvirtd is still there (or again)."""
 
@@ -84,12 +87,16 @@ class Connection:
     def _tell(self) -> None:
         before = None
         while not self._closed.is_set():
-            with contextlib.suppress(Failure):
+            try:
                 now = self.get()
                 if now is not before:
                     for id in self._everything():
                         self._changes.put(id)
                 before = now
+            except Failure:
+                pass  # it is tried again
+            except Exception:  # noqa: BLE001 - whoever tells of changes goes on
+                log.exception("changes of guests were not looked at")
             with contextlib.suppress(queue.Empty):
                 self._on_change(self._changes.get(timeout=_LOOK_AGAIN))
 
@@ -106,4 +113,8 @@ def _run_event_loop() -> threading.Thread:
 
 def _loop() -> None:
     while True:
-        libvirt.virEventRunDefaultImpl()
+        try:
+            libvirt.virEventRunDefaultImpl()
+        except libvirt.libvirtError as e:
+            log.error("libvirt's events fail", error=e)
+            time.sleep(_LOOK_AGAIN)
