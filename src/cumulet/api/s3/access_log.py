@@ -22,9 +22,10 @@ log = Log("access")
 DELIVERER = "log-delivery"
 """Name of the session that puts logs into their bucket: what that does is not logged, else there would be no end."""
 _SECRET = re.compile(r"((?:X-Amz-Signature|X-Amz-Security-Token|Signature)=)[^&\s]*", re.I)
-_PART = {"UploadPart": "PUT.PART", "UploadPartCopy": "COPY.PART", "ListParts": "GET.UPLOAD"}
 _RESOURCES = {
-    **_PART,
+    "UploadPart": "PUT.PART",
+    "UploadPartCopy": "COPY.PART",
+    "ListParts": "GET.UPLOAD",
     "CreateMultipartUpload": "POST.UPLOADS",
     "CompleteMultipartUpload": "POST.UPLOAD",
     "AbortMultipartUpload": "DELETE.UPLOAD",
