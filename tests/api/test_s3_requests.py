@@ -19,7 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from support import s3 as support
 from support.refusals import code
-from support.s3 import BUCKET, Raw, ask, body, made, put
+from support.s3 import BUCKET, Raw, ask, body, made, put, signed
 
 BIG = bytes(range(256)) * 1200
 
@@ -29,15 +29,6 @@ def s3(cloud: Any) -> Any:
     found = support.client(cloud)
     made(found)
     return found
-
-
-def signed(cloud: Any, method: str, path: str, content: bytes = b"", **headers: str) -> Raw:
-    """A request signed with version 4; headers of which the value is None are taken out after signing."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = AWSRequest(method, cloud.url + path, headers=named, data=content)
-    S3SigV4Auth(Credentials(cloud.admin.key, cloud.admin.secret), "s3", cloud.config.region).add_auth(request)
-    sent = {name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()}
-    return ask(cloud, method, path, content or None, **sent)
 
 
 @pytest.mark.parametrize("version", ["s3", "s3v4"])

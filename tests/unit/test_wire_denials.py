@@ -106,7 +106,6 @@ def test_a_signature_for_another_service(signed: str, asked: str) -> None:
         ("ec2", "AuthFailure", 401),
         ("sts", "SignatureDoesNotMatch", 403),
         ("iam", "SignatureDoesNotMatch", 403),
-        ("s3", "AuthorizationHeaderMalformed", 400),
     ],
 )
 def test_a_signature_for_another_region(service: str, code: str, status: int) -> None:
@@ -117,6 +116,18 @@ def test_a_signature_for_another_region(service: str, code: str, status: int) ->
         assert (refusal.code, refusal.status) == (code, status)
         assert "Credential should be scoped to a valid region, not 'us-west-9'." in refusal.message
         assert "The region of this cloud is 'eu-west-1'." in refusal.message
+
+
+def test_s3_names_the_wrong_region_and_the_right_one_as_its_clients_read_it() -> None:
+    for request, code in (
+        (by_header("s3", region="us-west-9"), "AuthorizationHeaderMalformed"),
+        (by_url("s3", region="us-west-9"), "AuthorizationQueryParametersError"),
+    ):
+        assert check(request, "s3", time.time(), region="us-west-9") is None
+        refusal = check(request, "s3", time.time(), region="eu-west-1")
+        assert refusal
+        assert (refusal.code, refusal.status, refusal.details) == (code, 400, {"Region": "eu-west-1"})
+        assert "the region 'us-west-9' is wrong; expecting 'eu-west-1'" in refusal.message
 
 
 def test_services_of_the_whole_world_may_be_signed_for_in_us_east_1() -> None:

@@ -21,10 +21,14 @@ class CumuletError(Exception):
 
 
 class Refusal(CumuletError):
-    """The request cannot be granted; `code` and `message` are AWS's wording, `status` is the HTTP status."""
+    """The request cannot be granted; `code` and `message` are AWS's wording, `status` is the HTTP status.
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    `details` are further elements of the answer, where the protocol has such (S3: `BucketName`, `Key`, …).
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400, /, **details: str) -> None:
         super().__init__(f"{code}: {message}")
+        self.details = details
         self.code = code
         self.message = message
         self.status = status

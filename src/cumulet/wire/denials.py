@@ -11,6 +11,7 @@ Fault = Literal[
     "missing",
     "incomplete",
     "in_url",
+    "unsigned",
     "unknown_key",
     "mismatch",
     "skewed",
@@ -36,6 +37,7 @@ DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
         "missing": ("MissingParameter", 400, "The request must contain the parameter AWSAccessKeyId"),
         "incomplete": ("IncompleteSignature", 400, "The request signature does not conform to AWS standards."),
         "in_url": ("IncompleteSignature", 400, "The request signature does not conform to AWS standards."),
+        "unsigned": ("AuthFailure", 401, _UNKNOWN_TO_EC2),
         "unknown_key": ("AuthFailure", 401, _UNKNOWN_TO_EC2),
         "mismatch": ("AuthFailure", 401, _UNKNOWN_TO_EC2),
         "skewed": ("RequestExpired", 400, "Request has expired."),
@@ -49,6 +51,7 @@ DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
         "missing": ("MissingAuthenticationToken", 403, "Request is missing Authentication Token"),
         "incomplete": ("IncompleteSignature", 400, ""),
         "in_url": ("IncompleteSignature", 400, ""),
+        "unsigned": ("SignatureDoesNotMatch", 403, _MISMATCH),
         "unknown_key": ("InvalidClientTokenId", 403, _QUERY_TOKEN),
         "mismatch": ("SignatureDoesNotMatch", 403, _MISMATCH),
         "skewed": ("SignatureDoesNotMatch", 403, ""),
@@ -61,6 +64,8 @@ DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
     "json": {
         "missing": ("MissingAuthenticationTokenException", 400, "Missing Authentication Token"),
         "incomplete": ("IncompleteSignatureException", 400, ""),
+        "in_url": ("IncompleteSignatureException", 400, ""),
+        "unsigned": ("InvalidSignatureException", 400, _MISMATCH),
         "unknown_key": ("UnrecognizedClientException", 400, _QUERY_TOKEN),
         "mismatch": ("InvalidSignatureException", 400, _MISMATCH),
         "skewed": ("InvalidSignatureException", 400, ""),
@@ -74,6 +79,7 @@ DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
         "missing": ("AccessDenied", 403, "Access Denied"),
         "incomplete": ("AuthorizationHeaderMalformed", 400, "The authorization header you provided is invalid."),
         "in_url": ("AuthorizationQueryParametersError", 400, ""),
+        "unsigned": ("AccessDenied", 403, "There were headers present in the request which were not signed"),
         "unknown_key": ("InvalidAccessKeyId", 403, "The AWS Access Key Id you provided does not exist in our records."),
         "mismatch": ("SignatureDoesNotMatch", 403, _MISMATCH),
         "skewed": (
@@ -83,7 +89,7 @@ DENIALS: dict[str, dict[Fault, tuple[str, int, str]]] = {
         ),
         "expired": ("AccessDenied", 403, "Request has expired"),
         "token": ("InvalidToken", 400, "The provided token is malformed or otherwise invalid."),
-        "scope": ("AuthorizationHeaderMalformed", 400, "The authorization header you provided is invalid."),
+        "scope": ("AuthorizationHeaderMalformed", 400, "The authorization header is malformed;"),
         "payload": (
             "XAmzContentSHA256Mismatch",
             400,
@@ -100,9 +106,13 @@ without a signature (MissingParameter) and with a wrong one (status 401) are as 
 """
 
 
-def deny(service: str, fault: Fault, detail: str = "") -> Refusal:
-    """The refusal for a request to `service`; `detail` says what was wrong with this one and what would be right."""
+def deny(service: str, fault: Fault, detail: str = "", /, **details: str) -> Refusal:
+    """The refusal for a request to `service`; `detail` says what was wrong with this one and what would be right.
+
+    `details` are elements of S3's answer ("Error responses" of the S3 API Reference).
+    """
     family = "json" if service in JSON else service
     code, status, message = DENIALS[family if family in DENIALS else "query"][fault]
-    whole = f"{message.rstrip('.')}. {detail}" if message and detail else message or detail
-    return Refusal(code, whole, status)
+    joint = " " if message.endswith(";") else ". "
+    whole = f"{message.rstrip('.')}{joint}{detail}" if message and detail else message or detail
+    return Refusal(code, whole, status, **details)

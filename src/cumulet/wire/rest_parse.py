@@ -111,7 +111,17 @@ def _plain(model: Model, name: str, ref: Ref, text: str | None) -> Any:
     try:
         return reader(text) if reader else text
     except ValueError as e:
-        raise Refusal("InvalidArgument", f"{ref.location_name} must be {e}, and is '{shown(text)}'.") from None
+        raise _invalid(ref.location_name, text, str(e), number=shape.type in ("integer", "long")) from None
+
+
+def _invalid(name: str, text: str, right: str, *, number: bool) -> Refusal:
+    """What S3 says of a parameter of the URL or of a header that cannot be read."""
+    message = f"{name} must be {right}, and is '{shown(text)}'."
+    if name == "partNumber":
+        message = "Part number must be an integer between 1 and 10000, inclusive"
+    elif number:
+        message = f"Provided {name} not an integer or within integer range"
+    return Refusal("InvalidArgument", message, 400, ArgumentName=name, ArgumentValue=shown(text))
 
 
 def _time(text: str, form: str, name: str) -> datetime | None:
@@ -125,7 +135,7 @@ def _time(text: str, form: str, name: str) -> datetime | None:
     except (ValueError, TypeError, IndexError, OverflowError):
         if form == "iso8601":
             right = "a time of ISO 8601, for example 2026-01-02T03:04:05Z"
-            raise Refusal("InvalidArgument", f"{name} must be {right}, and is '{shown(text)}'.") from None
+            raise _invalid(name, text, right, number=False) from None
         return None
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 

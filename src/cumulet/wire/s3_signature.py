@@ -54,7 +54,7 @@ def read_s3(request: Request, query: Mapping[str, str], bucket_of_host: str) -> 
         if authorization is not None:
             return _in_header(request, authorization, bucket_of_host)
     except Unreadable as e:
-        raise deny("s3", e.fault, e.detail) from None
+        raise deny("s3", e.fault, e.detail, **e.details) from None
     return None
 
 

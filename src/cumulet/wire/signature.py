@@ -19,7 +19,7 @@ from cumulet.wire.canonical import text_v4, texts_v2
 from cumulet.wire.claim import Claim
 from cumulet.wire.denials import Fault, deny
 from cumulet.wire.request import Form, Request, decode_form, shown
-from cumulet.wire.scalars import read_time
+from cumulet.wire.scalars import read_time, write_whole_time
 from cumulet.wire.service import service_of, signing_name
 
 SKEW = 15 * 60
@@ -41,7 +41,7 @@ def read(request: Request, form: Form) -> Claim | None:
     try:
         return _claim(request, form)
     except Unreadable as e:
-        raise deny(service_of(request, e.claim, form), e.fault, e.detail) from None
+        raise deny(service_of(request, e.claim, form), e.fault, e.detail, **e.details) from None
 
 
 def verify(claim: Claim, secret: str | None, now: float, service: str, region: str, token: str = "") -> None:
@@ -54,10 +54,11 @@ def verify(claim: Claim, secret: str | None, now: float, service: str, region: s
     if claim.version == "v4":
         _check_meant(claim, service, region)
     if secret is None:
-        raise deny(service, "unknown_key", f"There is no access key {shown(claim.access_key)}.")
+        why = f"There is no access key {shown(claim.access_key)}."
+        raise deny(service, "unknown_key", why, AWSAccessKeyId=shown(claim.access_key))
     given = claim.signature.encode()
     if not any([hmac.compare_digest(given, _signature(claim, secret, text)) for text in claim.texts]):
-        raise deny(service, "mismatch", f"The signature was not made with the secret of {shown(claim.access_key)}.")
+        raise _mismatch(claim, service)
     if not hmac.compare_digest(claim.token.encode(), token.encode()):
         raise deny(service, "token", "The session token does not belong to the access key.")
 
@@ -65,8 +66,9 @@ def verify(claim: Claim, secret: str | None, now: float, service: str, region: s
 class Unreadable(Exception):
     """A signature that cannot be taken for a claim; `claim` as far as it could be read."""
 
-    def __init__(self, detail: str, fault: Fault = "incomplete", claim: Claim | None = None) -> None:
+    def __init__(self, detail: str, fault: Fault = "incomplete", claim: Claim | None = None, **details: str) -> None:
         self.detail = detail
+        self.details = details
         self.fault = fault
         self.claim = claim
 
@@ -115,7 +117,7 @@ def from_url(request: Request, parameters: dict[str, str]) -> Claim:
     missing = [name for name in names if not parameters.get(f"X-Amz-{name}")]
     if missing:
         raise Unreadable(f"The URL must have the parameter X-Amz-{missing[0]}.", "in_url")
-    _check_algorithm(parameters["X-Amz-Algorithm"])
+    _check_algorithm(parameters["X-Amz-Algorithm"], "in_url")
     expires = parameters.get("X-Amz-Expires", str(SKEW))
     if not _DIGITS.fullmatch(expires) or not 1 <= int(expires) <= LONGEST:
         raise Unreadable(f"X-Amz-Expires must be from 1 to {LONGEST} seconds, and is '{shown(expires)}'.", "in_url")
@@ -125,19 +127,20 @@ def from_url(request: Request, parameters: dict[str, str]) -> Claim:
     )
 
 
-def _check_algorithm(algorithm: str) -> None:
+def _check_algorithm(algorithm: str, fault: Fault = "incomplete") -> None:
     if algorithm != ALGORITHM:
-        raise Unreadable(f"Unsupported AWS 'algorithm': '{shown(algorithm)}'. Sign with {ALGORITHM}.")
+        raise Unreadable(f"Unsupported AWS 'algorithm': '{shown(algorithm)}'. Sign with {ALGORITHM}.", fault)
 
 
 def _version_4(request: Request, fields: dict[str, str], when: str, token: str, lifetime: int | None = None) -> Claim:
+    fault: Fault = "incomplete" if lifetime is None else "in_url"
     credential = fields["Credential"].split("/")
     if len(credential) != 5 or not all(credential):
         shape = "exactly 5 slash-delimited elements, keyid/date/region/service/aws4_request"
-        raise Unreadable(f"Credential must have {shape}, got '{shown(fields['Credential'])}'.")
+        raise Unreadable(f"Credential must have {shape}, got '{shown(fields['Credential'])}'.", fault)
     access_key, day, region, service, terminator = credential
     seen = Claim(access_key=access_key, version="v4", service=service)
-    basic, signed_at = _time_v4(when, seen)
+    basic, signed_at = _time_v4(when, seen, fault)
     _check_scope(day, terminator, basic, seen)
     signed = fields["SignedHeaders"].split(";")
     _check_signed(request, signed, seen)
@@ -159,7 +162,7 @@ def _version_4(request: Request, fields: dict[str, str], when: str, token: str, 
     )
 
 
-def _time_v4(when: str, seen: Claim) -> tuple[str, float]:
+def _time_v4(when: str, seen: Claim, fault: Fault) -> tuple[str, float]:
     """The time in the basic format that is signed, and in seconds since 1970."""
     try:
         if _BASIC_TIME.fullmatch(when):
@@ -169,7 +172,7 @@ def _time_v4(when: str, seen: Claim) -> tuple[str, float]:
             time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         right = "Date must be in ISO-8601 'basic format', for example 20260102T030405Z"
-        raise Unreadable(f"{right}. Got '{shown(when)}'.", claim=seen) from None
+        raise Unreadable(f"{right}. Got '{shown(when)}'.", fault, seen) from None
     return time.strftime(_BASIC), time.timestamp()
 
 
@@ -189,7 +192,8 @@ def _check_signed(request: Request, signed: list[str], seen: Claim) -> None:
         raise Unreadable("'Host' must be a 'SignedHeader' in the AWS Authorization.", "mismatch", seen)
     for name, _ in request.headers:
         if name.startswith("x-amz-") and name not in names:
-            raise Unreadable(f"The header {shown(name)} has to be signed.", "mismatch", seen)
+            why = f"The header {shown(name)} has to be signed."
+            raise Unreadable(why, "unsigned", seen, HeadersNotSigned=shown(name))
 
 
 def _payload(request: Request, seen: Claim, presigned: bool) -> str:
@@ -241,16 +245,31 @@ def _time_v2(given: dict[str, str], name: str) -> float | None:
         raise Unreadable(f"{name} must be {e}; it is '{shown(given[name])}'.") from None
 
 
+def _mismatch(claim: Claim, service: str) -> Refusal:
+    """With what should have been signed, so that the client's maker can compare (as S3 gives it)."""
+    why = f"The signature was not made with the secret of {shown(claim.access_key)}."
+    text = claim.texts[0] if claim.texts else b""
+    said = {"AWSAccessKeyId": shown(claim.access_key), "StringToSign": text.decode("utf-8", "replace")}
+    said |= {"SignatureProvided": shown(claim.signature), "StringToSignBytes": text.hex(" ")}
+    return deny(service, "mismatch", why, **said)
+
+
 def _check_time(claim: Claim, now: float, service: str) -> None:
     signed, end = claim.signed_at, claim.expires_at
     if signed is not None and signed > now + SKEW:
         limit = f"{_basic(now + SKEW)} ({_basic(now)} + 15 min.)"
-        raise deny(service, "skewed", f"Signature not yet current: {_basic(signed)} is still later than {limit}")
+        raise _skewed(service, f"Signature not yet current: {_basic(signed)} is still later than {limit}", signed, now)
     if end is not None and end < now:
-        raise deny(service, "expired", f"Signature expired: {_basic(end)} is now earlier than {_basic(now)}")
+        why = f"Signature expired: {_basic(end)} is now earlier than {_basic(now)}"
+        raise deny(service, "expired", why, Expires=write_whole_time(end), ServerTime=write_whole_time(now))
     if end is None and signed is not None and signed < now - SKEW:
         limit = f"{_basic(now - SKEW)} ({_basic(now)} - 15 min.)"
-        raise deny(service, "skewed", f"Signature expired: {_basic(signed)} is now earlier than {limit}")
+        raise _skewed(service, f"Signature expired: {_basic(signed)} is now earlier than {limit}", signed, now)
+
+
+def _skewed(service: str, why: str, signed: float, now: float) -> Refusal:
+    times = {"RequestTime": _basic(signed), "ServerTime": write_whole_time(now)}
+    return deny(service, "skewed", why, **times, MaxAllowedSkewMilliseconds=str(SKEW * 1000))
 
 
 def _check_meant(claim: Claim, service: str, region: str) -> None:
@@ -259,8 +278,18 @@ def _check_meant(claim: Claim, service: str, region: str) -> None:
     if claim.service != name:
         raise deny(service, "scope", f"Credential should be scoped to correct service: '{name}'.")
     if claim.region != region and not (service in GLOBAL and claim.region == GLOBAL_REGION):
-        wrong = f"Credential should be scoped to a valid region, not '{shown(claim.region)}'."
-        raise deny(service, "scope", f"{wrong} The region of this cloud is '{region}'.")
+        raise _of_another_region(claim, service, region)
+
+
+def _of_another_region(claim: Claim, service: str, region: str) -> Refusal:
+    """S3's clients read the right region from its answer, and sign again."""
+    fault: Fault = "in_url" if claim.presigned and service == "s3" else "scope"
+    wrong = f"Credential should be scoped to a valid region, not '{shown(claim.region)}'."
+    why = f"{wrong} The region of this cloud is '{region}'."
+    if service == "s3":
+        where = "Error parsing the X-Amz-Credential parameter; " if claim.presigned else ""
+        why = f"{where}the region '{shown(claim.region)}' is wrong; expecting '{region}'"
+    return deny(service, fault, why, Region=region)
 
 
 def _basic(seconds: float) -> str:

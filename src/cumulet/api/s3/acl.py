@@ -11,7 +11,6 @@ from cumulet.api.s3 import errors
 from cumulet.api.s3.call import Call, Given
 from cumulet.model import Tx, account
 from cumulet.wire.request import shown
-from cumulet.wire.rest_parse import malformed
 
 Grant = list[str]
 """[CanonicalUser or Group, the canonical id or the group's URI, the permission]"""
@@ -72,7 +71,7 @@ def requested(tx: Tx, given: Given, owner: str, bucket_owner: str = "") -> list[
 
 def _limited(grants: list[Grant]) -> list[Grant]:
     if len(grants) > MAX_GRANTS:
-        raise malformed(f"there are {len(grants)} grants; there may be {MAX_GRANTS}")
+        raise errors.malformed_list(f"there are {len(grants)} grants; there may be {MAX_GRANTS}")
     return grants
 
 
@@ -108,7 +107,7 @@ def _no_email(address: str) -> errors.S3Refusal:
 def from_policy(tx: Tx, policy: dict[str, Any], owner: str) -> list[Grant]:
     """The grants of an AccessControlPolicy; its owner has to be the owner."""
     if "Owner" not in policy or "Grants" not in policy:
-        raise malformed("AccessControlPolicy has an Owner and an AccessControlList")
+        raise errors.malformed_list("AccessControlPolicy has an Owner and an AccessControlList")
     if policy["Owner"].get("ID") not in (None, owner):
         raise errors.denied("The owner of a list cannot be changed.")
     return _limited([_from_xml(tx, grant) for grant in policy["Grants"]])
@@ -117,7 +116,7 @@ def from_policy(tx: Tx, policy: dict[str, Any], owner: str) -> list[Grant]:
 def _from_xml(tx: Tx, grant: dict[str, Any]) -> Grant:
     grantee, permission = grant.get("Grantee"), grant.get("Permission")
     if not grantee or not permission:
-        raise malformed("Grant has a Grantee and a Permission")
+        raise errors.malformed_list("Grant has a Grantee and a Permission")
     if grantee["Type"] == "Group":
         return [*_group(grantee.get("URI", "")), permission]
     if grantee["Type"] == "CanonicalUser":

@@ -42,7 +42,8 @@ def put_bucket_versioning(call: Call, given: Given) -> Result:
         raise errors.unsupported("MFA delete", "there are no MFA devices.")
     status = wanted.get("Status")
     if status is None:
-        raise malformed("VersioningConfiguration has a Status")
+        why = "The versioning configuration specified in the request is invalid: its Status is Enabled or Suspended."
+        raise errors.S3Refusal("IllegalVersioningConfigurationException", why, 400)
     if call.bucket.object_lock and status != "Enabled":
         why = "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
         raise errors.S3Refusal("InvalidBucketState", why, 409)

@@ -83,7 +83,8 @@ def redirect_of(location: str) -> str:
 def storage_class(given: Given) -> str:
     name = str(given.get("StorageClass") or "STANDARD")
     if name not in CLASSES:
-        raise errors.S3Refusal("InvalidStorageClass", "The storage class you specified is not valid", 400)
+        asked = {"StorageClassRequested": name[:100]}
+        raise errors.S3Refusal("InvalidStorageClass", "The storage class you specified is not valid", 400, **asked)
     return name
 
 

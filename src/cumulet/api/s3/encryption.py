@@ -91,7 +91,7 @@ def _method(name: str) -> str:
         raise errors.unsupported(f"The encryption {name}", "it has no key management service; use AES256 or SSE-C.")
     if name != "AES256":
         wrong = "The encryption method specified is not supported"
-        raise errors.S3Refusal("InvalidEncryptionAlgorithmError", wrong, 400)
+        raise errors.invalid_argument(wrong, "x-amz-server-side-encryption", name)
     return name
 
 

@@ -11,11 +11,10 @@ from cumulet.wire.scalars import escape
 
 
 class S3Refusal(Refusal):
-    """A refusal with elements beside Code and Message (`BucketName`, `Key`, …), and headers of its own."""
+    """A refusal with headers of its own."""
 
     def __init__(self, code: str, message: str, status: int = 400, /, **details: str) -> None:
-        super().__init__(code, message, status)
-        self.details = details
+        super().__init__(code, message, status, **details)
         self.headers: dict[str, str] = {}
 
     def having(self, headers: dict[str, str]) -> S3Refusal:
@@ -26,8 +25,7 @@ class S3Refusal(Refusal):
 
 def error_body(refusal: Refusal, resource: str, request_id: str, host_id: str) -> bytes:
     """The document of a refusal."""
-    details = refusal.details if isinstance(refusal, S3Refusal) else {}
-    pairs = {"Code": refusal.code, "Message": refusal.message, **details}
+    pairs = {"Code": refusal.code, "Message": refusal.message, **refusal.details}
     pairs |= {"Resource": resource, "RequestId": request_id, "HostId": host_id}
     inside = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in pairs.items())
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inside}</Error>'.encode()
@@ -68,9 +66,9 @@ def precondition(name: str) -> S3Refusal:
     return S3Refusal("PreconditionFailed", message, 412, Condition=name)
 
 
-def not_implemented(what: str) -> S3Refusal:
+def not_implemented(header: str, right: str = "") -> S3Refusal:
     known = "A header you provided implies functionality that is not implemented"
-    return S3Refusal("NotImplemented", f"{known}: {what}", 501, Header=what)
+    return S3Refusal("NotImplemented", f"{known}{right and f': {right}'}", 501, Header=header)
 
 
 def unsupported(what: str, why: str) -> S3Refusal:
@@ -84,8 +82,13 @@ def method_not_allowed(method: str, resource: str, allowed: str = "", **headers:
     return refusal.having({**more, **headers})
 
 
-def digest_differs(name: str = "Content-MD5") -> S3Refusal:
-    return S3Refusal("BadDigest", f"The {name} you specified did not match what we received.", 400)
+def malformed_list(why: str) -> S3Refusal:
+    known = "The ACL that you provided was not well formed or did not validate against our published schema"
+    return S3Refusal("MalformedACLError", f"{known}: {why.rpartition('schema: ')[2]}", 400)
+
+
+def digest_differs(name: str = "Content-MD5", **digests: str) -> S3Refusal:
+    return S3Refusal("BadDigest", f"The {name} you specified did not match what we received.", 400, **digests)
 
 
 def slow_down() -> S3Refusal:

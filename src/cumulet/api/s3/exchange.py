@@ -9,6 +9,7 @@ Each is called in a thread, one after the other; between them no thread waits fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -26,13 +27,16 @@ from cumulet.lib.log import Log
 from cumulet.model import bucket
 from cumulet.model.database import retried
 from cumulet.wire.models import load
-from cumulet.wire.request import Request
+from cumulet.wire.request import Request, shown
 from cumulet.wire.rest_parse import parse_rest
 from cumulet.wire.rest_render import render_rest
 from cumulet.wire.rest_route import route
 
 log = Log("s3")
 MAX_XML = 8 << 20
+SERVER = "AmazonS3"
+"""What the header Server says: its default in "Common response headers" of the S3 API Reference."""
+_ACCOUNT = re.compile("[0-9]{12}")
 Begun = Callable[[], Answer]
 
 
@@ -134,7 +138,10 @@ class Exchange:
         path = {"Bucket": call.bucket_name, "Key": call.key_text}
 
         def parse(body: bytes | None) -> dict[str, Any]:
-            given = parse_rest(model, operation.name, call.request, place.query, path, body)
+            try:
+                given = parse_rest(model, operation.name, call.request, place.query, path, body)
+            except Refusal as e:
+                raise _malformed_list(e) if operation.name.endswith("Acl") else e from None
             return _honoured(operation, given)
 
         if operation.receive is not None:
@@ -160,7 +167,7 @@ class Exchange:
         return self._decorated(answer)
 
     def _decorated(self, answer: Answer) -> Answer:
-        answer.headers += [("x-amz-request-id", self.request_id), ("x-amz-id-2", HOST_ID)]
+        answer.headers += [("x-amz-request-id", self.request_id), ("x-amz-id-2", HOST_ID), ("Server", SERVER)]
         named = {name.lower() for name, _ in answer.headers}
         if answer.body and "content-type" not in named:
             answer.headers.append(("Content-Type", "application/xml"))
@@ -202,7 +209,7 @@ def _operation(call: Call, place: Place) -> Operation:
     names = [name for name, _ in call.request.headers]
     name = route(load("s3"), call.request.method, place.level, place.query, names)
     if name is None:
-        raise errors.method_not_allowed(call.request.method, place.level.upper())
+        raise errors.method_not_allowed(call.request.method, "OBJECT" if call.key else place.level.upper())
     call.operation = name
     found = OPERATIONS.get(name)
     if found is None:
@@ -222,7 +229,16 @@ def _honoured(operation: Operation, given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _malformed_list(refusal: Refusal) -> Refusal:
+    """XML that is no access control list has a code of its own."""
+    return errors.malformed_list(refusal.message) if refusal.code == "MalformedXML" else refusal
+
+
 def _check_owner(call: Call, header: str, account: str) -> None:
     wanted = call.header(header)
-    if wanted is not None and wanted != account:
-        raise errors.denied()
+    if wanted is None or wanted == account:
+        return
+    if not _ACCOUNT.fullmatch(wanted):
+        why = "The value of the expected bucket owner parameter must be an AWS account ID"
+        raise errors.S3Refusal("InvalidBucketOwnerAWSAccountID", why, 400, InvalidValue=shown(wanted))
+    raise errors.denied()

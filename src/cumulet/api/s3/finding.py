@@ -100,7 +100,7 @@ def check_write(call: Call, given: Given, before: Row | None) -> None:
     there = before if before is not None and not before.marker else None
     if none_match is not None:
         if none_match.strip() != "*":
-            raise errors.unsupported("If-None-Match with an entity tag on a write", "it may be *.")
+            raise errors.not_implemented("If-None-Match", "that of a write may be *")
         if there is not None:
             raise errors.precondition("If-None-Match")
     if match is not None:

@@ -154,8 +154,10 @@ def serve(call: Call, given: Given, action: str) -> Answer:
 def _not_as_expected(call: Call, row: Row, failed: str) -> Answer:
     if failed in ("If-None-Match", "If-Modified-Since"):
         headers = [("ETag", f'"{row.etag}"'), ("Last-Modified", http_date(row.modified))]
-        cache = (row.facts.get("headers") or {}).get("Cache-Control")
-        return Answer(304, headers + ([("Cache-Control", cache)] if cache else []))
+        kept = row.facts.get("headers") or {}
+        headers += [(name, kept[name]) for name in ("Cache-Control", "Expires") if name in kept]
+        headers += [("x-amz-version-id", id) for id in finding.version_member(call.bucket, row).values()]
+        return Answer(304, headers)
     raise errors.precondition(failed)
 
 
@@ -209,7 +211,8 @@ def _numbered(number: int, row: Row, segments: list[Segment]) -> tuple[int, int,
         raise errors.invalid_argument("Part number must be an integer between 1 and 10000, inclusive")
     parts = segments if row.upload else [Segment(row.blob, row.size, "", 1)]
     if number > len(parts):
-        raise errors.S3Refusal("InvalidPartNumber", "The requested partnumber is not satisfiable", 416)
+        details = {"PartNumberRequested": str(number), "ActualPartCount": str(len(parts))}
+        raise errors.S3Refusal("InvalidPartNumber", "The requested partnumber is not satisfiable", 416, **details)
     start = sum(one.size for one in parts[: number - 1])
     length = parts[number - 1].size
     more: Result = {"PartsCount": len(parts)} if row.upload else {}

@@ -21,7 +21,6 @@ from cumulet.lib.blobs import NoSpace
 from cumulet.lib.checksums import Algorithm
 from cumulet.wire.aws_chunked import AwsChunked
 from cumulet.wire.denials import deny
-from cumulet.wire.request import shown
 
 MOST = 5 << 30
 """Of a single put or part."""
@@ -115,9 +114,8 @@ def _trailer(call: Call) -> Algorithm | None:
         raise errors.invalid_request("The value specified in the x-amz-trailer header is not supported")
     asked = call.header("x-amz-sdk-checksum-algorithm")
     if asked is not None and asked.upper() not in checksums.ALGORITHMS:
-        raise errors.invalid_request(
-            "Checksum algorithm provided is unsupported. Please try again with any of the valid"
-        )
+        known = f"Please try again with any of the valid types: [{', '.join(checksums.ALGORITHMS)}]"
+        raise errors.invalid_request(f"Checksum algorithm provided is unsupported. {known}")
     return found[0] if found else None
 
 
@@ -198,10 +196,11 @@ def _ended(unpack: AwsChunked | None) -> dict[str, str]:
 def _verify(said: Wanted, size: int, md5_: Any, sha256_: Any) -> None:
     if said.size is not None and size != said.size:
         raise incomplete()
-    if said.md5 is not None and said.md5 != md5_():
-        raise errors.digest_differs()
-    if said.sha256 is not None and said.sha256.lower() != sha256_():
-        raise deny("s3", "payload")
+    if said.md5 is not None and said.md5 != (actual := md5_()):
+        digests = {"ExpectedDigest": said.md5.hex(), "CalculatedDigest": base64.b64encode(actual).decode()}
+        raise errors.digest_differs(**digests)
+    if said.sha256 is not None and said.sha256.lower() != (computed := sha256_()):
+        raise deny("s3", "payload", ClientComputedContentSHA256=said.sha256, S3ComputedContentSHA256=computed)
 
 
 def _verify_checksum(said: Wanted, trailers: dict[str, str], actual: dict[str, str]) -> None:
@@ -213,7 +212,7 @@ def _verify_checksum(said: Wanted, trailers: dict[str, str], actual: dict[str, s
         raise errors.invalid_request(f"The trailer {algorithm.header} was announced and did not come.")
     for value in (given, said.checksum[1] if said.checksum else None):
         if value is not None and value != actual[algorithm.name]:
-            why = f"The {algorithm.name} you specified did not match the calculated checksum: {shown(value)}"
+            why = f"The {algorithm.name} you specified did not match the calculated checksum."
             raise errors.S3Refusal("BadDigest", why, 400)
 
 
