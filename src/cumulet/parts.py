@@ -140,7 +140,9 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
         public_pool=config.public_pool,
         transit_range=config.transit_cidr,
         tunnel_address=config.tunnel_address or None,
-        tunnel_mtu=guest_mtu(config),
+        tunnel_mtu=min(guest_mtu(config), _tunnel_mtu(config) or MOST_MTU),
+        vlan_interface=config.vlan_interface or None,
+        vlan_mtu=guest_mtu(config),
         dns_servers=config.dns_servers or host_dns_servers(),
         domain="ec2.internal" if config.region == "us-east-1" else f"{config.region}.compute.internal",
     )
@@ -244,13 +246,20 @@ def _questions(hypervisor: _Hypervisor) -> dict[str, Question]:
 
 
 def guest_mtu(config: Config) -> int:
-    """The largest packet of this host's guests; raises `Failure` for one that the tunnels to other hosts cannot."""
-    fits = _tunnel_mtu(config)
+    """The largest packet of this host's guests; raises `Failure` for one that cannot go to other hosts."""
+    fits = _trunk_mtu(config) if config.vlan_interface else _tunnel_mtu(config)
     wanted = config.guest_mtu or fits or ETHERNET_MTU
     if not LEAST_MTU <= wanted <= (fits or MOST_MTU):
-        limit = f"{fits}, what fits through the tunnels" if fits else str(MOST_MTU)
+        way = f"by the trunk {config.vlan_interface}" if config.vlan_interface else "through the tunnels"
+        limit = f"{fits}, what fits {way}" if fits else str(MOST_MTU)
         raise Failure(f"the setting guest_mtu is {wanted}; it is {LEAST_MTU} to {limit}")
     return wanted
+
+
+def _trunk_mtu(config: Config) -> int:
+    from cumulet.drivers.network import tunnel
+
+    return ETHERNET_MTU if config.drivers == "fake" else tunnel.trunk_mtu(config.vlan_interface)
 
 
 def _tunnel_mtu(config: Config) -> int | None:

@@ -23,6 +23,7 @@ from cumulet.model import (
     instance,
     interface,
     snapshot,
+    vlan,
     volume,
     vpc,
     vpc_host,
@@ -135,7 +136,7 @@ def _interfaces(tx: Tx, site: Whole, host: str, rows: list[Any]) -> None:
         assert public is not None
         assert (tap["ip"], tap["public_ip"], tap["place"]) == (nic.ip, public.public_ip, "vpc")
         assert (tap["holder"], tap["groups"]) == (nic.instance, interface.groups(tx, nic.id))
-        assert (nic.host, nic.announced, tap["mtu"]) == (host, public.public_ip, 1450)
+        assert (nic.host, nic.announced, tap["mtu"]) == (host, public.public_ip, 1500)
         assert (nic.also_on, nic.stands_by) == ("", False)
 
 
@@ -177,12 +178,14 @@ def _groups(tx: Tx, site: Whole, host: str) -> None:
 
 def _tunnels(tx: Tx, site: Whole, host: str) -> None:
     """A VPC with guests on both hosts has a tunnel on each, which leads to the other's guests."""
-    numbers = {row.id: row.vni for row in tx.all(sa.select(vpc.vpc))}
+    vlans = vlan.all(tx)
+    numbers = {row.id: {"vni": row.vni, "vlan": vlans[row.id]} for row in tx.all(sa.select(vpc.vpc))}
+    assert set(vlans) == set(numbers)
     addresses = site.addresses
     nics = [nic for nic in tx.all(sa.select(interface.interface)) if nic.host is not None]
     places = {id: {nic.ip: nic.host for nic in nics if nic.vpc == id} for id in numbers}
     wanted = {
-        id: {"vni": numbers[id], "peers": {ip: addresses[name] for ip, name in found.items() if name != host}}
+        id: numbers[id] | {"peers": {ip: addresses[name] for ip, name in found.items() if name != host}}
         for id, found in places.items()
         if host in found.values() and len(set(found.values())) > 1
     }

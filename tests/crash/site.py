@@ -53,6 +53,7 @@ class Site:
             test=True,
             host_name="h1",
             tunnel_address="192.0.2.1",
+            vlan_interface="trunk0",
             object_url="http://192.0.2.1:8773",
             vcpu_overcommit=100.0,
             volume_dir=str(directory / self.volumes) if self.volumes else "",

@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from cumulet.cli import cumulet
+from cumulet.cli import checks, cumulet
 from cumulet.cli.running import only_one, pid
+from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 
 
@@ -260,6 +262,27 @@ def test_a_resource_that_is_not_there_cannot_be_explained(made: Shell) -> None:
     assert "there is no i-0123" in made.run("explain", "i-0123").stderr
     assert made.run("explain", "ami-0123").stderr == "cumulet: there is no ami-0123\n"
     assert "is not the id of an instance" in made.run("explain", "hello").stderr
+
+
+def test_doctor_says_whether_vlans_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config(vlan_interface="lo", tunnel_address="192.0.2.1")
+
+    def found(config: Config) -> tuple[str, str]:
+        (one,) = checks.trunk(config)
+        return one.level, one.text
+
+    monkeypatch.setattr(checks, "run", lambda *words, **more: None)
+    assert found(config) == ("ok", "lo is there, and VLANs can be made")
+    assert found(msgspec.structs.replace(config, tunnel_address=""))[0] == "warning"
+    missing = msgspec.structs.replace(config, vlan_interface="eth99")
+    assert found(missing) == ("problem", "this host has no interface eth99")
+    assert list(checks.trunk(Config())) == []
+
+    def refuse(*words: str, **more: object) -> None:
+        raise Failure("Unknown device type")
+
+    monkeypatch.setattr(checks, "run", refuse)
+    assert found(config) == ("problem", "this kernel makes no VLAN: Unknown device type")
 
 
 def test_doctor_says_what_to_do_and_fails_for_a_problem(made: Shell) -> None:

@@ -73,6 +73,8 @@ def test_an_instance_type_may_require_attributes_of_its_host(tmp_path: Path) -> 
         ({"import_ranges": ["10.0.0.1/8"]}, "import_ranges is ['10.0.0.1/8']; it must be ranges"),
         ({"public_pool": ["10.0.0.0/99"]}, "public_pool is ['10.0.0.0/99']; it must be IPv4 ranges"),
         ({"public_pool": ["10.0.0.9-10.0.0.1"]}, "public_pool is ['10.0.0.9-10.0.0.1']; it must be IPv4 ranges"),
+        ({"vlan_interface": "eth 1"}, "vlan_interface is 'eth 1'; it must be empty, or the name of a network"),
+        ({"vlan_start": 4095}, "vlan_start is 4095; it must be 1 to 4094"),
         ({"vpc_cidr": "10.0.0.1/16"}, "vpc_cidr is '10.0.0.1/16'; it must be an IPv4 range"),
         ({"dns_servers": ["here"]}, "dns_servers is ['here']; it must be IP addresses"),
         ({"listen": "8773"}, "listen is '8773'; it is ADDRESS:PORT"),
@@ -146,6 +148,7 @@ def test_a_process_has_all_roles_or_those_that_are_named() -> None:
         ({"guest_mtu": 9000}, 9000),
         ({"tunnel_address": "192.0.2.1"}, 1450),
         ({"tunnel_address": "192.0.2.1", "guest_mtu": 1400}, 1400),
+        ({"tunnel_address": "192.0.2.1", "vlan_interface": "eth1"}, 1500),
     ],
 )
 def test_a_guests_packets_are_as_large_as_what_carries_them(settings: dict[str, Any], expected: int) -> None:

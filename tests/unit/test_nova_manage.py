@@ -39,7 +39,7 @@ ANSWERS: dict[str, Any] = {
         "used": {"vcpus": 1, "memory_mib": 512, "disk_gib": 1},
         "accounts": [{"account": "p", "vcpus": 1, "memory_mib": 512, "disk_gib": 1}],
     },
-    "network list": [{"cidr": "10.0.0.0/26", "label": "private", "account": "p"}],
+    "network list": [{"cidr": "10.0.0.0/26", "label": "private", "account": "p", "vlan": 101}],
     "pool list": [{"addresses": "1.2.3.1-1.2.3.6", "size": 6, "taken": 1}],
     "address list": [{"host": "h1", "address": "1.2.3.1", "instance": "i-1"}],
     "interface list": [
@@ -130,6 +130,7 @@ TABLE = [
         ["network create p 10.1.0.0/16 --count 2 --size 64"],
         "without a meaning today: vlan",
     ),
+    ("network list", ["network list"], "\tNone           \tNone           \t101            \tp "),
     ("network list", ["network list"], "1    \t10.0.0.0/26       \tNone           \t10.0.0.4"),
     ("network delete 10.0.0.0/26", ["network remove 10.0.0.0/26"], ""),
     ("floating create 1.2.3.0/29", ["pool create 1.2.3.0/29"], ""),
@@ -275,12 +276,24 @@ def test_the_flags_of_the_tutorial_are_settings_or_named(tmp_path: Path) -> None
         "emulation": "tcg",
         "database_url": "mysql+pymysql://novadbadmin:novasecret@10.10.10.2/nova",
         "public_interface": "eth0",
+        "vlan_start": "100",
         "bus_url": "amqp://guest:guest@10.10.10.2:5672/",
     }
     assert found.own == {"fixed_range": "10.0.0.0/8", "network_size": "64", "num_networks": "1"}
-    without = {"daemonize", "dhcpbridge_flagfile", "logdir", "lock_path", "s3_host", "vlan_start", "iscsi_helper"}
+    without = {"daemonize", "dhcpbridge_flagfile", "logdir", "lock_path", "s3_host", "iscsi_helper"}
     assert set(found.without_meaning) == without
     assert all(reason != "Cumulet has no such flag" for reason in found.without_meaning.values())
+
+
+def test_the_vlans_of_then_are_those_of_today() -> None:
+    given = {"vlan_interface": "eth1", "vlan_start": "200"}
+    found = flags.meaning(given | {"network_manager": "nova.network.manager.VlanManager"})
+    assert (found.settings, found.without_meaning) == (given, {})
+    flat = flags.meaning(given | {"network_manager": "nova.network.manager.FlatDHCPManager"})
+    assert flat.settings == {}
+    assert flat.without_meaning["vlan_interface"] == "FlatDHCPManager has no VLANs"
+    assert "network_manager" in flat.without_meaning
+    assert "vlan_interface" in flags.meaning({"network_manager": "VlanManager"}).without_meaning["network_manager"]
 
 
 def test_the_volume_group_is_a_setting_and_the_driver_of_then_is_named() -> None:

@@ -29,6 +29,7 @@ SHARED = (
     "public_pool",
     "transit_cidr",
     "dns_servers",
+    "vlan_interface",
     "image_dir",
     "image_max_gib",
     "volume_dir",

@@ -10,7 +10,19 @@ import sqlalchemy as sa
 from cumulet.administration.desk import Nothing
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
-from cumulet.model import Tx, account, address, address_pool, fixed_network, host, instance, interface, subnet
+from cumulet.model import (
+    Tx,
+    account,
+    address,
+    address_pool,
+    fixed_network,
+    host,
+    instance,
+    interface,
+    subnet,
+    vlan,
+    vpc,
+)
 from cumulet.model.address import ranges
 
 
@@ -36,10 +48,15 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def networks(tx: Tx, config: Config, wanted: Nothing | None = None) -> list[dict[str, Any]]:
-    """Each fixed network: cidr, label, and the name of the account whose default VPC has it."""
-    names = _names(tx)
+    """Each fixed network: cidr, label, the account whose default VPC has it, and the VLAN of that (or None)."""
+    names, vlans = _names(tx), _vlans(tx)
     return [
-        {"cidr": row.cidr, "label": row.label, "account": names.get(row.account) if row.account else None}
+        {
+            "cidr": row.cidr,
+            "label": row.label,
+            "account": names.get(row.account) if row.account else None,
+            "vlan": vlans.get(row.account),
+        }
         for row in fixed_network.all(tx)
     ]
 
@@ -142,6 +159,12 @@ def interfaces(tx: Tx, config: Config, wanted: OnHost) -> list[dict[str, Any]]:
         }
         for row in tx.all(query.where(nic.c.host == on) if on is not None else query)
     ]
+
+
+def _vlans(tx: Tx) -> dict[str, int]:
+    """Account to the VLAN of its default VPC."""
+    query = sa.select(vpc.vpc.c.account, vlan.vlan.c.number).join(vlan.vlan, vlan.vlan.c.vpc == vpc.vpc.c.id)
+    return {row.account: row.number for row in tx.all(query.where(vpc.vpc.c.is_default))}
 
 
 def _names(tx: Tx) -> dict[str, str]:

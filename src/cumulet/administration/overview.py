@@ -13,7 +13,7 @@ from cumulet.control import hosts
 from cumulet.lib import contract
 from cumulet.lib.config import Config
 from cumulet.lib.errors import CumuletError
-from cumulet.model import Tx, host, vpc_host
+from cumulet.model import Tx, host, vlan, vpc_host
 from cumulet.model.explanation import ROLE_OF
 from cumulet.model.explanation import explain as explain_rows
 from cumulet.model.instance import instance
@@ -46,7 +46,7 @@ def services(tx: Tx) -> list[dict[str, Any]]:
 
 
 def status(tx: Tx, config: Config, wanted: Nothing) -> dict[str, Any]:
-    """The program's version, hosts, instances by state, and what is in trouble."""
+    """The program's version, hosts, instances by state, the VLANs (VPC to number), and what is in trouble."""
     counted = tx.all(sa.select(instance.c.state, sa.func.count().label("number")).group_by(instance.c.state))
     alive: dict[str, bool] = {}
     for one in services(tx):
@@ -60,6 +60,7 @@ def status(tx: Tx, config: Config, wanted: Nothing) -> dict[str, Any]:
             for row in host.all(tx)
         ],
         "instances": {row.state: row.number for row in counted},
+        "vlans": vlan.all(tx),
         "troubles": [{"kind": row.kind, "id": row.id, "tries": row.tries, "error": row.error} for row in troubled]
         + [{"kind": "vpc", "id": id, "tries": 0, "error": error} for id, error in vpc_host.cut_off(tx).items()],
     }

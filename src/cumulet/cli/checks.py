@@ -119,6 +119,27 @@ def firewall(config: Config) -> Iterator[Finding]:
         yield Finding("firewall", "ok", "nft takes stateful rules in a network namespace")
 
 
+def trunk(config: Config) -> Iterator[Finding]:
+    """The trunk of the VPCs' VLANs is there, and the kernel makes one there, in a fresh network namespace."""
+    name = config.vlan_interface
+    if not name or "network" not in config.role_names():
+        return
+    serious = _unless_fake(config) if config.tunnel_address else "warning"
+    if not Path(f"/sys/class/net/{name}").exists():
+        yield Finding("trunk", serious, f"this host has no interface {name}", "see the setting vlan_interface")
+        return
+    made = "link add trunk type veth\nlink add link trunk name trunk.2 type vlan id 2\n"
+    try:
+        run(["unshare", "--net", "ip", "-batch", "-"], stdin=made, timeout=10)
+    except CumuletError as e:
+        yield Finding("trunk", serious, f"this kernel makes no VLAN: {e}", "it needs 802.1q: modprobe 8021q")
+        return
+    if config.tunnel_address:
+        yield Finding("trunk", "ok", f"{name} is there, and VLANs can be made")
+    else:
+        yield Finding("trunk", "warning", "the setting tunnel_address is empty", "hosts know each other by it: set it")
+
+
 def forwarding(config: Config) -> Iterator[Finding]:
     """The kernel lets us switch on forwarding, for our own interfaces."""
     per_interface = Path("/proc/sys/net/ipv4/conf/lo/forwarding")
@@ -247,6 +268,7 @@ ALL: tuple[Check, ...] = (
     kvm,
     libvirt,
     firewall,
+    trunk,
     forwarding,
     disk,
     volume_group,

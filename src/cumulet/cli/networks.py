@@ -10,7 +10,7 @@ from cumulet.cli import asking
 from cumulet.cli.options import Cloud, any_cloud, as_json
 from cumulet.cli.output import show
 
-NETWORK = ["network", "label", "account"]
+NETWORK = ["network", "label", "account", "VLAN"]
 POOL = ["range", "addresses", "taken", "of", "from"]
 
 
@@ -110,7 +110,7 @@ def list_interfaces(cloud: Cloud, host: str | None, json: bool) -> None:
 
 
 def _network(one: dict[str, Any]) -> tuple[Any, ...]:
-    return one["cidr"], one["label"], one["account"]
+    return one["cidr"], one["label"], one["account"], one["vlan"]
 
 
 def _pool(one: dict[str, Any]) -> tuple[Any, ...]:

@@ -43,6 +43,8 @@ def _show(values: dict[str, Any]) -> None:
     click.echo(f"{which} {where}{process}; cumulet {values['version']}")
     instances = ", ".join(f"{number} {state}" for state, number in sorted(values["instances"].items()))
     click.echo(f"instances: {instances or 'none'}")
+    if vlans := values["vlans"]:
+        click.echo(f"VLANs: {len(vlans)}, numbers {min(vlans.values())} to {max(vlans.values())}")
     if values["hosts"]:
         click.echo()
         columns = ["host", "state", "vcpus", "memory MiB", "disk GiB"]

@@ -7,7 +7,7 @@ from cumulet.drivers.specs import PeerSpec, VpcSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Failure, Impossible
 from cumulet.lib.log import Log
-from cumulet.model import vpc, vpc_host, work
+from cumulet.model import vlan, vpc, vpc_host, work
 from cumulet.model.database import Row
 
 log = Log("vpc")
@@ -15,7 +15,7 @@ log = Log("vpc")
 
 def reconcile(run: Run, id: str) -> None:
     with run.read() as tx:
-        row = vpc.by_id(tx, id)
+        row, number = vpc.by_id(tx, id), vlan.of(tx, id)
         guests = vpc_host.guests(tx, id)
         there, also = vpc_host.hosts(tx, id), vpc_host.also(tx, id)
     places = also | {guest.host: guest.address for guest in guests}
@@ -23,24 +23,25 @@ def reconcile(run: Run, id: str) -> None:
     wanted = joined if row is not None and len(joined) > 1 else set()
     _say_who_is_alone(id, places)
     if row is not None:
-        _make(run, row, guests, wanted, there)
+        _make(run, row, number, guests, wanted, there)
     _remove(run, id, there - wanted)
     if row is None:
         with run.write() as tx:
+            vlan.free(tx, id)
             work.forget(tx, "vpc", id)
 
 
-def _make(run: Run, row: Row, guests: list[Row], wanted: set[str], there: set[str]) -> None:
+def _make(run: Run, row: Row, number: int, guests: list[Row], wanted: set[str], there: set[str]) -> None:
     if wanted - there:
         with run.write() as tx:
             tx.insert(vpc_host.vpc_host, *({"vpc": row.id, "host": host} for host in sorted(wanted - there)))
-    everywhere.ensure(run, {host: _spec(row, guests, host) for host in wanted})
+    everywhere.ensure(run, {host: _spec(row, number, guests, host) for host in wanted})
 
 
-def _spec(row: Row, guests: list[Row], host: str) -> VpcSpec:
+def _spec(row: Row, number: int, guests: list[Row], host: str) -> VpcSpec:
     elsewhere = [guest for guest in guests if guest.host != host and guest.address]
     peers = [PeerSpec(ip=guest.ip, via=guest.address) for guest in elsewhere]
-    return VpcSpec(id=row.id, cidr=row.cidr, vni=row.vni, peers=peers)
+    return VpcSpec(id=row.id, cidr=row.cidr, vni=row.vni, vlan=number, peers=peers)
 
 
 def _remove(run: Run, id: str, hosts: set[str]) -> None:

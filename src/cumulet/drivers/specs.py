@@ -229,6 +229,8 @@ class VpcSpec(_Struct, frozen=True, tag="vpc"):
     vni: int
     """The VPC's number in VXLAN's header: 24 bits."""
     peers: list[PeerSpec] = []
+    vlan: int = 0
+    """The VPC's VLAN on the hosts' trunk, by which they are joined then; 0: by VXLAN."""
 
 
 class ProfileSpec(_Struct, frozen=True):

@@ -72,7 +72,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     transit_cidr: str = _key("100.64.0.0/16", "range of the links between this host and its VPCs; never seen outside")
     dns_servers: list[str] = _key([], "where guests' questions go; empty: the host's own servers")
     tunnel_address: str = _key("", "this host's address on the network between the hosts; empty: there is none")
-    guest_mtu: int = _key(0, "largest packet of a guest; 0: 1500, or what fits through the tunnels to other hosts")
+    vlan_interface: str = _key("", "trunk between the hosts: each VPC made from now on has a VLAN there; empty: VXLAN")
+    vlan_start: int = _key(100, "number of the first VPC's VLAN; the others follow, up to 4094")
+    guest_mtu: int = _key(0, "largest packet of a guest; 0: 1500, or what fits between the hosts (VXLAN, trunk)")
     volume_export: Literal["nbd", "iscsi"] = _key(
         "nbd", "how volumes reach instances on other hosts; iscsi: by the package tgt, see docs/volumes.md"
     )

@@ -19,6 +19,9 @@ LEAST_FENCE = 10
 """Seconds: two heartbeats may be lost."""
 LONGEST_ACCOUNT = 64
 LONGEST_ATTRIBUTE = 128
+LINK_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.@-]{1,15}")
+LAST_VLAN = 4094
+"""IEEE 802.1Q: 0 is no VLAN, 4095 is reserved."""
 _TEXTS = 'a table of texts, such as {rack = "r1"}'
 Rule = tuple[Callable[[Any], bool], str]
 _TYPES: dict[Any, str] = {
@@ -102,6 +105,11 @@ RULES: dict[str, Rule] = {
     "vpc_cidr": _NETWORK,
     "transit_cidr": _NETWORK,
     "dns_servers": (_each(ipaddress.ip_address), "IP addresses"),
+    "vlan_interface": (
+        lambda name: not name or LINK_NAME.fullmatch(name) is not None,
+        "empty, or the name of a network interface, such as eth1",
+    ),
+    "vlan_start": (lambda number: 1 <= number <= LAST_VLAN, f"1 to {LAST_VLAN}"),
     "vcpu_overcommit": _ABOVE_ZERO,
     "memory_overcommit": _ABOVE_ZERO,
     "disk_overcommit": _ABOVE_ZERO,

@@ -8,7 +8,7 @@ from itertools import islice
 from cumulet.lib import ids
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
-from cumulet.model import Tx, account, fixed_network, group, subnet, vpc
+from cumulet.model import Tx, account, fixed_network, group, subnet, vlan, vpc
 from cumulet.model.database import Row
 
 SUBNET_PREFIX = 20
@@ -17,7 +17,7 @@ SUBNET_PREFIX = 20
 def create_account(tx: Tx, config: Config, name: str, *, administrator: bool = False, cidr: str | None = None) -> Row:
     """A new account whose default VPC has the range `cidr`, or by default the next of the fixed networks, if any.
 
-    Raises sqlalchemy.exc.IntegrityError if the name is taken.
+    Raises sqlalchemy.exc.IntegrityError if the name is taken, and `Refusal` where no VLAN is left for the VPC.
     """
     row = account.create(tx, name, administrator=administrator)
     create_default_vpc(tx, config, row.id, cidr or fixed_network.take(tx, row.id) or config.vpc_cidr)
@@ -29,6 +29,8 @@ def create_default_vpc(tx: Tx, config: Config, owner: str, cidr: str) -> str:
     id = ids.new("vpc")
     values = {"id": id, "account": owner, "cidr": cidr, "is_default": True, "created": tx.now}
     vpc.create(tx, {**values, "dhcp_options": ids.new("dhcp_options")})
+    if config.vlan_interface:
+        vlan.take(tx, id, config.vlan_start)
     for zone, part in zip(config.zone_names(), _ranges(cidr, len(config.zone_names())), strict=True):
         shared = {"account": owner, "vpc": id, "is_default": True, "map_public_ip": True, "created": tx.now}
         tx.insert(subnet.subnet, {**shared, "id": ids.new("subnet"), "zone": zone, "cidr": part})

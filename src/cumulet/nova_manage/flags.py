@@ -20,6 +20,8 @@ SETTINGS = {
     "state_path": "state_dir",
     "sql_connection": "database_url",
     "public_interface": "public_interface",
+    "vlan_interface": "vlan_interface",
+    "vlan_start": "vlan_start",
     "libvirt_type": "emulation",
     "libvirt_uri": "libvirt_uri",
     "host": "host_name",
@@ -45,6 +47,8 @@ HERE = {
     "flagfile": "one more file of flags",
 }
 """The flags that nova-manage itself goes by."""
+VLANS = ("vlan_interface", "vlan_start")
+"""The flags that the network manager VlanManager alone went by, which was the one by default."""
 BUS = ("rabbit_host", "rabbit_port", "rabbit_userid", "rabbit_password", "rabbit_virtual_host")
 REASONS = {
     "daemonize": "systemd, or whoever starts it, sees to that",
@@ -60,9 +64,7 @@ REASONS = {
     "glance_host": "the image role keeps images, see the setting image_dir",
     "glance_api_servers": "the image role keeps images, see the setting image_dir",
     "image_service": "the image role keeps images, see the setting image_dir",
-    "network_manager": "each account has VPCs, which are isolated from one another",
-    "vlan_start": "VPCs are told apart by numbers that Cumulet gives",
-    "vlan_interface": "VPCs reach other hosts by VXLAN, see the setting tunnel_address",
+    "network_manager": "each account has VPCs, joined by VLANs where there is a vlan_interface, and else by VXLAN",
     "iscsi_ip_prefix": "a volume's host exports it at its tunnel_address",
     "iscsi_helper": "it is tgt, see the setting volume_export",
     "volume_driver": "volumes are files, or in LVM: see the setting volume_driver",
@@ -118,13 +120,21 @@ def _flag(match: re.Match[str]) -> tuple[str, str]:
 def meaning(flags: dict[str, str]) -> Read:
     """What flags come to; raises `Failure` for a value that cannot be."""
     values = {name: _REFERENCE.sub(lambda one: flags.get(one[1], one[0]), value) for name, value in flags.items()}
-    settings = {SETTINGS[name]: _setting(name, value) for name, value in values.items() if name in SETTINGS}
+    manager = values.get("network_manager", "VlanManager").rpartition(".")[2]
+    unused = {name: f"{manager} has no VLANs" for name in VLANS if name in values and manager != "VlanManager"}
+    if manager == "VlanManager" and "vlan_interface" in values:
+        values.pop("network_manager", None)
+    settings = {
+        SETTINGS[name]: _setting(name, value)
+        for name, value in values.items()
+        if name in SETTINGS and name not in unused
+    }
     if "rabbit_host" in values:
         settings["bus_url"] = _bus(values)
     own = {name: value for name, value in values.items() if name in HERE}
     known = {*SETTINGS, *HERE, *BUS}
     nothing = {name: REASONS.get(name, "Cumulet has no such flag") for name in values if name not in known}
-    return Read({key: value for key, value in settings.items() if value}, own, nothing)
+    return Read({key: value for key, value in settings.items() if value}, own, nothing | unused)
 
 
 def _setting(name: str, value: str) -> str:

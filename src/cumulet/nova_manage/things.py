@@ -106,7 +106,11 @@ def list_networks(cloud: Cumulet, given: Arguments) -> str:
     head = ("id", "IPv4", "IPv6", "start address", "DNS1", "DNS2", "VlanID", "project", "uuid")
     found = enumerate(cloud.ask("network", "list"), 1)
     rows = [
-        (n, one["cidr"], "None", _start(one["cidr"]), *["None"] * 3, _text(one["account"]), "None") for n, one in found
+        (
+            *(n, one["cidr"], "None", _start(one["cidr"]), "None", "None"),
+            *(_text(one["vlan"]), _text(one["account"]), "None"),
+        )
+        for n, one in found
     ]
     return _lines(form, head, rows)
 

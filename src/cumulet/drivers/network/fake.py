@@ -21,11 +21,12 @@ class FakeNetwork:
             self._world.put("group", spec.id, {"rules": rules, "members": spec.members, "vpc": spec.vpc})
             return
         if isinstance(spec, VpcSpec):
-            self._world.put("tunnel", spec.id, {"vni": spec.vni, "peers": {peer.ip: peer.via for peer in spec.peers}})
+            facts: dict[str, Any] = {"vni": spec.vni, "peers": {peer.ip: peer.via for peer in spec.peers}}
+            self._world.put("tunnel", spec.id, facts | ({"vlan": spec.vlan} if spec.vlan else {}))
             return
         assert isinstance(spec, InterfaceSpec)
         name = tap_name(spec.id)
-        facts: dict[str, Any] = {"id": spec.id, "mtu": spec.mtu}
+        facts = {"id": spec.id, "mtu": spec.mtu}
         facts |= {"ip": spec.ip, "public_ip": spec.public_ip, "groups": spec.groups, "vpc": spec.vpc}
         with self._world.lock:
             tap = self._world.get("tap", name) or {}

@@ -19,8 +19,12 @@ _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 _NEWNEIGH, _DELNEIGH, _GETNEIGH = 28, 29, 30
-_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_NET_NS_FD, _IFLA_CARRIER = 1, 3, 4, 18, 28, 33
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_NET_NS_FD, _IFLA_CARRIER = (
+    *(1, 3, 4, 5),
+    *(18, 28, 33),
+)
 _INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_VLAN_ID = 1
 _VXLAN_ID, _VXLAN_LOCAL, _VXLAN_LEARNING, _VXLAN_PORT = 1, 4, 7, 15
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS, _IFA_F_NOPREFIXROUTE = 1, 2, 8, 0x200
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
@@ -55,6 +59,16 @@ class Vxlan:
     mtu: int
 
 
+@dataclass(frozen=True)
+class Vlan:
+    """A VLAN of a trunk, which is given by its index in the namespace that it is in."""
+
+    number: int
+    trunk: int
+    mac: str
+    mtu: int
+
+
 class Netlink:
     """A route socket; use it in a `with`, in one thread."""
 
@@ -79,17 +93,21 @@ class Netlink:
 
     def vxlan(self, name: str) -> Vxlan | None:
         """What a VXLAN device is; None where there is no such device."""
-        answer = self._ask_for_link(name)
-        if answer is None:
-            return None
-        found = dict(attributes(answer[16:]))
-        told = dict(attributes(dict(attributes(found.get(_IFLA_LINKINFO, b""))).get(_INFO_DATA, b"")))
+        kind, found, told = self._special(name)
         vni, local, port = told.get(_VXLAN_ID), told.get(_VXLAN_LOCAL), told.get(_VXLAN_PORT)
-        if not (vni and local and port):
+        if kind != b"vxlan" or not (vni and local and port):
             return None
         numbers = struct.unpack("=I", vni)[0], struct.unpack("=I", found[_IFLA_MTU])[0]
         mac = found.get(_IFLA_ADDRESS, b"").hex(":")
         return Vxlan(numbers[0], _unpacked(local), int.from_bytes(port, "big"), mac, numbers[1])
+
+    def vlan(self, name: str) -> Vlan | None:
+        """What the device of a VLAN is; None where there is no such device."""
+        kind, found, told = self._special(name)
+        if kind != b"vlan" or not (_VLAN_ID in told and _IFLA_LINK in found):
+            return None
+        number, trunk, mtu = struct.unpack("=HII", told[_VLAN_ID] + found[_IFLA_LINK] + found[_IFLA_MTU])
+        return Vlan(number, trunk, found.get(_IFLA_ADDRESS, b"").hex(":"), mtu)
 
     def add_veth(self, name: str, peer: str, peer_namespace: int) -> None:
         """A pair of devices; `peer_namespace` is an open file of the namespace that the peer goes to."""
@@ -108,6 +126,16 @@ class Netlink:
         body += attribute(_IFLA_MTU, struct.pack("=I", wanted.mtu)) + attribute(_IFLA_LINKINFO, kind)
         body += attribute(_IFLA_NET_NS_FD, struct.pack("=I", to))
         self._do(f"making the VXLAN device {name} of {wanted.vni}", _NEWLINK, CREATE | EXCLUSIVE, body)
+
+    def add_vlan(self, name: str, wanted: Vlan, to: int) -> None:
+        """The device of a VLAN in another namespace (an open file), with its trunk in this one."""
+        kind = attribute(_INFO_KIND, b"vlan")
+        kind += attribute(_INFO_DATA, attribute(_VLAN_ID, struct.pack("=H", wanted.number)))
+        body = _ifinfo() + attribute(_IFLA_IFNAME, _text(name)) + attribute(_IFLA_ADDRESS, _octets(wanted.mac))
+        body += attribute(_IFLA_MTU, struct.pack("=I", wanted.mtu)) + attribute(_IFLA_LINKINFO, kind)
+        body += attribute(_IFLA_LINK, struct.pack("=I", wanted.trunk))
+        body += attribute(_IFLA_NET_NS_FD, struct.pack("=I", to))
+        self._do(f"making the device {name} of the VLAN {wanted.number}", _NEWLINK, CREATE | EXCLUSIVE, body)
 
     def bring_up(self, index: int) -> None:
         self._do(f"bringing up link {index}", _NEWLINK, 0, _ifinfo(index, _IFF_UP, _IFF_UP))
@@ -240,6 +268,13 @@ class Netlink:
             if (answer[0], link) == (question[0], index) and state != _NUD_NOARP and len(told.get(_NDA_DST, b"")) == 4:
                 found.append(told)
         return found
+
+    def _special(self, name: str) -> tuple[bytes, dict[int, bytes], dict[int, bytes]]:
+        """A virtual device's kind, what is told of every device, and of those of its kind; nothing where it is not."""
+        answer = self._ask_for_link(name)
+        found = dict(attributes(answer[16:])) if answer is not None else {}
+        info = dict(attributes(found.get(_IFLA_LINKINFO, b"")))
+        return info.get(_INFO_KIND, b"").rstrip(b"\0"), found, dict(attributes(info.get(_INFO_DATA, b"")))
 
     def _ask_for_link(self, name: str) -> bytes | None:
         try:

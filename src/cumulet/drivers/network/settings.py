@@ -19,7 +19,7 @@ UPLINK = "up"
 VETH_PREFIX = "cv"
 TAP_PREFIX = "tk"
 TUNNEL = "vx"
-"""The VPC's VXLAN device."""
+"""The VPC's device that leads to the other hosts: of VXLAN, or of its VLAN."""
 TUNNEL_PORT = 4789
 TUNNEL_OVERHEAD = 50
 """Bytes that VXLAN over IPv4 adds to a packet: Ethernet, VXLAN, UDP, IP."""
@@ -48,6 +48,10 @@ class NetworkSettings:
     """This host's address on the underlay, which joins the hosts; None: a VPC reaches no other host."""
     tunnel_mtu: int = 1500 - TUNNEL_OVERHEAD
     """The largest packet of a guest that fits into one of the underlay."""
+    vlan_interface: str | None = None
+    """The trunk: a VPC that has a VLAN reaches other hosts by that one of it; None: no VPC with a VLAN does."""
+    vlan_mtu: int = 1500
+    """The largest packet of a guest on the trunk."""
     dns_servers: list[str] = field(default_factory=list)
     """Servers that can be reached from a VPC (not 127.0.0.53); none: guests are offered no DNS."""
     domain: str = "ec2.internal"
@@ -57,6 +61,8 @@ class NetworkSettings:
     def __post_init__(self) -> None:
         if self.public_interface is not None and not _LINK.fullmatch(self.public_interface):
             raise Failure(f"the public interface is {self.public_interface!r}, which no link can be called")
+        if self.vlan_interface is not None and not _LINK.fullmatch(self.vlan_interface):
+            raise Failure(f"the VLANs' interface is {self.vlan_interface!r}, which no link can be called")
         if self.tunnel_address is not None and not _is_address(self.tunnel_address):
             raise Failure(f"the tunnel address is {self.tunnel_address!r}; it is this host's, such as 192.0.2.1")
         if not _PREFIX.fullmatch(self.namespace_prefix):

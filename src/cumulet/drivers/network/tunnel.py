@@ -1,9 +1,10 @@
-"""The VPC's way to its guests on other hosts: a VXLAN device that is told where each of them is, and floods nothing.
+"""The VPC's way to its guests on other hosts: a device of VXLAN or of its VLAN that is told where each of them is.
 
-The device is in the VPC's namespace and its underlay in the host's. Each host has a MAC address in it that follows from
-its underlay address, so there is nothing to learn and nobody to ask: for a peer there is one static forwarding entry
-and one static neighbour, for a guest there one /32 route over that neighbour. There is no entry for whoever is not
-known, so no broadcast leaves. Frames carry only routed packets; a guest sees the gateway's MAC address and no other.
+The device is in the VPC's namespace; its underlay or trunk is in the host's. Each host has a MAC address in it that
+follows from its underlay address, so there is nothing to learn and nobody to ask: for a peer there is one static
+neighbour (and in VXLAN one static forwarding entry), for a guest there one /32 route over that neighbour. There is no
+entry for whoever is not known, so no broadcast leaves, and who asks in the VLAN is not answered. Frames carry only
+routed packets; a guest sees the gateway's MAC address and no other.
 
 Underlay addresses may be in a VPC's own range. So a neighbour goes by an address that no VPC can have: the underlay
 address with its first four bits set, of the reserved range 240.0.0.0/4.
@@ -11,12 +12,13 @@ address with its first four bits set, of the reserved range 240.0.0.0/4.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Iterable
 
 from cumulet.drivers.network import flows, namespace
-from cumulet.drivers.network.netlink import Netlink, Vxlan
+from cumulet.drivers.network.netlink import Link, Netlink, Vlan, Vxlan
 from cumulet.drivers.network.settings import TUNNEL, TUNNEL_OVERHEAD, TUNNEL_PORT, NetworkSettings
 from cumulet.drivers.specs import VpcSpec
 from cumulet.lib import crash
@@ -25,6 +27,12 @@ from cumulet.lib.errors import Failure, Impossible
 _MAC_PREFIX = b"\x0a\xc2"
 """Locally administered; an underlay address makes the rest of it."""
 _RESERVED = 0xF0000000
+_SYSCTLS = {"rp_filter": 0, "arp_ignore": 8}
+"""`arp_ignore` 8: nobody is answered; whoever may know this host has been told (ip-sysctl.rst)."""
+_HINTS = {
+    errno.EOPNOTSUPP: "this host's kernel has no 802.1q (modprobe 8021q)",
+    errno.EEXIST: "something else on this host has it already",
+}
 
 
 def put(network: str, spec: VpcSpec, settings: NetworkSettings) -> None:
@@ -32,14 +40,19 @@ def put(network: str, spec: VpcSpec, settings: NetworkSettings) -> None:
     if settings.tunnel_address is None:
         raise Failure(f"{spec.id} has guests on other hosts, and this host has no tunnel_address to reach them")
     peers = _checked(spec)
-    local = settings.tunnel_address
-    wanted = Vxlan(spec.vni, local, TUNNEL_PORT, _mac(local), settings.tunnel_mtu)
-    if namespace.within(network, _look) != wanted:
-        take_away(network)
-        with namespace.opened(network) as there, Netlink() as host:
-            host.add_vxlan(TUNNEL, wanted, there)
-        crash.point("network.tunnel.made")
-    namespace.within(network, lambda: _lead(peers))
+    local, forwards = settings.tunnel_address, not spec.vlan
+    with Netlink() as host:
+        wanted: Vxlan | Vlan
+        if forwards:
+            wanted = Vxlan(spec.vni, local, TUNNEL_PORT, _mac(local), settings.tunnel_mtu)
+        else:
+            trunk = _trunk_of(host, spec, settings)
+            wanted = Vlan(spec.vlan, trunk.index, _mac(local), settings.vlan_mtu)
+        if namespace.within(network, _look) != wanted:
+            take_away(network)
+            _make(host, network, wanted)
+            crash.point("network.tunnel.made")
+    namespace.within(network, lambda: _lead(peers, set(peers.values()) if forwards else set()))
 
 
 def take_away(network: str) -> None:
@@ -76,6 +89,44 @@ def guest_mtu(address: str) -> int:
     return underlay_mtu(address) - TUNNEL_OVERHEAD
 
 
+def trunk_mtu(name: str) -> int:
+    """The largest packet on the trunk, and so in each of its VLANs."""
+    with Netlink() as host:
+        return _trunk(host, name).mtu
+
+
+def _trunk(host: Netlink, name: str) -> Link:
+    link = host.link(name)
+    if link is None:
+        raise Failure(f"the setting vlan_interface is {name}, and this host has no such interface")
+    return link
+
+
+def _trunk_of(host: Netlink, spec: VpcSpec, settings: NetworkSettings) -> Link:
+    """The trunk, which is up and carries what guests send. Nothing else of it is changed."""
+    if settings.vlan_interface is None:
+        raise Failure(f"{spec.id} is in the VLAN {spec.vlan}, and this host has no vlan_interface to reach it")
+    trunk = _trunk(host, settings.vlan_interface)
+    if trunk.mtu < settings.vlan_mtu:
+        said = f"packets of {trunk.mtu} bytes, and guests here send {settings.vlan_mtu} (guest_mtu)"
+        raise Failure(f"the trunk {settings.vlan_interface} carries {said}")
+    if not trunk.up:
+        host.bring_up(trunk.index)
+    return trunk
+
+
+def _make(host: Netlink, network: str, wanted: Vxlan | Vlan) -> None:
+    with namespace.opened(network) as there:
+        if isinstance(wanted, Vxlan):
+            host.add_vxlan(TUNNEL, wanted, there)
+            return
+        try:
+            host.add_vlan(TUNNEL, wanted, there)
+        except Failure as e:
+            hint = _HINTS.get(getattr(e.__cause__, "errno", 0))
+            raise Failure(f"{e}: {hint}" if hint else str(e)) from e.__cause__
+
+
 def _checked(spec: VpcSpec) -> dict[str, str]:
     """Address of each guest to its host's; raises `Impossible` where they are not addresses, or hosts look alike."""
     try:
@@ -88,28 +139,29 @@ def _checked(spec: VpcSpec) -> dict[str, str]:
     return found
 
 
-def _lead(peers: dict[str, str]) -> None:
-    """Hosts are known before a route leads to them, and until none does."""
-    namespace.sysctl(f"ipv4/conf/{TUNNEL}/rp_filter", 0)
+def _lead(peers: dict[str, str], forwarded: set[str]) -> None:
+    """Hosts are known before a route leads to them, and until none does; `forwarded` are those that VXLAN is told."""
+    for name, value in _SYSCTLS.items():
+        namespace.sysctl(f"ipv4/conf/{TUNNEL}/{name}", value)
     with Netlink() as vpc:
         link = vpc.link(TUNNEL)
         if link is None:
-            raise Failure(f"the VXLAN device {TUNNEL} was taken away while it was being set up")
+            raise Failure(f"the device {TUNNEL} was taken away while it was being set up")
         if not link.up:
             vpc.bring_up(link.index)
         hosts = set(peers.values())
-        _know(vpc, link.index, hosts)
+        _know(vpc, link.index, hosts, forwarded)
         crash.point("network.tunnel.hosts")
         _route(vpc, link.index, {ip: _neighbour(host) for ip, host in peers.items()})
         crash.point("network.tunnel.routed")
-        _forget(vpc, link.index, hosts)
+        _forget(vpc, link.index, hosts, forwarded)
 
 
-def _know(vpc: Netlink, index: int, hosts: set[str]) -> None:
+def _know(vpc: Netlink, index: int, hosts: set[str], forwarded: set[str]) -> None:
     forwarding, neighbours = vpc.forwarding(index), vpc.neighbours(index)
     for host in sorted(hosts):
         mac = _mac(host)
-        if forwarding.get(mac) != host:
+        if host in forwarded and forwarding.get(mac) != host:
             vpc.replace_forwarding(index, mac, host)
         if neighbours.get(_neighbour(host)) != mac:
             vpc.replace_neighbour(index, _neighbour(host), mac)
@@ -130,17 +182,17 @@ def _route(vpc: Netlink, index: int, wanted: dict[str, str]) -> None:
             vpc.replace_route(f"{ip}/32", index, neighbour)
 
 
-def _forget(vpc: Netlink, index: int, hosts: set[str]) -> None:
+def _forget(vpc: Netlink, index: int, hosts: set[str], forwarded: set[str]) -> None:
     for address in vpc.neighbours(index).keys() - {_neighbour(host) for host in hosts}:
         vpc.delete_neighbour(index, address)
     for mac, host in vpc.forwarding(index).items():
-        if host not in hosts or mac != _mac(host):
+        if host not in forwarded or mac != _mac(host):
             vpc.delete_forwarding(index, mac, host)
 
 
-def _look() -> Vxlan | None:
+def _look() -> Vxlan | Vlan | None:
     with Netlink() as vpc:
-        return vpc.vxlan(TUNNEL)
+        return vpc.vxlan(TUNNEL) or vpc.vlan(TUNNEL)
 
 
 def _delete() -> None:

@@ -621,6 +621,13 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_snapshot_permission_account"), ["account"], unique=False)
 
     op.create_table(
+        "vlan",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("vpc", sa.String(length=40), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_vlan")),
+        sa.UniqueConstraint("vpc", name=op.f("uq_vlan_vpc")),
+    )
+    op.create_table(
         "vpc",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("account", sa.String(length=40), nullable=False),
@@ -824,6 +831,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_vpc_account"))
 
     op.drop_table("vpc")
+    op.drop_table("vlan")
     with op.batch_alter_table("volume", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_volume_snapshot"))
         batch_op.drop_index(batch_op.f("ix_volume_image_file"))
