@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,15 +11,19 @@ from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from support import s3 as support
-from support.s3 import BUCKET, Raw, ask, made, put, signed
+from support.s3 import BUCKET, Raw, ask, put, signed
 
 AT = f"/{BUCKET}/k"
 
 
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Any]:
+    yield from support.shared()
+
+
 @pytest.fixture
 def s3(cloud: Any) -> Any:
-    found = support.client(cloud)
-    made(found)
+    found = support.fresh(cloud)
     put(found, "k", content=b"0123456789")
     return found
 

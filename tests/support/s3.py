@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from support.tested_cloud import TestedCloud
 
-from cumulet.model import blob
+from cumulet import testing
+from cumulet.model import blob, bucket, upload
+from cumulet.model import object as objects
 
 BUCKET = "bucket-of-tests"
 
@@ -24,6 +30,25 @@ def made(s3: Any, name: str = BUCKET, **more: Any) -> str:
     """A new bucket."""
     s3.create_bucket(Bucket=name, **more)
     return name
+
+
+def shared() -> Iterator[TestedCloud]:
+    """A cloud for the tests of a module, which begin with `fresh`: to make one for each costs more than they do."""
+    with tempfile.TemporaryDirectory(prefix="cumulet-test-", dir=testing.in_memory()) as directory:
+        cloud = TestedCloud(Path(directory))
+        yield cloud
+        cloud.stop()
+
+
+def fresh(cloud: TestedCloud, **more: Any) -> Any:
+    """boto3's client of S3, and one new bucket; whatever there was before is gone."""
+    with cloud.database.write() as tx:
+        for table in (upload.part, upload.upload, objects.version, bucket.bucket):
+            tx.change(sa.delete(table))
+    cloud.clock.ahead = 0.0
+    found = client(cloud)
+    made(found, **more)
+    return found
 
 
 def body(s3: Any, key: str, **more: Any) -> bytes:

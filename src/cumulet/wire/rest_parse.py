@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -81,8 +83,18 @@ def _prefixed(headers: Iterable[tuple[str, str]], prefix: str) -> dict[str, str]
     found: dict[str, list[str]] = {}
     for name, value in headers:
         if name.startswith(prefix):
-            found.setdefault(name.removeprefix(prefix), []).append(unicode_of(value.strip(" \t")))
+            found.setdefault(name.removeprefix(prefix), []).append(_decoded(unicode_of(value.strip(" \t"))))
     return {name: ",".join(values) for name, values in found.items()}
+
+
+def _decoded(text: str) -> str:
+    """Without the encoded words of RFC 2047, in which mail-safe text has what is not ASCII."""
+    if "=?" not in text or "?=" not in text:
+        return text
+    try:
+        return str(make_header(decode_header(text)))
+    except (HeaderParseError, LookupError, UnicodeError, ValueError):
+        return text
 
 
 def unicode_of(text: str) -> str:

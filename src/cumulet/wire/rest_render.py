@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -55,7 +56,7 @@ def render_rest(model: Model, operation: str, result: dict[str, Any]) -> tuple[H
         if ref.location == "header":
             headers.append((ref.location_name, _header(value, ref.timestamp_format)))
         elif ref.location == "headers":
-            headers += [(f"{ref.location_name}{key}", str(text)) for key, text in value.items()]
+            headers += [(f"{ref.location_name}{key}", mail_safe(text)) for key, text in value.items()]
         else:
             inside[name] = value
     return headers, _body(model, operation, inside)
@@ -83,10 +84,23 @@ def _body(model: Model, operation: str, inside: dict[str, Any]) -> bytes:
     return document(ROOTS.get(operation, f"{operation}Result"), out)
 
 
+def render_pieces(model: Model, operation: str, pieces: list[dict[str, Any]]) -> bytes:
+    """A body of pieces one after the other, where things of two lists are to come in one order."""
+    out: list[str] = []
+    for piece in pieces:
+        render_inside(model, model.operation(operation).output.shape, piece, out)  # type: ignore[union-attr]
+    return document(ROOTS[operation], out)
+
+
 def document(root: str, inside: list[str]) -> bytes:
     """A document of S3's namespace."""
     head = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{NAMESPACE}">'
     return f"{head}{''.join(inside)}</{root}>".encode()
+
+
+def mail_safe(text: str) -> str:
+    """The value of a user's metadata: what is not ASCII is encoded ("Working with object metadata", S3 User Guide)."""
+    return text if text.isascii() else f"=?UTF-8?B?{b64encode(text.encode()).decode()}?="  # RFC 2047
 
 
 def _header(value: Any, form: str) -> str:

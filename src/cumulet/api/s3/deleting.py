@@ -48,6 +48,8 @@ def delete_objects(call: Call, given: Given) -> Result:
         raise malformed("Delete has at least one Object")
     if len(wanted["Objects"]) > MOST:
         raise malformed(f"Delete has at most {MOST} Objects")
+    if not all(one["Key"] for one in wanted["Objects"]):
+        raise malformed("a Key is empty")
     bypass = bool(given.get("BypassGovernanceRetention"))
     deleted: list[Result] = []
     failed: list[Result] = []
@@ -64,7 +66,7 @@ def delete_objects(call: Call, given: Given) -> Result:
 
 def _one_of_many(call: Call, tx: Tx, row: Row, one: Given, bypass: bool) -> Result:
     key, version = one["Key"].encode(), one.get("VersionId")
-    if not 1 <= len(key) <= 1024:
+    if len(key) > 1024:
         raise errors.S3Refusal("KeyTooLongError", "Your key is too long", 400)
     finding.check_version(version)
     _allow(call, key, version)

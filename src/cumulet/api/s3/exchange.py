@@ -16,8 +16,8 @@ from typing import Any
 from cumulet.api.s3 import access, access_log, cors, errors, forms, website
 from cumulet.api.s3.call import HOST_ID, Answer, Call, House
 from cumulet.api.s3.location import Place, locate
-from cumulet.api.s3.operations import EVERYWHERE, OPERATIONS, Operation
-from cumulet.api.s3.receiving import Plain
+from cumulet.api.s3.operations import DIGESTED, EVERYWHERE, OPERATIONS, Operation
+from cumulet.api.s3.receiving import Plain, has_digest
 from cumulet.api.unavailable import NO_DATABASE, unavailable
 from cumulet.identity.audit import AuditLog, Trail
 from cumulet.identity.s3 import believe
@@ -149,6 +149,9 @@ class Exchange:
             self._body = operation.receive(call, given)
             self._finish = lambda received: self._called(call, operation, given, received)
         else:
+            if operation.name in DIGESTED and not has_digest(call):
+                missing = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"
+                raise errors.invalid_request(missing)
             self._body = Plain(call, MAX_XML)
             self._finish = lambda body: self._called(call, operation, parse(body))
 

@@ -16,12 +16,12 @@ from cumulet.wire.rest_render import http_date
 _VERSION = re.compile(r"[A-Za-z0-9._-]{32}|null")
 
 
-def check_version(id: str | None) -> None:
+def check_version(id: str | None, name: str = "versionId") -> None:
     """Raises InvalidArgument for what is no version id."""
     if id == "":
-        raise errors.invalid_argument("Version id cannot be the empty string", "versionId", "")
+        raise errors.invalid_argument("Version id cannot be the empty string", name, "")
     if id is not None and not _VERSION.fullmatch(id):
-        raise errors.invalid_argument("Invalid version id specified", "versionId", id)
+        raise errors.invalid_argument("Invalid version id specified", name, id)
 
 
 def fetch(call: Call, tx: Tx, version: str | None, action: str, listed: str = "READ") -> Row:
@@ -75,6 +75,13 @@ def etag_matches(condition: str, etag: str) -> bool:
         return True
     tags = [part.strip().removeprefix("W/").strip('"') for part in condition.split(",")]
     return etag.strip('"') in tags
+
+
+def is_if_range(condition: str | None, row: Row) -> bool:
+    """Whether a Range counts beside this If-Range: a strong entity tag or the very time (RFC 9110, 13.1.5)."""
+    if condition is None:
+        return True
+    return condition.strip() in (f'"{row.etag}"', http_date(row.modified))
 
 
 def check_read(given: Given, row: Row, names: tuple[str, str, str, str]) -> str | None:

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from cumulet.api.s3 import acl, errors
-from cumulet.api.s3.call import Call, Given, Result
+from cumulet.api.s3 import acl, errors, finding
+from cumulet.api.s3.call import Answer, Call, Given, Result
 from cumulet.api.s3.operations import operation
 from cumulet.model import Tx, account, upload
 from cumulet.model import object as objects
 from cumulet.model.database import Row
+from cumulet.wire.models import load
+from cumulet.wire.rest_render import render_pieces
 
 MOST = 1000
 FEW = 16
@@ -234,13 +236,15 @@ def _from_token(token: str) -> bytes:
     needs=("s3:ListBucketVersions", "READ"),
     accepts=OPTIONAL,
 )
-def list_object_versions(call: Call, given: Given) -> Result:
+def list_object_versions(call: Call, given: Given) -> Answer:
     wanted = asked(given)
     marker, version = given.get("KeyMarker", "").encode(), given.get("VersionIdMarker")
     if version == "":
         raise errors.invalid_argument("A version-id marker cannot be empty.", "version-id-marker", "")
     if version is not None and not marker:
-        raise errors.invalid_argument("A version-id marker cannot be specified without a key marker.")
+        right = "A version-id marker cannot be specified without a key marker."
+        raise errors.invalid_argument(right, "version-id-marker", version)
+    finding.check_version(version, "version-id-marker")
     with call.read() as tx:
         start = behind(marker, wanted.prefix, wanted.delimiter, objects.LAST, BY_RANK) if marker else (b"", -1)
         if version is not None and start[0] == marker:
@@ -258,10 +262,12 @@ def list_object_versions(call: Call, given: Given) -> Result:
         result["NextKeyMarker"] = wanted.shown(found.last)
         if found.row is not None:
             result["NextVersionIdMarker"] = found.row.version
-    shown = [(row, _version(row, wanted) | {"Owner": acl.owner_of(row.owner, names)}) for row in found.rows]
-    result["Versions"] = [one for row, one in shown if not row.marker]
-    result["DeleteMarkers"] = [_marker(one) for row, one in shown if row.marker]
-    return result | {"CommonPrefixes": _prefixes(found, wanted)}
+    pieces: list[Result] = [result]
+    for row in found.rows:
+        shown = _version(row, wanted) | {"Owner": acl.owner_of(row.owner, names)}
+        pieces.append({"DeleteMarkers": [_marker(shown)]} if row.marker else {"Versions": [shown]})
+    body = render_pieces(load("s3"), "ListObjectVersions", [*pieces, {"CommonPrefixes": _prefixes(found, wanted)}])
+    return Answer(200, [], body)
 
 
 def _version(row: Row, wanted: Asked) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from cumulet.api.s3.call import Call, Given, Result
 from cumulet.api.s3.copying import SOURCE, Source, part_range
 from cumulet.api.s3.objects import keep_in, require_extras, unless_refused
 from cumulet.api.s3.operations import operation
-from cumulet.api.s3.receiving import BlobSink, Received, Receiver, wanted
+from cumulet.api.s3.receiving import BlobSink, Received, Receiver, require_digest_of_locked, wanted
 from cumulet.lib import checksums
 from cumulet.lib.checksums import Algorithm
 from cumulet.model import Tx, account, blob, bucket, upload
@@ -101,6 +101,7 @@ def start_part(call: Call, given: Given) -> Receiver:
     if sent is not None and row.facts.get("checksum") and sent.name != algorithm.name:
         why = f"Checksum Type mismatch occurred, expected checksum Type: {algorithm.name.lower()}, actual checksum Type"
         raise errors.invalid_request(f"{why}: {sent.name.lower()}")
+    require_digest_of_locked(call, row.facts, "Put Part")
     quotas.check(call, call.bucket, said.size or 0)
     return Receiver(call, said, sealing, [algorithm])
 

@@ -104,7 +104,9 @@ def _no_lock() -> errors.S3Refusal:
 @operation("PutObjectRetention", "Retention VersionId BypassGovernanceRetention")
 def put_object_retention(call: Call, given: Given) -> Result:
     _check_locked_bucket(call)
-    wanted = given.get("Retention") or {}
+    wanted = given.get("Retention")
+    if wanted is None:
+        raise malformed("the body is Retention")
     with call.write() as tx:
         call.still_there(bucket.hold(tx, call.bucket_name))
         row = finding.fetch(call, tx, given.get("VersionId"), "s3:PutObjectRetention", "")
@@ -114,16 +116,15 @@ def put_object_retention(call: Call, given: Given) -> Result:
             if "Mode" not in wanted or "RetainUntilDate" not in wanted:
                 raise malformed("Retention has a Mode and a RetainUntilDate")
             after = describing.checked_lock(wanted["Mode"], wanted["RetainUntilDate"].timestamp(), tx.now)
-        if before is not None and before["until"] > tx.now and not _is_stricter(before, after):
+        if before is not None and before["until"] > tx.now and not _is_longer(before, after):
             _require_bypass(call, given, row, before)
         objects.change(tx, row, lock=after)
     return {}
 
 
-def _is_stricter(before: dict[str, Any], after: dict[str, Any] | None) -> bool:
-    if after is None or after["until"] < before["until"]:
-        return False
-    return after["mode"] in (before["mode"], "COMPLIANCE")
+def _is_longer(before: dict[str, Any], after: dict[str, Any] | None) -> bool:
+    """Whoever may retain may retain for longer; all else is to alter a lock ("Object Lock" of the S3 User Guide)."""
+    return after is not None and after["until"] >= before["until"] and after["mode"] == before["mode"]
 
 
 def _require_bypass(call: Call, given: Given, row: Row, before: dict[str, Any]) -> None:

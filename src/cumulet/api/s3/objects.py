@@ -11,7 +11,7 @@ from cumulet.api.s3 import access, describing, encryption, errors, expiry, findi
 from cumulet.api.s3.call import Answer, Call, Given, Result
 from cumulet.api.s3.operations import operation
 from cumulet.api.s3.reading import BodyStream, Segment, read_all, segments_of
-from cumulet.api.s3.receiving import Received, Receiver, wanted
+from cumulet.api.s3.receiving import Received, Receiver, require_digest_of_locked, wanted
 from cumulet.lib import checksums, ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, blob, bucket, upload
@@ -34,12 +34,16 @@ def start_put(call: Call, given: Given) -> Receiver:
     """What can be said before the body comes: whether it may come, and how it is to be kept."""
     if not call.key:
         raise errors.invalid_request("An object has a key.")
+    for name in {"partNumber", "uploadId"} & call.query.keys():
+        why = f"{name} alone is of no operation; a part has both partNumber and uploadId."
+        raise errors.invalid_argument(why, name, call.query[name])
     with call.read() as tx:
         grants = describing.list_of_new(call, tx, call.bucket, given)
         facts, storage = describing.described(call, tx, given)
         access.require(call, call.bucket, "s3:PutObject", "WRITE", key=call.key)
         require_extras(call, given, grants is not None)
         finding.check_write(call, given, objects.newest(tx, call.bucket_name, call.key))
+    require_digest_of_locked(call, facts, "Put Object")
     sealing = encryption.sealing_of(call, given)
     if sealing.kind:
         facts["sse"] = sealing.facts
@@ -136,12 +140,15 @@ def serve(call: Call, given: Given, action: str) -> Answer:
     with call.read() as tx:
         row = finding.fetch(call, tx, given.get("VersionId"), action)
         segments = segments_of(tx, row)
+        checksum = _checksum(tx, given, row) if "ChecksumMode" in given else {}
     customer = encryption.check_key(row.facts.get("sse") or {}, key)
     failed = finding.check_read(given, row, CONDITIONS)
     if failed is not None:
         return _not_as_expected(call, row, failed)
+    if "Range" in given and not finding.is_if_range(call.header("if-range"), row):
+        del given["Range"]
     start, length, more = _part_of(given, row, segments)
-    result = _members(call, given, row) | more
+    result = _members(call, given, row) | checksum | more
     headers, _ = render_rest(load("s3"), "HeadObject", {**result, "ContentLength": length})
     status = 206 if "ContentRange" in more else 200
     if call.request.method == "HEAD":
@@ -162,14 +169,43 @@ def _not_as_expected(call: Call, row: Row, failed: str) -> Answer:
 
 
 def _members(call: Call, given: Given, row: Row) -> Result:
-    result = describing.members(row) | encryption.members(row.facts.get("sse"))
+    result = _as_allowed(call, row, describing.members(row)) | encryption.members(row.facts.get("sse"))
     result |= {"AcceptRanges": "bytes", "LastModified": http_date(row.modified), "ETag": f'"{row.etag}"'}
     result |= finding.version_member(call.bucket, row) | _overridden(call, given)
-    result |= expiry.member(call.bucket, call.key_text, row.facts.get("tags"), row.size, row.modified)
-    whole = "Range" not in given and "PartNumber" not in given
-    if given.get("ChecksumMode", "").upper() == "ENABLED" and whole:
-        result |= describing.checksum_members(row.facts.get("checksum"))
+    if row.latest:
+        result |= expiry.member(call.bucket, call.key_text, row.facts.get("tags"), row.size, row.modified)
     return result
+
+
+_LOOKS = {
+    "TagCount": "s3:GetObjectTagging",
+    "ObjectLockMode": "s3:GetObjectRetention",
+    "ObjectLockRetainUntilDate": "s3:GetObjectRetention",
+    "ObjectLockLegalHoldStatus": "s3:GetObjectLegalHold",
+}
+"""What is only said to who may ask for it too ("Response elements" of GetObject in the S3 API Reference)."""
+
+
+def _as_allowed(call: Call, row: Row, found: Result) -> Result:
+    shown = {name: action for name, action in _LOOKS.items() if found.get(name) is not None}
+    for name, action in shown.items():
+        if not access.may(call, call.bucket, action, "", row):
+            del found[name]
+    return found
+
+
+def _checksum(tx: Tx, given: Given, row: Row) -> Result:
+    """The checksum of what is asked for: the whole, or a part that has one of its own."""
+    checksum = row.facts.get("checksum")
+    if given["ChecksumMode"].upper() != "ENABLED" or not checksum or "Range" in given:
+        return {}
+    if "PartNumber" not in given:
+        return describing.checksum_members(checksum)
+    parts = upload.parts(tx, row.upload) if row.upload and checksum["type"] == "COMPOSITE" else []
+    algorithm, at = checksum["algorithm"], given["PartNumber"] - 1
+    if not 0 <= at < len(parts) or algorithm not in parts[at].facts["checksums"]:
+        return {}
+    return describing.checksum_members({**checksum, "value": parts[at].facts["checksums"][algorithm]})
 
 
 def _overridden(call: Call, given: Given) -> Result:
@@ -233,6 +269,9 @@ def get_object_attributes(call: Call, given: Given) -> Result:
     key = encryption.customer_key(given)
     with call.read() as tx:
         row = finding.fetch(call, tx, given.get("VersionId"), "s3:GetObject")
+        action = "s3:GetObjectAttributes"
+        action = action if given.get("VersionId") is None else finding.of_version(action)
+        access.require(call, call.bucket, action, "READ", row)
         parts = _parts(tx, given, row) if "ObjectParts" in named and row.upload else None
     encryption.check_key(row.facts.get("sse") or {}, key)
     found: Result = {

@@ -25,6 +25,13 @@ EVERYWHERE = {
 """What is seen to for all operations, with a reason where it has no effect."""
 
 
+DIGESTED = frozenset(
+    ["DeleteObjects", "PutBucketCors", "PutBucketLifecycleConfiguration", "PutObjectLegalHold", "PutObjectRetention"]
+    + ["PutObjectLockConfiguration", "PutBucketReplication"]
+)
+"""Operations whose body has to come with Content-MD5 or a checksum, as the S3 API Reference says at each."""
+
+
 @dataclass(frozen=True)
 class Operation:
     name: str

@@ -67,6 +67,19 @@ def is_chunked(call: Call) -> bool:
     return declared.startswith("STREAMING-")
 
 
+def has_digest(call: Call) -> bool:
+    """Whether the request brings a digest of its body, in front of it or behind."""
+    named = ("content-md5", "x-amz-trailer", *checksums.BY_HEADER)
+    return any(call.header(name) is not None for name in named)
+
+
+def require_digest_of_locked(call: Call, facts: dict[str, Any], what: str) -> None:
+    """Raises InvalidRequest where a body that is to be locked comes without a digest."""
+    if (facts.get("lock") or facts.get("hold")) and not has_digest(call):
+        right = "Content-MD5 OR x-amz-checksum- HTTP header is required for"
+        raise errors.invalid_request(f"{right} {what} requests with Object Lock parameters")
+
+
 def _size(call: Call) -> int | None:
     name = "x-amz-decoded-content-length" if is_chunked(call) else "content-length"
     text = call.header(name)
