@@ -39,6 +39,7 @@ test: install-with-tests check ## all the tests (PYTEST_ARGS='-k metadata' for s
 test-slow: install-with-tests ## what takes minutes: a stock Debian boots by BIOS and by UEFI; LVM in a guest; no byte is lost (KILLS=20)
 	@command -v mmdebstrap >/dev/null || apt-get install --yes --no-install-recommends mmdebstrap
 	@command -v lvcreate >/dev/null || apt-get install --yes --no-install-recommends lvm2
+	@command -v ceph-osd >/dev/null || apt-get install --yes --no-install-recommends ceph-mon ceph-mgr ceph-osd ceph-common
 	$(venv)/python -m pytest --slow -m slow $(suites) $(PYTEST_ARGS)
 
 soak: install-with-tests ## FAULTS=300 random faults on three hosts under users who go on (SEED=n: the same again)

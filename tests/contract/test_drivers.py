@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 from support.buses import KINDS, Ends, both_ends
 from support.fake_lvm import FakeLvm
+from support.fake_rbd import FakePool, FakeRbd
 
 from cumulet.agent.agent import Agent
 from cumulet.bus.remote import Remote
@@ -36,6 +37,7 @@ from cumulet.drivers.volume.directory import DirectoryVolumes
 from cumulet.drivers.volume.exports import Exports
 from cumulet.drivers.volume.fake import FakeVolumes
 from cumulet.drivers.volume.lvm import LvmVolumes
+from cumulet.drivers.volume.rbd import RbdVolumes
 from cumulet.lib.errors import Failure, Superseded
 from cumulet.lib.lvm import Group
 
@@ -139,13 +141,18 @@ def thin_volumes_of_lvm(directory: Path) -> Case:
     return Case(LvmVolumes(group, directory / "images", Exports(directory, "")), volume)
 
 
+def volumes_of_ceph(directory: Path) -> Case:
+    pool = FakePool(FakeRbd(directory / "ceph"))
+    return Case(RbdVolumes(pool, directory / "images", Exports(directory, ""), "h1"), volume)
+
+
 def images_in_a_directory(directory: Path) -> Case:
     return Case(DirectoryImages(directory / "images"), _image_of(directory))
 
 
 FAKES = [fake_guests, fake_taps, fake_groups, fake_tunnels, fake_volumes, fake_images]
-DIRECTORIES = [volumes_in_a_directory, volumes_of_lvm, thin_volumes_of_lvm, images_in_a_directory]
-DIRECTORIES += [fake_encrypted_volumes, encrypted_volumes_in_a_directory]
+DIRECTORIES = [volumes_in_a_directory, volumes_of_lvm, thin_volumes_of_lvm, volumes_of_ceph]
+DIRECTORIES += [images_in_a_directory, fake_encrypted_volumes, encrypted_volumes_in_a_directory]
 PLACES = ("here", *KINDS)
 """Where the driver is: in the test's hands, or behind an agent on a bus."""
 CASES = [

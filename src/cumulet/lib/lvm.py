@@ -47,6 +47,11 @@ class Group:
         self.run = run
         self.devices = devices / name
 
+    @property
+    def zeroed(self) -> bool:
+        """Whether what is new in it reads as zeroes."""
+        return bool(self.pool)
+
     def volumes(self) -> dict[str, Logical]:
         """Those of ours, by name; raises `Failure` where there is no such group."""
         found = (_logical(row) for row in self._report("lvs", "lv", _FIELDS, self.name))

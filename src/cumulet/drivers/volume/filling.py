@@ -1,4 +1,4 @@
-"""Logical volumes that are filled: by qemu-img in the background, under a name aside until all is there."""
+"""Volumes that are filled: by qemu-img in the background, under a name aside until all is there."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 import re
 import subprocess
 import threading
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Container
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from cumulet.lib import crash
 from cumulet.lib.command import run
 from cumulet.lib.errors import CumuletError, Failure
-from cumulet.lib.lvm import Group
 from cumulet.lib.works import Work
 
 ASIDE = "new-"
@@ -26,12 +26,30 @@ class Source(NamedTuple):
     format: str = "raw"
 
 
-class Filling(Work):
-    """Makes the volume `name` of at least `size` bytes, and of what is in `source`; `then` is called at the end."""
+class Store(Protocol):
+    """Where volumes are that have names and can have others: a group of LVM, a pool of Ceph."""
 
-    def __init__(self, group: Group, name: str, size: int, source: Source, then: Callable[[], None]) -> None:
+    @property
+    def zeroed(self) -> bool: ...
+    def volumes(self) -> Container[str]: ...
+    def create(self, name: str, size: int) -> None: ...
+    def extend(self, name: str, size: int) -> None: ...
+    def rename(self, name: str, to: str) -> object: ...
+    def device(self, name: str) -> Path | str: ...
+
+
+class Filling(Work):
+    """Makes the volume `name` of at least `size` bytes, and of what is in `source`; `then` is called at the end.
+
+    Until then it is there as `aside`.
+    """
+
+    def __init__(
+        self, store: Store, name: str, size: int, source: Source, then: Callable[[], None], aside: str = ""
+    ) -> None:
         super().__init__(f"fill {name}")
-        self._group, self._volume, self._size, self._source = group, name, size, source
+        self._store, self._volume, self._size, self._source = store, name, size, source
+        self._aside = aside or ASIDE + name
         self._then = then
         self.percent = 0.0
         self._process: subprocess.Popen[str] | None = None
@@ -51,18 +69,18 @@ class Filling(Work):
         self.join()
 
     def _fill(self) -> None:
-        aside = ASIDE + self._volume
-        size, begun = max(self._size, virtual_size(self._source)), aside in self._group.volumes()
+        aside = self._aside
+        size, begun = max(self._size, virtual_size(self._source)), aside in self._store.volumes()
         if begun:
-            self._group.extend(aside, size)
+            self._store.extend(aside, size)
         else:
-            self._group.create(aside, size)
+            self._store.create(aside, size)
         crash.point("volume.filling.made")
         # it ends with this process: two of them would write to one volume
         words = ["setpriv", "--pdeathsig", "KILL", "--", "qemu-img", "convert", "-p", "-n"]
         words += ["-f", self._source.format, "-T", "none", "-O", "raw", "-t", "none"]
-        words += ["--target-is-zero"] if self._group.pool and not begun else []
-        command = [*words, self._source.where, str(self._group.device(aside))]
+        words += ["--target-is-zero"] if self._store.zeroed and not begun else []
+        command = [*words, self._source.where, str(self._store.device(aside))]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as self._process:
             if self._given_up.is_set():
                 self._process.kill()
@@ -72,7 +90,7 @@ class Filling(Work):
         if self._process.returncode != 0:
             text = said or "qemu-img was ended"
             raise Failure(f"filling {self._volume} from {self._source.where}: {text}")
-        self._group.rename(aside, self._volume)
+        self._store.rename(aside, self._volume)
         crash.point("volume.filling.there")
         self._then()
 

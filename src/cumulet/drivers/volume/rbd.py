@@ -1,0 +1,172 @@
+"""Volumes in Ceph: images of RBD in a pool that all hosts share, whose guests open them by themselves.
+
+Names are our ids. A volume and a snapshot are an image each, and so is, once for all hosts, the disk of an image file
+that volumes were made of: its base. What stands on another is a clone of a moment of that (`lib.rbd`): nothing waits
+for what is made of it. Beside them there are, aside: `new-ID…`, which is being filled, and `gone-ID-NUMBER`, which was
+deleted. The pool keeps all that is known.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+
+from cumulet.drivers.contract import Seen
+from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeExportSpec, VolumeSpec, is_export, move_export
+from cumulet.drivers.volume.exports import Exports
+from cumulet.drivers.volume.filling import ASIDE, Filling, Source
+from cumulet.drivers.volume.images import ImageDisk, disk_of
+from cumulet.drivers.volume.removing import DELETED, Removing, set_aside
+from cumulet.lib import crash
+from cumulet.lib.errors import Failure, Impossible, Later
+from cumulet.lib.log import Log
+from cumulet.lib.rbd import Pool
+from cumulet.lib.works import Works
+
+log = Log("volumes")
+_GIB = 1024**3
+_BASE = "base"
+"""The moment of a snapshot, or of the disk of an image file, that all stands on that is made of it."""
+_OURS = re.compile(rf"({ASIDE})?((?:vol|snap|imf)-[0-9a-f]{{17}})(\..*)?")
+_LOOK_SECONDS = 1.0
+"""From look to look at what is being filled."""
+
+
+class RbdVolumes:
+    """The driver of `VolumeSpec`, `SnapshotSpec` and `VolumeExportSpec`; `host` is the name of this one.
+
+    A volume is at least as large as what it is made from, grows, and never shrinks. The first one of an image file
+    waits until the pool has that: ordering it ends in `Later`, with how far it is. Bases are seen too, by the ids of
+    their image files, so that they go when those have gone.
+    """
+
+    def __init__(self, pool: Pool, images_directory: Path, exports: Exports, host: str) -> None:
+        self.pool = pool
+        self.images_directory = images_directory
+        self._exports = exports
+        self._host = host
+        self._filling: Works[Filling] = Works()
+        self._lock = threading.Lock()
+        """Of the works: several volumes may wait for one base."""
+        self._removing: Works[Removing] = Works()
+
+    def ensure(self, spec: Spec) -> None:
+        """Make it be there, or begin to; a snapshot that was complete and is lost is `Impossible`."""
+        if isinstance(spec, VolumeSpec | SnapshotSpec) and spec.key:
+            raise Impossible("Server.InternalError", "volumes in Ceph are not encrypted: a directory of volumes can be")
+        if isinstance(spec, SnapshotSpec):
+            self._snapshot(spec)
+        elif isinstance(spec, VolumeExportSpec):
+            raise Failure(f"exporting {spec.volume}: volumes in Ceph are not exported")
+        else:
+            assert isinstance(spec, VolumeSpec)
+            self._volume(spec)
+
+    def remove(self, id: str) -> None:
+        """It is there no more, whoever has it open; its bytes go in the background, and what it alone stood on."""
+        if is_export(id):
+            self._exports.drop(id)
+            return
+        with self._lock:
+            filling = self._filling.forget(id)
+        if filling is not None:
+            filling.end()
+        there = self.pool.volumes()
+        for name in there:
+            if _id(name) == id:
+                set_aside(self.pool, name, id, there)
+                crash.point("volume.set_aside")
+        self._go_on_removing(self.pool.volumes())
+
+    def observe(self) -> list[Seen]:
+        """The volumes, snapshots and bases in the pool, and the exports. What was deleted is gone on with."""
+        there = self.pool.volumes()
+        self._go_on_removing(there)
+        return [*(Seen(id=id) for id in sorted(_ids(there))), *self._exports.seen()]
+
+    def look(self, id: str) -> Seen | None:
+        """One volume, snapshot or export."""
+        if is_export(id):
+            return self._exports.look(id)
+        return Seen(id=id) if self.pool.size(id) is not None else None
+
+    def _volume(self, spec: VolumeSpec) -> None:
+        size = self.pool.size(spec.id)
+        if size is None:
+            self._begin(spec)
+        if size is None or size < spec.size_gib * _GIB:
+            self.pool.extend(spec.id, spec.size_gib * _GIB)
+
+    def _begin(self, spec: VolumeSpec) -> None:
+        if spec.source:
+            source = Source(f"nbd://{spec.source}:{self._exports.port}/{move_export(spec.id)}")
+            self._fill(spec.id, spec.size_gib * _GIB, source, ASIDE + spec.id)
+        image = disk_of(self.images_directory, spec)
+        if spec.snapshot is not None:
+            self._clone(spec.snapshot, spec.id)
+        elif image is not None and spec.image_file is not None:
+            self._clone(self._base(spec.image_file, image), spec.id)
+        else:
+            self.pool.create(spec.id, spec.size_gib * _GIB)
+        crash.point("volume.made")
+
+    def _base(self, image_file: str, image: ImageDisk) -> str:
+        """The base of an image file; ends in `Later` until it is there. Each host that needs it first fills its own."""
+        if self.pool.size(image_file) is None:
+            aside = f"{ASIDE}{image_file}.{self._host}"
+            self._fill(image_file, image.size, Source(str(image.file), image.format), aside)
+        return image_file
+
+    def _clone(self, of: str, name: str) -> None:
+        if self.pool.size(of) is None:
+            lost = f"the snapshot {of} has been lost: it is not in the pool {self.pool.name}"
+            raise Impossible("Server.InternalError", lost)
+        self.pool.keep(of, _BASE)
+        crash.point("volume.base.kept")
+        self.pool.clone(of, _BASE, name)
+
+    def _snapshot(self, spec: SnapshotSpec) -> None:
+        there = self.pool.size(spec.id) is not None
+        if not there and spec.volume is not None:
+            if self.pool.size(spec.volume) is None:
+                raise Failure(f"taking snapshot {spec.id}: {spec.volume} is not in the pool {self.pool.name}")
+            self.pool.keep(spec.volume, spec.id)
+            crash.point("volume.snapshot.moment")
+            self.pool.clone(spec.volume, spec.id, spec.id)
+            crash.point("volume.snapshot.cloned")
+        elif not there:
+            self._clone(spec.source or spec.id, spec.id)
+        if spec.volume is not None:
+            self.pool.let_go(spec.volume, spec.id)
+
+    def _fill(self, id: str, size: int, source: Source, aside: str) -> None:
+        """Have it filled, if nobody was first; `Later` until it is."""
+
+        def end() -> None:
+            there = self.pool.volumes()
+            if aside in there:  # another host was first
+                set_aside(self.pool, aside, id, there)
+
+        with self._lock:
+            self._filling.go_on(id, lambda: Filling(self.pool, id, size, source, end, aside))
+            filling = self._filling.get(id)
+        percent = filling.percent if filling is not None else 0.0
+        raise Later(_LOOK_SECONDS, f"{id} is being copied to the pool {self.pool.name}: {percent:.0f} %")
+
+    def _go_on_removing(self, there: list[str]) -> None:
+        if any(name.startswith(DELETED) for name in there):
+            with self._lock:
+                self._removing.go_on(self.pool.name, lambda: Removing(self.pool))
+
+
+def _id(name: str) -> str | None:
+    """The id of what is in the pool by this name; None: it is not ours, or was deleted."""
+    found = _OURS.fullmatch(name)
+    return found[2] if found else None
+
+
+def _ids(names: list[str]) -> set[str]:
+    """What there is; of what is being filled, the bases, of which no host knows but those that fill them."""
+    found = {name: id for name in names if (id := _id(name)) is not None}
+    return {id for name, id in found.items() if name == id or id.startswith("imf-")}

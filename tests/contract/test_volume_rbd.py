@@ -1,0 +1,208 @@
+"""Volumes of Ceph: the command line is a fake, or Ceph's own, on three OSDs that are started for it."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from support import ceph
+from support.fake_rbd import CLUSTER
+from support.rbd_pool import Dead, Host
+
+from cumulet.drivers.contract import Seen
+from cumulet.drivers.specs import SnapshotSpec, VolumeSpec
+from cumulet.lib import crash
+from cumulet.lib.command import run
+from cumulet.lib.errors import Failure, Impossible
+from cumulet.lib.rbd import Pool
+
+VOLUME, OTHER, THIRD = (f"vol-0123456789abcdef{n}" for n in range(3))
+SNAPSHOT, COPY = "snap-0123456789abcdef0", "snap-0123456789abcdef1"
+IMAGE = "imf-0123456789abcdef0"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ceph.Cluster]:
+    if not ceph.is_installed():
+        pytest.skip(f"it needs Ceph: apt-get install {ceph.PACKAGES}")
+    with ceph.cluster(tmp_path_factory.mktemp("ceph")) as made:
+        yield made
+
+
+@pytest.fixture(params=["fake", pytest.param("ceph", marks=[pytest.mark.private_host, pytest.mark.slow])])
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
+    if request.param == "fake":
+        yield Host(tmp_path)
+        return
+    made = Host(tmp_path, request.getfixturevalue("cluster").pool)
+    yield made
+    for id in {seen.id for seen in made.agent().observe()}:
+        made.volumes.remove(id)
+    made.until_only()
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def is_clean(host: Host) -> bool:
+    """Whether nothing is left of what was deleted, but what others stand on."""
+    if isinstance(host.pool, Pool) and not host.fake.said:
+        return not run(["rbd", "--conf", host.pool.settings, "trash", "ls", "--all", "volumes"]).stdout
+    return not host.fake.trash()
+
+
+def test_a_snapshot_outlives_its_volume_and_what_is_made_of_it_outlives_it(host: Host) -> None:
+    host.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    host.write(VOLUME, "a")
+    host.ensure(SnapshotSpec(id=SNAPSHOT, volume=VOLUME))
+    host.write(VOLUME, "b")
+    host.ensure(SnapshotSpec(id=SNAPSHOT))
+    host.volumes.remove(VOLUME)
+    host.ensure(VolumeSpec(id=OTHER, size_gib=2, snapshot=SNAPSHOT))
+    host.ensure(SnapshotSpec(id=COPY, source=SNAPSHOT))
+    assert host.volumes.observe() == [Seen(id=SNAPSHOT), Seen(id=COPY), Seen(id=OTHER)]
+    host.volumes.remove(SNAPSHOT)
+    host.until_only(OTHER, COPY)
+    assert (host.reads(OTHER), host.size(OTHER), host.reads(COPY)) == ("a", 2 << 30, "a")
+    assert not is_clean(host)
+    host.volumes.remove(OTHER)
+    host.volumes.remove(COPY)
+    host.until_only()
+    assert is_clean(host)
+
+
+def test_what_was_deleted_never_comes_back(host: Host) -> None:
+    host.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    host.write(VOLUME, "a")
+    host.volumes.remove(VOLUME)
+    assert host.volumes.look(VOLUME) is None
+    host.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    assert host.reads(VOLUME) == "\0"
+
+
+def test_volumes_of_an_image_stand_on_one_copy_of_it_that_goes_with_the_image(host: Host) -> None:
+    image = host.image(IMAGE, b"image")
+    host.ensure(VolumeSpec(id=VOLUME, size_gib=1, image_file=image))
+    (host.directory / "images" / image / "disk").write_bytes(bytes(16 << 20))
+    host.volumes.ensure(VolumeSpec(id=OTHER, size_gib=2, image_file=image))
+    host.write(OTHER, "b")
+    assert (host.reads(VOLUME), host.size(VOLUME)) == ("i", 1 << 30)
+    assert host.volumes.observe() == [Seen(id=IMAGE), Seen(id=VOLUME), Seen(id=OTHER)]
+    host.volumes.remove(IMAGE)
+    host.until_only(VOLUME, OTHER)
+    assert host.reads(VOLUME) == "i"
+
+
+def test_a_volume_grows_and_never_shrinks(host: Host) -> None:
+    for gib in (1, 3, 2):
+        host.ensure(VolumeSpec(id=VOLUME, size_gib=gib))
+    assert host.size(VOLUME) == 3 << 30
+    host.ensure(SnapshotSpec(id=SNAPSHOT, volume=VOLUME))
+    host.ensure(VolumeSpec(id=OTHER, size_gib=1, snapshot=SNAPSHOT))
+    assert host.size(OTHER) == 3 << 30
+
+
+def test_two_hosts_that_take_in_an_image_at_once_leave_one_base(fake: Host) -> None:
+    other = Host(fake.directory, fake.pool, "h2")
+    image = fake.image(IMAGE, b"image")
+    threads = [
+        threading.Thread(target=host.ensure, args=[VolumeSpec(id=id, size_gib=1, image_file=image)])
+        for host, id in ((fake, VOLUME), (other, OTHER))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (fake.reads(VOLUME), fake.reads(OTHER)) == ("i", "i")
+    fake.until_only(VOLUME, OTHER, IMAGE)
+
+
+def test_what_a_host_has_begun_that_is_no_more_goes_with_the_image(fake: Host) -> None:
+    fake.pool.create(f"new-{IMAGE}.h7", 16 << 20)
+    fake.pool.create(f"new-{OTHER}", 16 << 20)
+    assert fake.volumes.observe() == [Seen(id=IMAGE)]
+    fake.volumes.remove(IMAGE)
+    fake.volumes.remove(OTHER)
+    fake.until_only()
+
+
+def test_what_is_used_when_it_is_deleted_goes_when_it_is_not_any_more(fake: Host) -> None:
+    fake.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    fake.fake.users[f"gone-{VOLUME}-1"] = ["192.0.2.1:0/7"]
+    fake.volumes.remove(VOLUME)
+    assert fake.volumes.observe() == []
+    fake.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    fake.volumes.remove(VOLUME)
+    fake.until_only(f"gone-{VOLUME}-1")
+    fake.fake.users.clear()
+    fake.until_only()
+
+
+def test_room_is_what_the_pool_has_and_hosts_know_it_by_its_cluster(host: Host) -> None:
+    room, identity = host.pool.room(), host.pool.identity()
+    assert 0 < room.free <= room.size
+    if host.fake.said:
+        assert (room.size, identity) == (64 << 30, f"{CLUSTER}/3")
+    elsewhere = Pool("elsewhere", host.pool.user, host.pool.settings, host.pool.keyring, run=host.pool._run)
+    for ask in (elsewhere.room, elsewhere.identity):
+        with pytest.raises(Failure, match="no pool elsewhere in Ceph: `ceph osd pool create elsewhere`"):
+            ask()
+
+
+def test_a_lost_snapshot_and_a_lost_volume_are_named(host: Host) -> None:
+    with pytest.raises(Impossible, match=SNAPSHOT):
+        host.volumes.ensure(SnapshotSpec(id=SNAPSHOT))
+    with pytest.raises(Impossible, match=SNAPSHOT):
+        host.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=1, snapshot=SNAPSHOT))
+    with pytest.raises(Failure, match=VOLUME):
+        host.volumes.ensure(SnapshotSpec(id=SNAPSHOT, volume=VOLUME))
+    with pytest.raises(Impossible, match="not encrypted"):
+        host.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=1, key="a" * 44))
+
+
+def test_what_others_have_in_the_pool_is_not_touched(fake: Host) -> None:
+    fake.pool.create("volume-1c0ffee0-4b1d", 1 << 30)
+    assert fake.volumes.observe() == []
+
+
+def live(host: Host, image: str) -> None:
+    """A volume of an image, its snapshot, a copy and a volume of that, and all gone but the last."""
+    if host.volumes.look(OTHER) is None:
+        host.ensure(VolumeSpec(id=VOLUME, size_gib=1, image_file=image))
+        host.ensure(SnapshotSpec(id=SNAPSHOT, volume=VOLUME))
+        host.ensure(SnapshotSpec(id=COPY, source=SNAPSHOT))
+    host.ensure(VolumeSpec(id=OTHER, size_gib=2, snapshot=COPY))
+    for id in (VOLUME, SNAPSHOT, COPY, IMAGE):
+        host.volumes.remove(id)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_whoever_dies_at_any_point_loses_and_leaves_nothing(fake: Host) -> None:
+    host = fake
+    image = host.image(IMAGE, b"image")
+    for number in itertools.count():
+        host.left = iter(range(number))
+        with crash.at_each_point(host.pass_point), suppress(Dead):
+            live(host, image)
+            host.until_only(OTHER)
+        for thread in threading.enumerate():
+            if thread.name.startswith(("fill ", "remove ")):
+                thread.join()
+        died, host.volumes = host.dead, host.agent()
+        if died:
+            host.volumes.observe()
+            live(host, image)
+        host.until_only(OTHER)
+        assert (host.reads(OTHER), host.size(OTHER)) == ("i", 2 << 30)
+        host.volumes.remove(OTHER)
+        host.until_only()
+        assert is_clean(host)
+        if not died:
+            break
+    assert number >= 15
