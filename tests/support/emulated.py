@@ -1,7 +1,7 @@
 """A guest of the distribution's own kernel, emulated, in which commands of this machine run as root.
 
 It sees this machine's files, read-only (virtiofs), and has disks of its own and kernel modules that this machine may
-not have. What its one command says is read from its console. It has no network.
+not have. What its one command says is read from its console. It has no network, but for a wire to another such guest.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from support.libvirtd import bounded
 
@@ -42,7 +43,27 @@ echo "The command has ended: $?"
 _ENDED = "The command has ended: "
 
 
-def run_in_guest(script: str, *, tiny: Path, modules: Sequence[str], disks: Sequence[int], seconds: float) -> str:
+class Wire(NamedTuple):
+    """The guest's eth0: its frames go from one UDP port of the loopback to another, where another guest has its end."""
+
+    mac: str
+    here: int
+    there: int
+
+    def options(self) -> list[str]:
+        ends = f"udp=127.0.0.1:{self.there},localaddr=127.0.0.1:{self.here}"
+        return ["-netdev", f"socket,id=wire,{ends}", "-device", f"virtio-net-pci,netdev=wire,mac={self.mac},romfile="]
+
+
+def run_in_guest(
+    script: str,
+    *,
+    tiny: Path,
+    modules: Sequence[str],
+    disks: Sequence[int] = (),
+    seconds: float,
+    wire: Wire | None = None,
+) -> str:
     """What a script of /bin/sh says, in a guest with these modules and empty disks (/dev/vda …) of so many GiB.
 
     It may write to /run, /dev and its disks. Raises `AssertionError` with what it said where it fails.
@@ -60,7 +81,8 @@ def run_in_guest(script: str, *, tiny: Path, modules: Sequence[str], disks: Sequ
                 break
         files = [_disk(directory / f"disk{number}", gib) for number, gib in enumerate(disks)]
         with suppress(Failure):  # what it said until then says more
-            run([*_WITH_US, *_guest_command(directory, tiny / "kernel", initrd, console, files)], timeout=seconds)
+            command = _guest_command(directory, tiny / "kernel", initrd, console, files)
+            run([*_WITH_US, *command, *(wire.options() if wire else [])], timeout=seconds)
         said = console.read_text(errors="replace")
     assert f"{_ENDED}0" in said, said[-8000:]
     return said

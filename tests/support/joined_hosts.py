@@ -1,11 +1,13 @@
 """Several hosts in namespaces, joined by two segments: the underlay, and the one with the public addresses.
 
-The segments are bridges in a host of their own, where the world is, too.
+The segments are bridges in a host of their own, where the world is, too. With CUMULET_TEST_VLANS set, VPCs are joined
+by VLANs, and the underlay is the trunk.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -30,8 +32,10 @@ ip -n world address add 198.51.100.2/24 dev eth0
 ip -n world link set eth0 up
 ip -n world link set lo up
 """
+VARIABLE = "CUMULET_TEST_VLANS"
+VLANS = VARIABLE in os.environ
 UNDERLAY_MTU = 1500
-TUNNEL_MTU = UNDERLAY_MTU - 50
+TUNNEL_MTU = UNDERLAY_MTU if VLANS else UNDERLAY_MTU - 50
 
 
 class Segments(Host):
@@ -59,12 +63,14 @@ class JoinedHost(Host):
     def __init__(self, number: int, *, one_wire: bool = False) -> None:
         super().__init__("")
         self.number = number
+        self.trunk = "under0" if VLANS else None
         self.public = f"198.51.100.{10 + number}"
         self.underlay = self.public if one_wire else f"192.0.2.{number}"
 
     def start(self) -> None:
         """Start the driver; it is `network` from now on."""
-        self.network = Network(self, replace(SETTINGS, tunnel_address=self.underlay, tunnel_mtu=TUNNEL_MTU))
+        settings = replace(SETTINGS, tunnel_address=self.underlay, tunnel_mtu=TUNNEL_MTU, vlan_interface=self.trunk)
+        self.network = Network(self, settings)
 
     def guest(self, spec: InterfaceSpec) -> FakeGuest:
         return FakeGuest.started(self, self.network, spec)
@@ -156,7 +162,7 @@ def join(vpc: Vpc, *places: tuple[JoinedHost, list[InterfaceSpec]]) -> None:
 def reach(vpc: Vpc, *places: tuple[JoinedHost, list[InterfaceSpec]]) -> VpcSpec:
     """What a host is told of a VPC's guests elsewhere."""
     peers = [PeerSpec(ip=guest.ip, via=host.underlay) for host, guests in places for guest in guests]
-    return VpcSpec(id=vpc.id, cidr=vpc.cidr, vni=vni(vpc), peers=peers)
+    return VpcSpec(id=vpc.id, cidr=vpc.cidr, vni=vni(vpc), peers=peers, vlan=100 + vpc.number if VLANS else 0)
 
 
 def vni(vpc: Vpc) -> int:

@@ -1,0 +1,54 @@
+"""VPCs joined by VLANs: two machines with the distribution's own kernel, and a trunk between them (slow)."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from support.emulated import Wire, has_files_server, run_in_guest
+from support.joined_hosts import VARIABLE
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
+
+SUPPORT = Path(__file__).resolve().parents[1] / "support"
+LONGEST = 600.0
+SCRIPT = """\
+set -e
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/run TMPDIR=/run PYTHONDONTWRITEBYTECODE=1 {variable}=1
+cd {tests}
+{python} -u -P {program} {number}
+"""
+MODULES = ["virtio_net", "8021q", "veth", "tun", "nf_tables", "nft_ct", "nft_nat", "nft_masq", "nft_chain_nat"]
+MODULES += ["nft_fib_inet", "nf_conntrack_netlink"]
+
+
+def test_two_machines_are_joined_by_a_vlan_of_each_vpc_on_their_trunk(tiny_image: Path) -> None:
+    if not has_files_server():
+        pytest.skip("it needs virtiofsd: apt-get install qemu-system-common (or virtiofsd)")
+    first, second = free_ports()
+    ends = [Wire("52:54:00:00:00:01", first, second), Wire("52:54:00:00:00:02", second, first)]
+    program = SUPPORT / "trunk_host.py"
+    facts = {"variable": VARIABLE, "tests": SUPPORT.parent, "python": sys.executable, "program": program}
+
+    def said(number: int) -> str:
+        script = SCRIPT.format(**facts, number=number)
+        try:
+            return run_in_guest(script, tiny=tiny_image, modules=MODULES, seconds=LONGEST, wire=ends[number - 1])
+        except AssertionError as e:
+            return str(e)
+
+    with ThreadPoolExecutor(2) as pool:
+        texts = list(pool.map(said, (1, 2)))
+    assert all("both: all is as before" in text for text in texts), "\n\n".join(texts)
+
+
+def free_ports() -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
