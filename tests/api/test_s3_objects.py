@@ -318,7 +318,7 @@ def test_a_lifecycle_is_carried_out(cloud: Any, s3: Any) -> None:
             "ID": "c",
             "Status": "Enabled",
             "Filter": {"Prefix": "cold/"},
-            "Transitions": [{"Days": 1, "StorageClass": "STANDARD_IA"}, {"Days": 99, "StorageClass": "GLACIER"}],
+            "Transitions": [{"Days": 1, "StorageClass": "GLACIER_IR"}, {"Days": 99, "StorageClass": "GLACIER"}],
         },
         {"ID": "u", "Status": "Enabled", "Filter": {}, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}},
     ]
@@ -333,7 +333,7 @@ def test_a_lifecycle_is_carried_out(cloud: Any, s3: Any) -> None:
     assert support.keys(s3.list_objects_v2(Bucket=BUCKET)) == ["cold/1", "new/1", "old/1", "old/2", "tagged"]
     later(cloud, days=3.1)
     assert support.keys(s3.list_objects_v2(Bucket=BUCKET)) == ["cold/1", "new/1"]
-    assert s3.head_object(Bucket=BUCKET, Key="cold/1")["StorageClass"] == "STANDARD_IA"
+    assert s3.head_object(Bucket=BUCKET, Key="cold/1")["StorageClass"] == "GLACIER_IR"
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
     assert support.is_tidy(cloud)
 

@@ -62,15 +62,18 @@ def _from_body(model: Model, operation: str, shape: Shape, body: bytes | None) -
             return {shape.payload: body.decode("utf-8", "replace")}
         if inner.type != "structure" or not body.strip():
             return {}
-        return {shape.payload: _structure(model, inner, _root(body))}
+        return {shape.payload: _structure(model, inner, _root(body, ref.location_name or ref.shape))}
     return {}
 
 
-def _root(body: bytes) -> Element:
+def _root(body: bytes, name: str) -> Element:
     try:
-        return read_xml(body)
+        root = read_xml(body)
     except ValueError as e:
         raise malformed(str(e)) from None
+    if root.name != name:
+        raise malformed(f"the root element is {shown(root.name)}, and has to be {name}")
+    return root
 
 
 def malformed(why: str) -> Refusal:

@@ -1,20 +1,20 @@
-"""The settings of a bucket that are lists of rules: CORS, lifecycle, website, logging."""
+"""The settings of a bucket that are lists of rules: CORS, website, logging."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
 from typing import Any
 
-from cumulet.api.s3 import errors
+from cumulet.api.s3 import cors, errors
 from cumulet.api.s3.bucket_settings import change, setting
 from cumulet.api.s3.call import Answer, Call, Given, Result
 from cumulet.api.s3.operations import operation
-from cumulet.lib import ids
 from cumulet.model import bucket
 from cumulet.wire.rest_parse import malformed
 
-METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
-MAX_CORS, MAX_RULES, MAX_ROUTES = 100, 1000, 50
+MAX_ID = 255
+MAX_CORS, MAX_ROUTES = 100, 50
+_REDIRECT, _FAILED = re.compile("30[1-9]|3[1-9][0-9]"), re.compile("[45][0-9][0-9]")
 
 
 @operation("GetBucketCors", needs=("s3:GetBucketCORS", ""))
@@ -29,13 +29,16 @@ def put_bucket_cors(call: Call, given: Given) -> Result:
         raise malformed(f"CORSConfiguration has 1 to {MAX_CORS} CORSRules")
     for rule in rules:
         for method in rule["AllowedMethods"]:
-            if method not in METHODS:
+            if method not in cors.METHODS:
                 raise errors.invalid_request(
                     f"Found unsupported HTTP method in CORS config. Unsupported method is {method}"
                 )
-        for text in [*rule["AllowedOrigins"], *rule.get("AllowedHeaders", [])]:
-            if text.count("*") > 1:
-                raise errors.invalid_request(f'AllowedOrigin "{text}" can not have more than one wildcard.')
+        if len(rule.get("ID", "")) > MAX_ID:
+            raise errors.invalid_argument(f"ID length should not exceed allowed limit of {MAX_ID}")
+        for name in ("AllowedOrigin", "AllowedHeader"):
+            for text in rule.get(f"{name}s", []):
+                if text.count("*") > 1:
+                    raise errors.invalid_request(f'{name} "{text}" can not have more than one wildcard.')
         if any("*" in text for text in rule.get("ExposeHeaders", [])):
             raise errors.invalid_request("ExposeHeader can not contain a wildcard.")
     change(call, cors=rules)
@@ -45,136 +48,6 @@ def put_bucket_cors(call: Call, given: Given) -> Result:
 @operation("DeleteBucketCors", needs=("s3:PutBucketCORS", ""))
 def delete_bucket_cors(call: Call, given: Given) -> Answer:
     change(call, cors=None)
-    return Answer(204)
-
-
-_MINIMUM = "all_storage_classes_128K"
-
-
-@operation("GetBucketLifecycleConfiguration", needs=("s3:GetLifecycleConfiguration", ""))
-def get_bucket_lifecycle_configuration(call: Call, given: Given) -> Result:
-    missing = "The lifecycle configuration does not exist"
-    rules = setting(call, "lifecycle", "NoSuchLifecycleConfiguration", missing)
-    minimum = call.bucket.settings.get("transition_minimum", _MINIMUM)
-    return {"Rules": [_shown_rule(rule) for rule in rules], "TransitionDefaultMinimumObjectSize": minimum}
-
-
-def _shown_rule(rule: dict[str, Any]) -> dict[str, Any]:
-    shown = dict(rule)
-    if "Expiration" in rule:
-        shown["Expiration"] = _shown_moment(rule["Expiration"])
-    if "Transitions" in rule:
-        shown["Transitions"] = [_shown_moment(one) for one in rule["Transitions"]]
-    return shown
-
-
-def _shown_moment(one: dict[str, Any]) -> dict[str, Any]:
-    return {**one, "Date": datetime.fromtimestamp(one["Date"], UTC)} if "Date" in one else one
-
-
-@operation(
-    "PutBucketLifecycleConfiguration",
-    "LifecycleConfiguration TransitionDefaultMinimumObjectSize",
-    needs=("s3:PutLifecycleConfiguration", ""),
-)
-def put_bucket_lifecycle_configuration(call: Call, given: Given) -> Result:
-    rules = (given.get("LifecycleConfiguration") or {}).get("Rules") or []
-    if not 1 <= len(rules) <= MAX_RULES:
-        raise malformed(f"LifecycleConfiguration has 1 to {MAX_RULES} Rules")
-    kept = [_checked_rule(rule) for rule in rules]
-    if len({rule["ID"] for rule in kept}) != len(kept):
-        raise errors.invalid_argument("Rule ID must be unique. Found same ID for more than one rule")
-    minimum = given.get("TransitionDefaultMinimumObjectSize", _MINIMUM)
-    change(call, lifecycle=kept, transition_minimum=minimum)
-    return {"TransitionDefaultMinimumObjectSize": minimum}
-
-
-def _checked_rule(rule: dict[str, Any]) -> dict[str, Any]:
-    acts = [name for name in rule if name in _ACTIONS]
-    if not acts:
-        raise errors.invalid_request("At least one action needs to be specified in a rule")
-    for one in rule.get("NoncurrentVersionTransitions", []):
-        _positive(one.get("NoncurrentDays"), "NoncurrentDays")
-    if ("Filter" in rule) == ("Prefix" in rule):
-        raise malformed("Rule has either a Filter or a Prefix")
-    if len(rule.get("ID", "")) > 255:
-        raise errors.invalid_argument("ID length should not exceed allowed limit of 255")
-    _check_filter(rule.get("Filter") or {}, rule)
-    rule = {"ID": rule.get("ID") or ids.token(32), **{name: value for name, value in rule.items() if name != "ID"}}
-    if "Transitions" in rule:
-        rule["Transitions"] = [_checked_transition(one) for one in rule["Transitions"]]
-    if "Expiration" in rule:
-        rule["Expiration"] = _checked_expiration(rule["Expiration"])
-    noncurrent = rule.get("NoncurrentVersionExpiration") or {}
-    if "NoncurrentVersionExpiration" in rule:
-        _positive(noncurrent.get("NoncurrentDays"), "NoncurrentDays")
-    if "NewerNoncurrentVersions" in noncurrent:
-        _positive(noncurrent["NewerNoncurrentVersions"], "NewerNoncurrentVersions")
-    if "AbortIncompleteMultipartUpload" in rule:
-        _positive(rule["AbortIncompleteMultipartUpload"].get("DaysAfterInitiation"), "DaysAfterInitiation")
-    return rule
-
-
-_ACTIONS = (
-    "Expiration",
-    "NoncurrentVersionExpiration",
-    "AbortIncompleteMultipartUpload",
-    "Transitions",
-    "NoncurrentVersionTransitions",
-)
-
-
-def _check_filter(chosen: dict[str, Any], rule: dict[str, Any]) -> None:
-    if len(chosen) > 1:
-        raise malformed("Filter has one element; several are in And")
-    both = chosen.get("And") or {}
-    if "And" in chosen and len(both) + max(len(both.get("Tags", [])) - 1, 0) < 2:
-        raise malformed("And has at least two elements")
-    tagged = "Tag" in chosen or "Tags" in both
-    if tagged and (
-        "AbortIncompleteMultipartUpload" in rule or (rule.get("Expiration") or {}).get("ExpiredObjectDeleteMarker")
-    ):
-        raise errors.invalid_request(
-            "AbortIncompleteMultipartUpload and ExpiredObjectDeleteMarker cannot be specified with Tags"
-        )
-
-
-def _checked_expiration(expiration: dict[str, Any]) -> dict[str, Any]:
-    if len(expiration) != 1:
-        raise malformed("Expiration has one of Days, Date and ExpiredObjectDeleteMarker")
-    if "Days" in expiration:
-        _positive(expiration["Days"], "Days", "'Days' for Expiration action must be a positive integer")
-    return _with_moment(expiration)
-
-
-def _checked_transition(one: dict[str, Any]) -> dict[str, Any]:
-    if ("Days" in one) == ("Date" in one) or "StorageClass" not in one:
-        raise malformed("Transition has a StorageClass, and either Days or a Date")
-    if one.get("Days", 0) < 0:
-        raise errors.invalid_argument("'Days' for Transition action must be nonnegative")
-    return _with_moment(one)
-
-
-def _with_moment(one: dict[str, Any]) -> dict[str, Any]:
-    """The same with its date as it is kept."""
-    if "Date" not in one:
-        return one
-    date = one["Date"]
-    if (date.hour, date.minute, date.second) != (0, 0, 0):
-        raise errors.invalid_argument("'Date' must be at midnight GMT")
-    return {**one, "Date": date.timestamp()}
-
-
-def _positive(number: int | None, name: str, message: str = "") -> None:
-    if number is None:
-        raise malformed(f"{name} is missing")
-    if number < 1:
-        raise errors.invalid_argument(message or f"'{name}' must be a positive integer")
-
-
-@operation("DeleteBucketLifecycle", needs=("s3:PutLifecycleConfiguration", ""))
-def delete_bucket_lifecycle(call: Call, given: Given) -> Answer:
-    change(call, lifecycle=None, transition_minimum=None)
     return Answer(204)
 
 
@@ -203,8 +76,29 @@ def put_bucket_website(call: Call, given: Given) -> Result:
     if len(wanted.get("RoutingRules", [])) > MAX_ROUTES:
         why = f"{len(wanted['RoutingRules'])} routing rules provided, the number of routing rules in a website"
         raise errors.invalid_request(f"{why} configuration is limited to {MAX_ROUTES}.")
+    for rule in wanted.get("RoutingRules", []):
+        _check_route(rule)
     change(call, website=wanted)
     return {}
+
+
+def _check_route(rule: dict[str, Any]) -> None:
+    condition, redirect = rule.get("Condition"), rule["Redirect"]
+    if condition is not None and not condition:
+        why = "Condition cannot be empty. To redirect all requests without a condition, the condition element shouldn't"
+        raise errors.invalid_request(f"{why} be present.")
+    if not redirect:
+        raise malformed("Redirect has at least one element")
+    if "ReplaceKeyPrefixWith" in redirect and "ReplaceKeyWith" in redirect:
+        raise errors.invalid_request("You can only define ReplaceKeyPrefix or ReplaceKey but not both.")
+    failed = (condition or {}).get("HttpErrorCodeReturnedEquals", "404")
+    if not _FAILED.fullmatch(failed):
+        why = f"The provided HTTP error code ({failed}) is not valid. Valid codes are 4XX or 5XX."
+        raise errors.invalid_request(why)
+    code = redirect.get("HttpRedirectCode", "301")
+    if not _REDIRECT.fullmatch(code):
+        why = f"The provided HTTP redirect code ({code}) is not valid. Valid codes are 3XX except 300."
+        raise errors.invalid_request(why)
 
 
 @operation("DeleteBucketWebsite", needs=("s3:DeleteBucketWebsite", ""))

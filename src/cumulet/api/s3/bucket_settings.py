@@ -276,7 +276,10 @@ def put_bucket_accelerate_configuration(call: Call, given: Given) -> Result:
         raise errors.invalid_request(
             "S3 Transfer Acceleration is not supported for buckets with periods (.) in their names"
         )
-    change(call, accelerate=_body(given, "AccelerateConfiguration").get("Status"))
+    status = _body(given, "AccelerateConfiguration").get("Status")
+    if status is None:
+        raise malformed("AccelerateConfiguration has a Status")
+    change(call, accelerate=status)
     return {}
 
 

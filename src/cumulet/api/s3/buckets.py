@@ -61,7 +61,7 @@ def create_bucket(call: Call, given: Given) -> Answer:
     with call.write() as tx:
         existing = bucket.find(tx, call.bucket_name)
         if existing is not None:
-            return _exists(call, existing)
+            return _exists(call, tx, existing, given)
         _check_quota(call, tx)
         grants = acl.requested(tx, given, call.canonical_id)
         _check_list(settings, grants)
@@ -117,10 +117,15 @@ def _check_quota(call: Call, tx: Tx) -> None:
         raise errors.S3Refusal("TooManyBuckets", f"{why}: {most}", 400)
 
 
-def _exists(call: Call, row: Row) -> Answer:
+def _exists(call: Call, tx: Tx, row: Row, given: Given) -> Answer:
+    """In us-east-1 who makes a bucket again gets its list as in the request, as ever (BucketAlreadyOwnedByYou)."""
     if row.account != call.account:
         raise _taken(row.name)
     if call.config.region == "us-east-1":
+        grants = acl.requested(tx, given, row.owner)
+        access.refuse_lists(row, grants)
+        access.refuse_public(row, grants or [])
+        bucket.put(tx, row.name, acl=grants)
         return Answer(200, [("Location", f"/{row.name}")])
     why = "Your previous request to create the named bucket succeeded and you already own it."
     raise errors.S3Refusal("BucketAlreadyOwnedByYou", why, 409, BucketName=row.name)

@@ -8,8 +8,10 @@ from typing import Any
 from cumulet.api.s3 import errors
 from cumulet.api.s3.call import Answer, Call
 from cumulet.model import bucket
+from cumulet.wire.request import shown
 
 _VARY = ("Vary", "Origin, Access-Control-Request-Headers, Access-Control-Request-Method")
+METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
 Headers = list[tuple[str, str]]
 
 
@@ -20,6 +22,8 @@ def preflight(call: Call) -> Answer:
         raise errors.S3Refusal("BadRequest", "Insufficient information. Origin request header needed.", 400)
     if not method:
         raise errors.S3Refusal("BadRequest", "Invalid Access-Control-Request-Method: null", 400)
+    if method not in METHODS:
+        raise errors.S3Refusal("BadRequest", f"Invalid Access-Control-Request-Method: {shown(method)}", 400)
     asked = [name.strip().lower() for name in (call.header("access-control-request-headers") or "").split(",")]
     asked = [name for name in asked if name]
     rules = _rules(call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -110,7 +111,9 @@ def checked_tags(tags: list[dict[str, str]], most: int) -> list[list[str]]:
         key, value = tag["Key"], tag["Value"]
         if not 1 <= len(key) <= 128:
             raise _invalid_tag("The TagKey you have provided is invalid", key)
-        if len(value) > 256:
+        if not _is_of_tags(key):
+            raise _invalid_tag("The TagKey you have provided is invalid", key)
+        if len(value) > 256 or not _is_of_tags(value):
             raise _invalid_tag("The TagValue you have provided is invalid", key)
         if key.lower().startswith("aws:"):
             raise _invalid_tag("System tags cannot be added/updated by requester", key)
@@ -118,6 +121,11 @@ def checked_tags(tags: list[dict[str, str]], most: int) -> list[list[str]]:
             raise _invalid_tag("Cannot provide multiple Tags with the same key", key)
         seen.add(key)
     return [[tag["Key"], tag["Value"]] for tag in tags]
+
+
+def _is_of_tags(text: str) -> bool:
+    """Letters, digits and spaces of any script, and a few signs ("Tagging" of the Amazon S3 User Guide)."""
+    return all(one in "_.:/=+-@" or unicodedata.category(one)[0] in "LZN" for one in text)
 
 
 def _invalid_tag(why: str, key: str) -> errors.S3Refusal:
