@@ -81,7 +81,10 @@ def secret(tx: Tx, row: Row) -> str:
 
 def encrypts_volumes(tx: Tx, id: str) -> bool:
     """Whether all its new volumes are encrypted."""
-    return bool(tx.value(sa.select(account.c.encrypts_volumes).where(account.c.id == id)))
+    return bool(tx.value(_ENCRYPTS, of=id))
+
+
+_ENCRYPTS = sa.select(account.c.encrypts_volumes).where(account.c.id == sa.bindparam("of"))
 
 
 def named(tx: Tx, name: str) -> Row | None:
@@ -94,7 +97,10 @@ def find(tx: Tx, id: str) -> Row | None:
 
 def hold(tx: Tx, id: str) -> Row | None:
     """Requests that count what an account has come one after the other, until the end of each transaction."""
-    return tx.first(sa.select(account).where(account.c.id == id).with_for_update())
+    return tx.first(_HOLD, of=id)
+
+
+_HOLD = sa.select(account).where(account.c.id == sa.bindparam("of")).with_for_update()
 
 
 def revise(tx: Tx, id: str, **values: Any) -> None:

@@ -99,7 +99,12 @@ def of_account(tx: Tx, account: str) -> list[Row]:
 
 
 def of_interfaces(tx: Tx, interfaces: list[str]) -> list[Row]:
-    return tx.all(sa.select(address).where(address.c.interface.in_(interfaces)).order_by(address.c.created))
+    return tx.all(_OF_INTERFACES, of=interfaces)
+
+
+_OF_INTERFACES = (
+    sa.select(address).where(address.c.interface.in_(sa.bindparam("of", expanding=True))).order_by(address.c.created)
+)
 
 
 def by_interface(tx: Tx, account: str) -> dict[str, Row]:

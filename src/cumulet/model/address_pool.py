@@ -10,6 +10,7 @@ from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 from cumulet.model.address import ranges
 from cumulet.model.database import Row, Tx
+from cumulet.model.prepared import often
 from cumulet.model.schema import metadata, moment, text
 
 address_pool = sa.Table(
@@ -26,7 +27,7 @@ def made(tx: Tx) -> list[Row]:
     return tx.all(_MADE)
 
 
-_MADE = sa.select(address_pool).order_by(address_pool.c.created, address_pool.c.range)
+_MADE = often(sa.select(address_pool).order_by(address_pool.c.created, address_pool.c.range))
 
 
 def all(tx: Tx, config: Config) -> list[str]:

@@ -70,7 +70,10 @@ _DISKS_OF_ONE = _DISKS.where(attachment.c.instance == sa.bindparam("of")).order_
 
 def disks_of(tx: Tx, instances: list[str]) -> list[Row]:
     """The volumes of these instances, the root disk of each before its others."""
-    return tx.all(_DISKS.where(attachment.c.instance.in_(instances)).order_by(*_IN_ORDER))
+    return tx.all(_DISKS_OF, of=instances)
+
+
+_DISKS_OF = _DISKS.where(attachment.c.instance.in_(sa.bindparam("of", expanding=True))).order_by(*_IN_ORDER)
 
 
 def disks_of_account(tx: Tx, account: str) -> list[Row]:

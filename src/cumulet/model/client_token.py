@@ -38,12 +38,22 @@ def claim(tx: Tx, account: str, action: str, token: str, fingerprint: str, resul
 
 
 def find(tx: Tx, account: str, action: str, token: str) -> Row | None:
-    mine = sa.and_(client_token.c.account == account, client_token.c.action == action, client_token.c.token == token)
-    return tx.first(sa.select(client_token).where(mine, client_token.c.created > tx.now - KEPT_SECONDS))
+    return tx.first(_FIND, account=account, action=action, token=token, since=tx.now - KEPT_SECONDS)
+
+
+_FIND = sa.select(client_token).where(
+    client_token.c.account == sa.bindparam("account"),
+    client_token.c.action == sa.bindparam("action"),
+    client_token.c.token == sa.bindparam("token"),
+    client_token.c.created > sa.bindparam("since"),
+)
 
 
 def keep(tx: Tx, account: str, action: str, token: str, fingerprint: str, result: dict[str, Any]) -> None:
     """Remember what this request made; forget what is older than a day."""
-    tx.change(client_token.delete().where(client_token.c.created <= tx.now - KEPT_SECONDS))
+    tx.change(_FORGET, since=tx.now - KEPT_SECONDS)
     row = {"account": account, "action": action, "token": token, "fingerprint": fingerprint}
     tx.insert(client_token, {**row, "result": result, "created": tx.now})
+
+
+_FORGET = client_token.delete().where(client_token.c.created <= sa.bindparam("since"))

@@ -23,6 +23,7 @@ from cumulet.lib.clock import Clock
 from cumulet.lib.errors import Away, Conflict, Unsure
 from cumulet.lib.sealed import Keyring
 from cumulet.model import servers
+from cumulet.model.prepared import FEW, Driver, Prepared, Statements, is_often
 
 Row = sa.Row[Any]
 Hint = Callable[[str, str], None]
@@ -38,9 +39,12 @@ class Tx:
     SQLAlchemy takes two times as long to build one as SQLite takes to run it.
     """
 
-    def __init__(self, connection: sa.Connection, now: float, keys: Keyring, *, writes: bool = False) -> None:
+    def __init__(
+        self, connection: sa.Connection, statements: Statements, now: float, keys: Keyring, *, writes: bool = False
+    ) -> None:
         self.connection = connection
-        self._sqlite = servers.sqlite_of(connection)
+        self._statements = statements
+        self._driver = Driver(connection)
         self.now = now
         self.keys = keys
         self.writes = writes
@@ -49,14 +53,16 @@ class Tx:
         """What is done last, in the order of the keys: to rows that many want, so that no two wait for each other."""
 
     def all(self, query: sa.Select[Any], **given: Any) -> list[Row]:
-        if self._sqlite is not None and given and (prepared := servers.prepared(query)):
-            return [prepared.row(found) for found in prepared.run(self._sqlite, given)]
+        if (run := self._run(query, given)) is not None:
+            prepared, cursor = run
+            return prepared.rows(cursor, cursor.fetchall())
         return list(self.connection.execute(query, given))
 
     def first(self, query: sa.Select[Any], **given: Any) -> Row | None:
-        if self._sqlite is not None and given and (prepared := servers.prepared(query)):
-            found = prepared.run(self._sqlite, given).fetchone()
-            return prepared.row(found) if found is not None else None
+        if (run := self._run(query, given)) is not None:
+            prepared, cursor = run
+            found = cursor.fetchone()
+            return prepared.rows(cursor, [found])[0] if found is not None else None
         return self.connection.execute(query, given).first()
 
     def held(self, query: sa.Select[Any]) -> list[Row]:
@@ -69,9 +75,17 @@ class Tx:
 
     def change(self, statement: sa.Update | sa.Delete, **given: Any) -> int:
         """The number of rows that it changed."""
-        if self._sqlite is not None and given and (prepared := servers.prepared(statement)):
-            return prepared.run(self._sqlite, given).rowcount
+        if (run := self._run(statement, given)) is not None:
+            return int(run[1].rowcount)
         return self.connection.execute(statement, given).rowcount
+
+    def _run(self, statement: sa.Executable, given: dict[str, Any]) -> tuple[Prepared, Any] | None:
+        """Past SQLAlchemy, where it is a statement that is prepared; with the cursor that has what it gave."""
+        if not given and not is_often(statement):
+            return None
+        prepared = self._statements[statement]
+        cursor = self._driver.run(prepared, given)
+        return None if cursor is None else (prepared, cursor)
 
     def update(self, table: sa.Table, of: Mapping[str, Any], **values: Any) -> int:
         """Change the rows whose columns are as `of` says (a value, or a list of them); gives how many.
@@ -88,8 +102,11 @@ class Tx:
         return self.change(statement, **given)
 
     def insert(self, table: sa.Table, *rows: Mapping[str, Any]) -> None:
-        if rows:
+        if len(rows) > FEW or any(isinstance(value, sa.ClauseElement) for row in rows for value in row.values()):
             self.connection.execute(table.insert(), [dict(row) for row in rows])
+            return
+        for row in rows:
+            self._run(_inserting(table, tuple(row)), {f"to_{name}": value for name, value in row.items()})
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
@@ -116,6 +133,11 @@ def _updating(table: sa.Table, of: tuple[tuple[str, bool], ...], values: tuple[s
     return table.update().where(*conditions).values(**changes)
 
 
+@cache
+def _inserting(table: sa.Table, names: tuple[str, ...]) -> sa.Insert:
+    return table.insert().values({name: sa.bindparam(f"to_{name}", type_=table.c[name].type) for name in names})
+
+
 class Database:
     """The truth, by a SQLAlchemy URL. `hint` is called with (kind, id) of each wake, after its commit.
 
@@ -130,6 +152,7 @@ class Database:
         self.clock = clock or Clock()
         self.hint: Hint = lambda kind, id: None
         self.engine = servers.engine(url, durable=durable)
+        self._statements = servers.statements(self.engine)
         self._writer = threading.RLock() if servers.kind_of(self.engine) == "sqlite" else None
 
     @contextmanager
@@ -137,7 +160,7 @@ class Database:
         """A snapshot to read from."""
         with self.telling(), self.engine.connect() as connection:
             servers.begin_snapshot(connection)
-            yield Tx(connection, self.clock.now(), self.keys)
+            yield Tx(connection, self._statements, self.clock.now(), self.keys)
             servers.end_snapshot(connection)
 
     @contextmanager
@@ -157,7 +180,7 @@ class Database:
     def _written(self) -> Iterator[Tx]:
         with self.telling(), self.engine.connect() as connection:
             servers.begin_changes(connection)
-            tx = Tx(connection, self.clock.now(), self.keys, writes=True)
+            tx = Tx(connection, self._statements, self.clock.now(), self.keys, writes=True)
             yield tx
             for key in sorted(tx.at_end):
                 tx.at_end[key]()

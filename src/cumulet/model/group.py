@@ -50,18 +50,19 @@ group_host = sa.Table(
 
 
 def find(tx: Tx, id: str) -> Row | None:
-    return tx.first(sa.select(group).where(group.c.id == id))
+    return tx.first(_FIND, of=id)
+
+
+_FIND = sa.select(group).where(group.c.id == sa.bindparam("of"))
 
 
 def present(tx: Tx, account: str, id: str) -> Row | None:
     """An account's group that is there; it stays as it is until the end of the transaction."""
-    mine = sa.and_(group.c.id == id, group.c.account == account, group.c.desired == "present")
-    return tx.first(sa.select(group).where(mine).with_for_update())
+    return tx.first(_HELD, of=id, account=account)
 
 
 def named(tx: Tx, account: str, vpc: str, name: str) -> Row | None:
-    mine = sa.and_(group.c.account == account, group.c.vpc == vpc, group.c.desired == "present")
-    return tx.first(sa.select(group).where(mine, group.c.name == name))
+    return tx.first(_NAMED, account=account, vpc=vpc, name=name)
 
 
 def count_in_vpc(tx: Tx, vpc: str) -> int:
@@ -70,12 +71,20 @@ def count_in_vpc(tx: Tx, vpc: str) -> int:
 
 
 def of_account(tx: Tx, account: str) -> list[Row]:
-    query = sa.select(group).where(group.c.account == account, group.c.desired == "present")
-    return tx.all(query.order_by(group.c.created, group.c.id))
+    return tx.all(_OF_ACCOUNT, account=account)
+
+
+_PRESENT = sa.select(group).where(group.c.account == sa.bindparam("account"), group.c.desired == "present")
+_NAMED = _PRESENT.where(group.c.vpc == sa.bindparam("vpc"), group.c.name == sa.bindparam("name"))
+_OF_ACCOUNT = _PRESENT.order_by(group.c.created, group.c.id)
+_HELD = _PRESENT.where(group.c.id == sa.bindparam("of")).with_for_update()
 
 
 def rules(tx: Tx, id: str) -> list[Row]:
-    return tx.all(sa.select(rule).where(rule.c.group_id == id).order_by(rule.c.created, rule.c.id))
+    return tx.all(_RULES, of=id)
+
+
+_RULES = sa.select(rule).where(rule.c.group_id == sa.bindparam("of")).order_by(rule.c.created, rule.c.id)
 
 
 def rules_of_account(tx: Tx, account: str) -> list[Row]:
@@ -118,7 +127,10 @@ def delete(tx: Tx, id: str) -> None:
 
 def referring(tx: Tx, id: str) -> list[str]:
     """The groups whose rules name this group, itself included when it does."""
-    return list(tx.connection.scalars(sa.select(rule.c.group_id).where(rule.c.source_group == id).distinct()))
+    return [row.group_id for row in tx.all(_REFERRING, of=id)]
+
+
+_REFERRING = sa.select(rule.c.group_id).where(rule.c.source_group == sa.bindparam("of")).distinct()
 
 
 def of_interface(tx: Tx, interface_id: str) -> list[Row]:
@@ -146,14 +158,16 @@ def member_addresses(tx: Tx, id: str) -> list[str]:
 
 def wanted_hosts(tx: Tx, id: str) -> set[str]:
     """The hosts that need the group: they have a member of it, or of a group whose rules name it."""
-    concerned = [id, *referring(tx, id)]
-    query = (
-        sa.select(interface.c.host, interface.c.also_on)
-        .join(interface_group, interface_group.c.interface == interface.c.id)
-        .where(interface_group.c.group_id.in_(concerned), interface.c.host.is_not(None))
-        .distinct()
-    )
-    return {name for row in tx.all(query) for name in (row.host, row.also_on) if name}
+    found = tx.all(_WANTED_HOSTS, of=[id, *referring(tx, id)])
+    return {name for row in found for name in (row.host, row.also_on) if name}
+
+
+_WANTED_HOSTS = (
+    sa.select(interface.c.host, interface.c.also_on)
+    .join(interface_group, interface_group.c.interface == interface.c.id)
+    .where(interface_group.c.group_id.in_(sa.bindparam("of", expanding=True)), interface.c.host.is_not(None))
+    .distinct()
+)
 
 
 def hosts(tx: Tx, id: str) -> set[str]:

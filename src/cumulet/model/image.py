@@ -94,18 +94,17 @@ SHARES = Shares(image, image_permission, "image")
 
 def visible(tx: Tx, account: str) -> list[Row]:
     """The images that an account may use: its own, the public ones and those that were opened to it."""
-    query = _with_file().where(_usable_by(account), sa.not_(image.c.deregistered))
-    return tx.all(query.order_by(image.c.created, image.c.id))
+    return tx.all(_VISIBLE, by=account)
 
 
 def find(tx: Tx, id: str) -> Row | None:
     """An image by its id, deregistered or not."""
-    return tx.first(_with_file().where(image.c.id == id))
+    return tx.first(_FIND, of=id)
 
 
 def usable(tx: Tx, account: str, id: str) -> Row | None:
     """An image by its id, deregistered or not, if the account may use it."""
-    return tx.first(_with_file().where(image.c.id == id, _usable_by(account)))
+    return tx.first(_USABLE, of=id, by=account)
 
 
 def all(tx: Tx) -> list[Row]:
@@ -116,9 +115,8 @@ def all(tx: Tx) -> list[Row]:
 
 def disks_of_visible(tx: Tx, account: str) -> dict[str, list[Row]]:
     """Image id to its disks, for those images that an account may use which have any."""
-    query = WITH_KEYS.join(image, image.c.id == image_disk.c.image)
     found: dict[str, list[Row]] = {}
-    for row in tx.all(query.where(_usable_by(account)).order_by(image_disk.c.device)):
+    for row in tx.all(_DISKS_OF_VISIBLE, by=account):
         found.setdefault(row.image, []).append(row)
     return found
 
@@ -160,9 +158,17 @@ _REASON = sa.case(
 ).label("reason")
 
 
-def _usable_by(account: str) -> sa.ColumnElement[bool]:
-    opened = sa.select(image_permission.c.image).where(image_permission.c.account == account)
-    return sa.or_(image.c.account == account, image.c.public, image.c.id.in_(opened))
+_USABLE_BY = sa.or_(
+    image.c.account == sa.bindparam("by"),
+    image.c.public,
+    image.c.id.in_(sa.select(image_permission.c.image).where(image_permission.c.account == sa.bindparam("by"))),
+)
+_FIND = _with_file().where(image.c.id == sa.bindparam("of"))
+_USABLE = _FIND.where(_USABLE_BY)
+_VISIBLE = _with_file().where(_USABLE_BY, sa.not_(image.c.deregistered)).order_by(image.c.created, image.c.id)
+_DISKS_OF_VISIBLE = (
+    WITH_KEYS.join(image, image.c.id == image_disk.c.image).where(_USABLE_BY).order_by(image_disk.c.device)
+)
 
 
 def named(tx: Tx, account: str, name: str) -> Row | None:

@@ -28,10 +28,11 @@ image_disk = sa.Table(
 
 def of(tx: Tx, image: str) -> list[Row]:
     """An image's disks, by device."""
-    return tx.all(WITH_KEYS.where(image_disk.c.image == image).order_by(image_disk.c.device))
+    return tx.all(_OF, of=image)
 
 
 WITH_KEYS = sa.select(image_disk, snapshot.c.sealed).outerjoin(snapshot, snapshot.c.id == image_disk.c.snapshot)
+_OF = WITH_KEYS.where(image_disk.c.image == sa.bindparam("of")).order_by(image_disk.c.device)
 """Disks, each with the sealed key of its snapshot."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -99,14 +99,27 @@ def of_account(tx: Tx, account: str) -> list[Row]:
 
 def of_ids(tx: Tx, account: str, ids: Iterable[str]) -> list[Row]:
     """Those of these instances that are the account's, as `Tx.held` has them."""
-    query = sa.select(instance).where(instance.c.account == account, instance.c.id.in_(list(ids)))
-    return tx.held(query.order_by(instance.c.created, instance.c.reservation, instance.c.launch_index))
+    return tx.all(_OF_IDS_HELD if tx.writes else _OF_IDS, account=account, ids=list(ids))
+
+
+_OF_IDS = (
+    sa.select(instance)
+    .where(instance.c.account == sa.bindparam("account"), instance.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(instance.c.created, instance.c.reservation, instance.c.launch_index)
+)
+_OF_IDS_HELD = _OF_IDS.with_for_update()
 
 
 def of_reservation(tx: Tx, account: str, reservation: str) -> list[Row]:
     """The instances of one launch, in their order."""
-    query = sa.select(instance).where(instance.c.reservation == reservation, instance.c.account == account)
-    return tx.all(query.order_by(instance.c.launch_index))
+    return tx.all(_OF_RESERVATION, of=reservation, account=account)
+
+
+_OF_RESERVATION = (
+    sa.select(instance)
+    .where(instance.c.reservation == sa.bindparam("of"), instance.c.account == sa.bindparam("account"))
+    .order_by(instance.c.launch_index)
+)
 
 
 UNFINISHED = ("pending", "stopping", "shutting-down")
@@ -117,18 +130,24 @@ def troubles(tx: Tx, account: str) -> dict[str, Row]:
 
     That is the instance's own, or that of a disk or an interface of it which has failed and is tried again.
     """
-    mine = sa.and_(instance.c.account == account, instance.c.state.in_(UNFINISHED))
-    own = sa.select(instance.c.id, work.c.error, work.c.tries).join(work, work.c.id == instance.c.id)
-    query = own.where(mine, work.c.kind == "instance", work.c.error != "")
-    found = {row.id: row for row in tx.all(query)}
+    return {row.id: row for query in _TROUBLES for row in tx.all(query, of=account)}
+
+
+def _troubles() -> Iterator[sa.Select[Any]]:
+    mine = sa.and_(instance.c.account == sa.bindparam("of"), instance.c.state.in_(UNFINISHED))
+    columns = instance.c.id, work.c.error, work.c.tries
+    own = sa.select(*columns).join(work, work.c.id == instance.c.id)
+    yield own.where(mine, work.c.kind == "instance", work.c.error != "")
     for kind, owner, id in (
         ("volume", attachment.c.instance, attachment.c.volume),
         ("interface", interface.c.instance, interface.c.id),
     ):
-        parts = sa.select(instance.c.id, work.c.error, work.c.tries).join(owner.table, owner == instance.c.id)
+        parts = sa.select(*columns).join(owner.table, owner == instance.c.id)
         failed = sa.and_(work.c.kind == kind, work.c.tries > 0, work.c.error != "")
-        found |= {row.id: row for row in tx.all(parts.join(work, work.c.id == id).where(mine, failed))}
-    return found
+        yield parts.join(work, work.c.id == id).where(mine, failed)
+
+
+_TROUBLES = list(_troubles())
 
 
 def impaired(tx: Tx, account: str) -> set[str]:
@@ -166,7 +185,10 @@ def use(tx: Tx, account: str) -> Use:
 
 def lock_account(tx: Tx, id: str) -> None:
     """Nobody else counts and launches instances of this account until the end of the transaction."""
-    tx.value(sa.select(account.c.id).where(account.c.id == id).with_for_update())
+    tx.value(_LOCK_ACCOUNT, of=id)
+
+
+_LOCK_ACCOUNT = sa.select(account.c.id).where(account.c.id == sa.bindparam("of")).with_for_update()
 
 
 def outlived(tx: Tx, seconds: float) -> list[str]:

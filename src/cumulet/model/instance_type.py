@@ -8,6 +8,7 @@ from cumulet.lib import instance_types
 from cumulet.lib.config import Config
 from cumulet.lib.instance_types import Kind
 from cumulet.model.database import Row, Tx
+from cumulet.model.prepared import often
 from cumulet.model.schema import flag, json, metadata, moment, text, whole
 
 instance_type = sa.Table(
@@ -41,7 +42,7 @@ def rows(tx: Tx) -> list[Row]:
     return tx.all(_ROWS)
 
 
-_ROWS = sa.select(instance_type).order_by(instance_type.c.created, instance_type.c.name)
+_ROWS = often(sa.select(instance_type).order_by(instance_type.c.created, instance_type.c.name))
 
 
 def put(tx: Tx, name: str, **values: object) -> None:

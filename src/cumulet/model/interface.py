@@ -151,8 +151,14 @@ _OF_INSTANCE = sa.select(interface).where(interface.c.instance == sa.bindparam("
 
 
 def of_instances(tx: Tx, instances: list[str]) -> list[Row]:
-    query = sa.select(interface).where(interface.c.instance.in_(instances))
-    return tx.all(query.order_by(interface.c.instance, interface.c.device_index))
+    return tx.all(_OF_INSTANCES, of=instances)
+
+
+_OF_INSTANCES = (
+    sa.select(interface)
+    .where(interface.c.instance.in_(sa.bindparam("of", expanding=True)))
+    .order_by(interface.c.instance, interface.c.device_index)
+)
 
 
 def of_account(tx: Tx, account: str) -> list[Row]:
@@ -176,11 +182,17 @@ def groups_of_account(tx: Tx, account: str) -> dict[str, list[str]]:
 
 def groups_of(tx: Tx, interfaces: list[str]) -> dict[str, list[str]]:
     """Interface id to the ids of its groups, for these interfaces."""
-    query = sa.select(interface_group).where(interface_group.c.interface.in_(interfaces))
     found: dict[str, list[str]] = {}
-    for row in tx.all(query.order_by(interface_group.c.group_id)):
+    for row in tx.all(_GROUPS_OF, of=interfaces):
         found.setdefault(row.interface, []).append(row.group_id)
     return found
+
+
+_GROUPS_OF = (
+    sa.select(interface_group)
+    .where(interface_group.c.interface.in_(sa.bindparam("of", expanding=True)))
+    .order_by(interface_group.c.group_id)
+)
 
 
 def free_count(tx: Tx, subnet: Row) -> int:

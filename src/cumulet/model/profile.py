@@ -53,7 +53,10 @@ def of_account(tx: Tx, account: str) -> list[Row]:
 
 
 def of_instances(tx: Tx, instances: list[str]) -> list[Row]:
-    return tx.all(sa.select(association).where(association.c.instance.in_(instances)))
+    return tx.all(_OF_INSTANCES, of=instances)
+
+
+_OF_INSTANCES = sa.select(association).where(association.c.instance.in_(sa.bindparam("of", expanding=True)))
 
 
 def find(tx: Tx, account: str, id: str) -> Row | None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import LRUCache
 
 from cumulet.lib.errors import Away, Conflict, Failure, Full, Unsure
-from cumulet.model.prepared import Prepared
+from cumulet.model.prepared import STATEMENTS, Statements
 
 LOCK_SECONDS = 20
 """How long a statement waits for a row that somebody else is changing."""
@@ -80,27 +80,13 @@ class _Sqlite(SQLiteDialect_pysqlite):
 
 
 sa.dialects.registry.register("sqlite.cumulet", __name__, "_Sqlite")
-STATEMENTS = 2000
-"""How many compiled statements are kept: more than there are."""
 _COMPILED: LRUCache[Any, Any] = LRUCache(STATEMENTS)
-_PREPARED: dict[Any, Prepared | None] = {}
+_OF_SQLITE = Statements(_Sqlite())
 
 
-def sqlite_of(connection: sa.Connection) -> sqlite3.Connection | None:
-    """SQLite's own connection below; None below another database."""
-    found = connection.connection.dbapi_connection
-    return found if isinstance(found, sqlite3.Connection) else None
-
-
-def prepared(statement: sa.Executable) -> Prepared | None:
-    """The statement as SQLite runs it; one is to be asked for that is there as long as the program is."""
-    try:
-        return _PREPARED[statement]
-    except KeyError:
-        if len(_PREPARED) >= STATEMENTS:
-            _PREPARED.clear()
-        made = _PREPARED[statement] = Prepared.of(statement, _Sqlite())
-        return made
+def statements(made: sa.Engine) -> Statements:
+    """What runs often, as this database says it."""
+    return _OF_SQLITE if kind_of(made) == "sqlite" else Statements(made.dialect)
 
 
 def engine(url: str, *, durable: bool) -> sa.Engine:
@@ -168,7 +154,7 @@ def begin_snapshot(connection: sa.Connection) -> None:
         case "sqlite":
             _begin(connection, "BEGIN")
         case "postgresql":
-            connection.execution_options(isolation_level="REPEATABLE READ")
+            connection.execution_options(isolation_level="REPEATABLE READ").begin()
         case _:  # of the next transaction only, so that nothing needs to be set back
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
@@ -176,14 +162,16 @@ def begin_snapshot(connection: sa.Connection) -> None:
 def end_snapshot(connection: sa.Connection) -> None:
     """What was read is read; on PostgreSQL not by a ROLLBACK, at which psycopg forgets all that it has prepared."""
     if connection.dialect.name == "postgresql":
-        with suppress(sa.exc.SQLAlchemyError):
-            connection.exec_driver_sql("END")
+        with suppress(Exception):  # past SQLAlchemy, which would find a lost connection by its next statement
+            connection.connection.driver_connection.execute("END")  # type: ignore[union-attr]
 
 
 def begin_changes(connection: sa.Connection) -> None:
     """SQLite's writers come one after the other; on a server a row is held by whoever changes or asks for it."""
     if kind_of(connection.engine) == "sqlite":
         _begin(connection, "BEGIN IMMEDIATE")
+    else:
+        connection.begin()
 
 
 def _begin(connection: sa.Connection, how: str) -> None:

@@ -50,7 +50,10 @@ def default(tx: Tx, account: str, zone: str | None = None) -> Row | None:
 
 
 def of_account(tx: Tx, account: str) -> list[Row]:
-    return tx.all(sa.select(subnet).where(subnet.c.account == account).order_by(subnet.c.zone, subnet.c.id))
+    return tx.all(_OF_ACCOUNT, account=account)
+
+
+_OF_ACCOUNT = sa.select(subnet).where(subnet.c.account == sa.bindparam("account")).order_by(subnet.c.zone, subnet.c.id)
 
 
 def is_reserved(cidr: str, address: str) -> bool:

@@ -54,11 +54,15 @@ def of_account(tx: Tx, account: str, kinds: Iterable[str] = ()) -> dict[str, lis
 
 def of_resources(tx: Tx, resources: list[str]) -> dict[str, list[dict[str, str]]]:
     """Resource id to its tags in AWS's form, for these resources."""
-    query = sa.select(tag).where(tag.c.resource.in_(resources)).order_by(tag.c.resource, tag.c.key)
     found: dict[str, list[dict[str, str]]] = {}
-    for row in tx.all(query):
+    for row in tx.all(_OF_RESOURCES, of=resources):
         found.setdefault(row.resource, []).append({"Key": row.key, "Value": row.value})
     return found
+
+
+_OF_RESOURCES = (
+    sa.select(tag).where(tag.c.resource.in_(sa.bindparam("of", expanding=True))).order_by(tag.c.resource, tag.c.key)
+)
 
 
 def count(tx: Tx, resource: str) -> int:

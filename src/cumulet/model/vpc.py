@@ -49,7 +49,10 @@ def by_id(tx: Tx, id: str) -> Row | None:
 
 
 def default(tx: Tx, account: str) -> Row | None:
-    return tx.first(sa.select(vpc).where(vpc.c.account == account, vpc.c.is_default))
+    return tx.first(_DEFAULT, account=account)
+
+
+_DEFAULT = sa.select(vpc).where(vpc.c.account == sa.bindparam("account"), vpc.c.is_default)
 
 
 def of_account(tx: Tx, account: str) -> list[Row]:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from cumulet.model.database import Row, Tx
 from cumulet.model.host import host
 from cumulet.model.interface import interface
+from cumulet.model.prepared import often
 from cumulet.model.schema import id_column, metadata, text
 from cumulet.model.work import wake
 
@@ -71,7 +72,7 @@ def wake_vpc(tx: Tx, vpc: str) -> None:
         wake(tx, "vpc", vpc)
 
 
-_HOSTS = sa.select(sa.func.count()).select_from(sa.select(host.c.name).limit(2).subquery())
+_HOSTS = often(sa.select(sa.func.count()).select_from(sa.select(host.c.name).limit(2).subquery()))
 
 
 def wake_of_host(tx: Tx, name: str) -> None:
