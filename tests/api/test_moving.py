@@ -7,13 +7,10 @@ from typing import Any
 import pytest
 from support.launching import launched, shown
 from support.more_hosts import add_host
+from support.moves import counted, generation, hypervisor, move_of, on_first, ordered, other, refused, settle, where
 from support.tested_cloud import TestedCloud
 
-from cumulet.administration.desk import Desk
-from cumulet.administration.gate import done_here
-from cumulet.drivers.hypervisor.fake import FakeHypervisor
-from cumulet.lib.errors import Failure
-from cumulet.model import attachment, capacity, instance, volume
+from cumulet.model import capacity, volume
 from cumulet.model.database import Row
 from cumulet.model.explanation import explain
 
@@ -25,36 +22,11 @@ def second(cloud: TestedCloud) -> None:
     add_host(cloud, "h2", tunnel_address="192.0.2.2")
 
 
-def ordered(cloud: TestedCloud, action: str, **parameters: Any) -> Any:
-    """What the operator's order is answered; raises `Failure`."""
-    return done_here(Desk(cloud.database, cloud.config), action, parameters)
-
-
-def where(cloud: TestedCloud, id: str) -> tuple[str, list[str]]:
-    """The host of an instance, and those of its disks."""
-    with cloud.database.read() as tx:
-        row = instance.find(tx, id)
-        assert row is not None
-        return row.host, [disk.host for disk in attachment.disks(tx, id)]
-
-
 def volume_row(cloud: TestedCloud, id: str) -> Row:
     with cloud.database.read() as tx:
         row = volume.find(tx, id)
     assert row is not None
     return row
-
-
-def counted(cloud: TestedCloud) -> dict[str, capacity.Amount]:
-    """What is promised, which is what the rows say."""
-    with cloud.database.read() as tx:
-        found = capacity.counted(tx)
-        assert {name: amount for name, amount in found.items() if amount != capacity.NOTHING} == capacity.promised(tx)
-    return found
-
-
-def other(host: str) -> str:
-    return "h2" if host == "h1" else "h1"
 
 
 def test_a_running_instance_moves_by_a_stop_with_its_disks_and_addresses(cloud: Any, ec2: Any, second: None) -> None:
@@ -73,39 +45,6 @@ def test_a_running_instance_moves_by_a_stop_with_its_disks_and_addresses(cloud: 
     for same in ("PrivateIpAddress", "PublicIpAddress", "LaunchTime"):
         assert after[same] == before[same]
     assert counted(cloud)[host] == capacity.NOTHING
-
-
-def generation(cloud: TestedCloud, id: str) -> int:
-    """How often it has been started."""
-    with cloud.database.read() as tx:
-        row = instance.find(tx, id)
-    assert row is not None
-    return int(row.generation)
-
-
-def move_of(cloud: TestedCloud, id: str) -> Any:
-    """How far it is."""
-    return ordered(cloud, "GetMove", name=id)
-
-
-def hypervisor(cloud: TestedCloud) -> FakeHypervisor:
-    """That of the first host."""
-    driver = cloud.cloud.parts["compute"].driver
-    assert isinstance(driver, FakeHypervisor)
-    return driver
-
-
-def on_first(cloud: TestedCloud, ec2: Any) -> str:
-    """A running instance of the first host; it is placed before the second one is there."""
-    id = launched(cloud, ec2)
-    add_host(cloud, "h2", tunnel_address="192.0.2.2")
-    return id
-
-
-def settle(cloud: TestedCloud) -> None:
-    """Until a guest that moves has come, or stays."""
-    for _ in range(6):
-        cloud.pass_time(1)
 
 
 def test_a_running_instance_moves_and_runs_on(cloud: Any, ec2: Any) -> None:
@@ -252,12 +191,6 @@ def test_a_host_that_is_drained_has_nothing_any_more(cloud: Any, ec2: Any, secon
     assert {volume_row(cloud, id).host for id in volumes} == {"h2"}
     assert counted(cloud)["h1"] == capacity.NOTHING
     assert "1 disabled" in refused(cloud, "MigrateInstance", id=ids[0])
-
-
-def refused(cloud: TestedCloud, act: str, **body: Any) -> str:
-    with pytest.raises(Failure) as raised:
-        ordered(cloud, act, **body)
-    return str(raised.value)
 
 
 def test_what_cannot_be_moved_is_refused_with_the_reason(cloud: Any, ec2: Any) -> None:

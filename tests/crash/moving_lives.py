@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from crash.lives import Life, reboot, stop, terminate
 from crash.site import Site
 from crash.volume_lives import beside, migrate
 
+from cumulet.control import moving
 from cumulet.drivers.hypervisor.fake import FakeHypervisor
+from cumulet.lib.errors import Failure
 
 
 def _move(site: Site, found: list[str]) -> None:
@@ -24,6 +28,32 @@ def _terminate_on_the_way(site: Site, found: list[str]) -> None:
     for _ in range(8):
         site.engine.run_due()
     terminate(site, found[0])
+
+
+def _cancel_on_the_way(site: Site, found: list[str]) -> None:
+    """It is on its way when the operator ends that, or has come to its end already."""
+    _move(site, found)
+    for _ in range(8):
+        site.engine.run_due()
+    _cancel(site, found)
+
+
+def _move_and_cancel(site: Site, found: list[str]) -> None:
+    _move(site, found)
+    _cancel(site, found)
+
+
+def _refused_and_cancelled(site: Site, found: list[str]) -> None:
+    """It is to move by a stop when the operator ends that."""
+    _refused_and_stopped(site, found)
+    for _ in range(8):
+        site.engine.run_due()
+    _cancel(site, found)
+
+
+def _cancel(site: Site, found: list[str]) -> None:
+    with site.database.write() as tx, suppress(Failure):
+        moving.cancel(tx, site.config, found[0])
 
 
 def _move_and_stop(site: Site, found: list[str]) -> None:
@@ -57,6 +87,7 @@ def _refuse(site: Site) -> None:
 LIVES = [
     Life("migrate live", beside, _move, ["running"], every=4),
     Life("migrate live, and terminate on the way", beside, _terminate_on_the_way, ["terminated"], every=6),
+    Life("migrate live, and cancel on the way", beside, _cancel_on_the_way, ["running"], every=6),
 ]
 """One line for each kind of life, as in `crash.lives`."""
 LONG_LIVES = [
@@ -64,6 +95,8 @@ LONG_LIVES = [
     Life("migrate live and terminate", beside, _move_and_terminate, ["terminated"]),
     Life("migrate live and stop", beside, _move_and_stop, ["stopped"]),
     Life("migrate live and reboot", beside, _move_and_reboot, ["running"]),
+    Life("migrate live and cancel", beside, _move_and_cancel, ["running"]),
+    Life("migrate live in vain, and cancel", beside, _refused_and_cancelled, ["running"]),
     Life("migrate live in vain", beside, _refused, ["running"]),
     Life("migrate live in vain, then by a stop", beside, _refused_and_stopped, ["running"]),
 ]

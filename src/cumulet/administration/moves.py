@@ -30,6 +30,11 @@ def move_instance(tx: Tx, config: Config, wanted: Move) -> dict[str, Any]:
     return moving.ask(tx, config, fleet, wanted.id, wanted.to, "cold" if wanted.cold else "live")
 
 
+def cancel_move(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
+    """Have an instance stay where it is: id, host, was_to, and whether it goes on running (live). Raises `Failure`."""
+    return moving.cancel(tx, config, wanted.name)
+
+
 def move_of(tx: Tx, config: Config, wanted: Named) -> dict[str, Any]:
     """How far an instance is that moves: host, moving_to, live, percent, doing, and not_moved: why it did not."""
     id = wanted.name

@@ -55,6 +55,7 @@ ACTIONS: dict[str, Action] = {
     "ListInstances": look(machines.instances),
     "ResetInstance": order(machines.reset, Named),
     "MigrateInstance": order(moves.move_instance, moves.Move),
+    "CancelMove": order(moves.cancel_move, Named),
     "GetMove": look(moves.move_of, Named),
     "ListTypes": look(machines.types),
     "PutType": order(machines.put_type, machines.Type),

@@ -63,11 +63,17 @@ def reset(cloud: Cloud, id: str, json: bool) -> None:
 @click.argument("id")
 @click.option("--to", default="", metavar="HOST", help="The host; by default the one that would be chosen for it now.")
 @click.option("--cold", is_flag=True, help="Stop it, and start it there, though it could go on running.")
+@click.option("--cancel", is_flag=True, help="End a move that is under way: it stays on the host that it is on.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until it is there.")
 @as_json
 @any_cloud
-def migrate(cloud: Cloud, id: str, to: str, cold: bool, no_wait: bool, json: bool) -> None:
+def migrate(cloud: Cloud, id: str, to: str, cold: bool, cancel: bool, no_wait: bool, json: bool) -> None:
     """Move an instance and its disks to another host. One that runs goes on running, with its connections."""
+    if cancel:
+        if to or cold:
+            raise click.UsageError("--cancel ends a move, and goes with neither --to nor --cold.")
+        _cancel(cloud, id, no_wait=no_wait, json=json)
+        return
     found = asking.ask(cloud, "MigrateInstance", id=id, to=to, **({"cold": True} if cold else {}))
     if not no_wait:
         _wait_until_moved(cloud, id, f"{id} moves from {found['from']} to {found['to']}")
@@ -79,18 +85,34 @@ def migrate(cloud: Cloud, id: str, to: str, cold: bool, no_wait: bool, json: boo
         click.echo(f"{id} is on {found['to']}")
 
 
+def _cancel(cloud: Cloud, id: str, *, no_wait: bool, json: bool) -> None:
+    """Raises `Failure` where it was there before that could be."""
+    found = asking.ask(cloud, "CancelMove", name=id)
+    if not no_wait and _when_moved(cloud, id, f"{id} stays on {found['host']}")["host"] != found["host"]:
+        raise Failure(f"{id} has moved before it could be ended, and is on {found['was_to']}")
+    if json:
+        show_json(found)
+    else:
+        click.echo(f"{id} stays on {found['host']}")
+
+
 def _wait_until_moved(cloud: Cloud, id: str, text: str) -> None:
     """Raises `Failure` with the reason where it stays."""
+    now = _when_moved(cloud, id, text)
+    if now["not_moved"]:
+        raise Failure(f"{id} was not moved, and is on {now['host']} as before: {now['not_moved']}")
+
+
+def _when_moved(cloud: Cloud, id: str, text: str) -> dict[str, Any]:
+    """What is told of a move that has come to its end, one way or the other."""
     with progress(text) as bar:
         while True:
-            now = asking.ask(cloud, "GetMove", name=id)
+            now: dict[str, Any] = asking.ask(cloud, "GetMove", name=id)
             if not now["moving_to"]:
-                break
+                return now
             if now["live"]:
                 bar.reach(now["percent"], 100)
             time.sleep(0.5)
-    if now["not_moved"]:
-        raise Failure(f"{id} was not moved, and is on {now['host']} as before: {now['not_moved']}")
 
 
 @type_.command("list", epilog="Example: cumulet type list")

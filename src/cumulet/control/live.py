@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from cumulet.control import image_copy, lost, recovery
+from cumulet.control import image_copy, lost, recovery, turns
 from cumulet.drivers.specs import DepartureSpec, InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Later
@@ -87,6 +87,8 @@ def travel(run: Run, row: Row, disks: list[Row], nics: list[Row], whole: Whole) 
         _arrive(run, row, goal, disks, nics)
     why_not = _why_not(row, goal, before, way)
     if not why_not:
+        if way.state != "going":
+            turns.await_turn(run, row)
         _await(run, row, disks, nics)
         landings = [msgspec.json.decode(one.ask("landing", row.id), type=Landing) for one in (here, there)]
         why_not = _mismatch(*landings)
@@ -118,6 +120,8 @@ def _why_not(row: Row, goal: Row | None, before: Seen | None, way: Departure) ->
         return f"{row.moving_to} is lost"
     if before is None or before.state == "off":
         return "the guest has ended meanwhile"
+    if row.not_moved:
+        return str(row.not_moved)
     if row.desired != "running" or before.generation < row.generation:
         return "it is to be stopped, or started anew"
     if way.state == "failed" and way.number == row.moves:
@@ -189,6 +193,7 @@ def _arrive(run: Run, row: Row, goal: Row | None, disks: list[Row], nics: list[R
             interface.say_arrived(tx, nic, row.moving_to)
             group.wake_of_interface(tx, nic.id)
             vpc_host.wake_vpc(tx, nic.vpc)
+        turns.wake_next(tx, row)
         work.wake(tx, "instance", row.id)
     log.info("moved live", instance=row.id, was_on=row.host, to=row.moving_to)
     raise Later(0.0, f"it is on {row.moving_to}, where its taps are plugged")
@@ -214,6 +219,7 @@ def _stay(
         here.ensure(stays)
     restarted = row.desired != "running" or (before is not None and before.generation < row.generation)
     by_stop = restarted or (row.moves_off_else and before is not None and before.state != "off")
+    by_stop = by_stop and not row.not_moved
     with run.write() as tx:
         for disk in disks:
             if disk.moving_to == row.moving_to and _say_disk_stays(tx, disk):
@@ -224,9 +230,11 @@ def _stay(
             then |= {"moving_to": "", "not_moved": why[:255]}
         elif not restarted:
             then |= {"force_after": tx.now + run.settings.stop_grace_seconds}
-        if not instance.move(tx, row.id, {"moves": row.moves, "moving_to": row.moving_to}, **then):
+        names = ("moves", "moving_to", "not_moved")
+        if not instance.move(tx, row.id, {name: row._mapping[name] for name in names}, **then):
             raise Later(0.0, "the instance has changed meanwhile")
         begin(tx, row.id)
+        turns.wake_next(tx, row)
         work.wake(tx, "instance", row.id)
     log.warning("not moved live", instance=row.id, to=row.moving_to, why=why, stopped=by_stop)
     raise Later(0.0, f"it does not move live: {why}")

@@ -184,6 +184,7 @@ def ask(tx: Tx, config: Config, fleet: Fleet, id: str, to: str = "", how: How = 
     if not host.share_volumes(tx, row.host, chosen):
         _check_reached(tx, row.host, chosen)
     values = {"moving_to": chosen, "moves": row.moves + 1, "not_moved": "", "moved_percent": 0}
+    values["move_asked"] = tx.now
     values |= {"moves_live": False, "moves_off_else": how == "live or cold"}
     if how != "cold" and row.desired == "running":
         why_not = _begin_live(tx, config, fleet, row, disks, chosen)
@@ -195,6 +196,29 @@ def ask(tx: Tx, config: Config, fleet: Fleet, id: str, to: str = "", how: How = 
     live.begin(tx, id)
     work.wake(tx, "instance", id)
     return {"id": id, "from": row.host, "to": chosen, "live": values["moves_live"]}
+
+
+def cancel(tx: Tx, config: Config, id: str) -> dict[str, Any]:
+    """Write down that an instance that is on its way is to stay on the host that it is on.
+
+    One that moves while it runs goes on there; one that is moved by a stop may be going off, and is started anew.
+    Raises `Failure` for one that does not move any more.
+    """
+    row = instance.find(tx, id)
+    if row is None or row.desired == "terminated":
+        raise Failure(f"there is no instance {id}: `cumulet instance list` shows all of them")
+    if not row.moving_to:
+        raise Failure(f"{id} is not being moved: it is on {row.host}")
+    values: dict[str, Any] = {"not_moved": "the operator has ended the move", "moves_off_else": False}
+    if not row.moves_live:
+        values["moving_to"] = ""
+        if row.desired == "running":
+            values |= {"generation": row.generation + 1, "force_after": tx.now + config.stop_grace_seconds}
+    names = ("desired", "generation", "host", "moving_to", "moves", "moves_live")
+    if not instance.move(tx, id, {name: row._mapping[name] for name in names}, **values):
+        raise Failure(f"{id} has changed meanwhile: try again")
+    work.wake(tx, "instance", id)
+    return {"id": id, "host": row.host, "was_to": row.moving_to, "live": bool(row.moves_live)}
 
 
 def _choose(tx: Tx, config: Config, fleet: Fleet, row: Row, disks: list[Row], wanted: Amount, to: str) -> str:

@@ -84,6 +84,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     placement_policy: Literal["spread", "pack"] = _key(
         "spread", "spread: the host with most memory left; pack: the one with least that suffices"
     )
+    live_moves_at_once: int = _key(2, "guests that move while they run, from a host and to it together; others wait")
     host_attributes: dict[str, str] = _key({}, "of this host, for placement: rack, dedicated_to, any other")
     quota_instances: int = _key(1000, "instances of an account")
     quota_vcpus: int = _key(4000, "virtual CPUs of an account's instances together")

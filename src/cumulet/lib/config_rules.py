@@ -113,6 +113,7 @@ RULES: dict[str, Rule] = {
     "vcpu_overcommit": _ABOVE_ZERO,
     "memory_overcommit": _ABOVE_ZERO,
     "disk_overcommit": _ABOVE_ZERO,
+    "live_moves_at_once": _at_least(1),
     "host_attributes": (
         lambda found: all(NAME.fullmatch(key) and len(value) <= LONGEST_ATTRIBUTE for key, value in found.items()),
         f"names of letters, digits, hyphens, dots and underscores, with values of up to {LONGEST_ATTRIBUTE} characters",

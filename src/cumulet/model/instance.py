@@ -46,6 +46,7 @@ instance = sa.Table(
     whole("moves"),
     whole("moved_percent"),
     text("not_moved"),
+    moment("move_asked"),
     whole("fenced", None),
     text("recovering", 64),
     id_column("vpc"),
@@ -77,8 +78,8 @@ instance = sa.Table(
 `claimed` says that its capacity there is promised (`model.capacity`), `placed_because` why it is there. While it
 `moves_live`, its capacity is promised on `moving_to` too; `moves_off_else` says that it goes by a stop and a start
 where it cannot live. `moves` counts the moves that were asked for, `not_moved` is why the last one did not come
-about. `fenced` is the lease by which alone its host runs it, None where that runs it come what may; `recovering` the
-lost host that it was on, until it runs on another one."""
+about, or is not to; `move_asked` when it was asked for. `fenced` is the lease by which alone its host runs it, None
+where that runs it come what may; `recovering` the lost host that it was on, until it runs on another one."""
 
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 """AWS's instance state codes (EC2 API: InstanceState)."""
@@ -199,6 +200,13 @@ def outlived(tx: Tx, seconds: float) -> list[str]:
 
 def on_host(tx: Tx, host: str) -> list[Row]:
     return tx.all(sa.select(instance).where(instance.c.host == host))
+
+
+def moving_live(tx: Tx, hosts: list[str]) -> list[Row]:
+    """Those that move from or to these hosts while they run, in the order in which that was asked for."""
+    there = sa.or_(instance.c.host.in_(hosts), instance.c.moving_to.in_(hosts))
+    query = sa.select(instance.c.id, instance.c.host, instance.c.moving_to).where(instance.c.moves_live, there)
+    return tx.all(query.order_by(instance.c.move_asked, instance.c.id))
 
 
 def on_the_way_to(tx: Tx, host: str) -> list[Row]:

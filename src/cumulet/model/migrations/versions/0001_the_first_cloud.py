@@ -336,6 +336,7 @@ def upgrade() -> None:
         sa.Column("moves", sa.BigInteger(), nullable=False),
         sa.Column("moved_percent", sa.BigInteger(), nullable=False),
         sa.Column("not_moved", sa.String(length=255), nullable=False),
+        sa.Column("move_asked", sa.Double(), nullable=True),
         sa.Column("fenced", sa.BigInteger(), nullable=True),
         sa.Column("recovering", sa.String(length=64), nullable=False),
         sa.Column("vpc", sa.String(length=40), nullable=False),
