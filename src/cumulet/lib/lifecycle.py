@@ -64,6 +64,16 @@ def expires_at(
     return min(found) if found else None
 
 
+def aborts_at(rules: Iterable[Rule], key: str, created: float, day: float = DAY) -> tuple[float, str] | None:
+    """When an upload that nobody completes goes, and by which rule; None: never."""
+    found = [
+        (after_days(created, rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"], day), rule.get("ID", ""))
+        for rule in active(rules)
+        if "AbortIncompleteMultipartUpload" in rule and key.startswith(prefix_of(rule))
+    ]
+    return min(found) if found else None
+
+
 def storage_class_at(
     rules: Iterable[Rule], key: str, tags: Tags, size: int, modified: float, now: float, day: float = DAY
 ) -> str | None:

@@ -6,7 +6,11 @@ bucket's owner reads an object of another account's only where that object's lis
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from cumulet.api.authorise import keys_of
@@ -37,7 +41,10 @@ _HEADERS = (
     "x-amz-storage-class",
     "x-amz-website-redirect-location",
     "x-amz-object-ownership",
+    "if-match",
+    "if-none-match",
 )
+_LOCK = ("x-amz-object-lock-mode", "x-amz-object-lock-legal-hold", "x-amz-object-lock-retain-until-date")
 _QUERY = {"prefix": "s3:prefix", "delimiter": "s3:delimiter", "max-keys": "s3:max-keys", "versionId": "s3:VersionId"}
 _NARROW = ("aws:sourcearn", "aws:sourcevpc", "aws:sourcevpce", "aws:sourceowner", "aws:sourceaccount", "aws:userid")
 _NARROWING = (*_NARROW, "aws:sourceip", "aws:principalarn", "aws:principalaccount", "aws:principalorgid")
@@ -160,7 +167,7 @@ def compiled(text: str) -> Policy:
 
 def _context(call: Call, row: Row | None) -> dict[str, Any]:
     found: dict[str, Any] = dict(keys_of(call.database, call.config, call.request, call.principal))
-    found["s3:authType"] = _authentication(call)
+    found |= _signature(call)
     if call.bucket_row is not None:
         found["aws:ResourceAccount"] = found["s3:ResourceAccount"] = call.bucket.account
     found |= {f"s3:{header}": value for header in _HEADERS if (value := call.header(header)) is not None}
@@ -170,18 +177,43 @@ def _context(call: Call, row: Row | None) -> dict[str, Any]:
     return found | call.context
 
 
-def _authentication(call: Call) -> str:
+def context_of_form(fields: Mapping[str, str]) -> dict[str, Any]:
+    """The keys of a browser's form, whose fields stand for headers."""
+    found = {f"s3:{name}": fields[name] for name in _HEADERS if name in fields}
+    found |= {f"s3:{name[6:]}": fields[name] for name in _LOCK if name in fields}
+    return found | {"s3:authType": "POST"} | ({"s3:x-amz-acl": fields["acl"]} if "acl" in fields else {})
+
+
+def _signature(call: Call) -> dict[str, Any]:
+    """How the request is signed, and for how many milliseconds it has been."""
     if call.claim is None:
-        return "ANONYMOUS"
-    return "REST-QUERY-STRING" if call.claim.presigned else "REST-HEADER"
+        return {"s3:authType": "ANONYMOUS"}
+    found: dict[str, Any] = {"s3:authType": "REST-QUERY-STRING" if call.claim.presigned else "REST-HEADER"}
+    found["s3:signatureversion"] = "AWS4-HMAC-SHA256" if call.claim.version == "v4" else "AWS"
+    if call.claim.signed_at is not None:
+        found["s3:signatureAge"] = str(max(0, int(1000 * (call.database.clock.now() - call.claim.signed_at))))
+    return found
+
+
+def lock_context(mode: str | None, until: datetime | None, hold: str | None, now: float) -> dict[str, Any]:
+    """The keys of what a request would lock."""
+    found = {"s3:object-lock-mode": mode, "s3:object-lock-legal-hold": hold}
+    if until is not None:
+        found["s3:object-lock-retain-until-date"] = until.isoformat()
+        found["s3:object-lock-remaining-retention-days"] = str(math.ceil((until.timestamp() - now) / 86400))
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def is_public(text: str) -> bool:
-    """Whether a policy lets everybody in: an Allow for "*" that no condition on who or from where makes narrower."""
+    """Whether a policy lets everybody in: an Allow for "*" that no condition on who or from where makes narrower.
+
+    Source: "The meaning of public" in "Blocking public access" of the Amazon S3 User Guide.
+    """
     statements = json.loads(text).get("Statement") or []
     for one in statements if isinstance(statements, list) else [statements]:
         principal = one.get("Principal")
         everybody = principal == "*" or (isinstance(principal, dict) and "*" in _several(principal.get("AWS")))
+        everybody = everybody or "NotPrincipal" in one
         if one.get("Effect") == "Allow" and everybody and not _is_narrow(one.get("Condition") or {}):
             return True
     return False
@@ -194,10 +226,22 @@ def _several(value: Any) -> list[Any]:
 def _is_narrow(conditions: dict[str, dict[str, Any]]) -> bool:
     for name, tests in conditions.items():
         for key, values in tests.items():
-            wide = any(value in ("*", "0.0.0.0/0", "::/0") for value in _several(values))
-            if key.lower() in _NARROWING and "Not" not in name and not wide:
+            narrows = key.lower() in _NARROWING and not name.startswith(("ForAllValues:", "Null")) and "Not" not in name
+            if narrows and all(_is_fixed(key.lower(), str(value)) for value in _several(values)):
                 return True
     return False
+
+
+def _is_fixed(key: str, value: str) -> bool:
+    """Whether a condition's value is of somebody: without wildcards and variables, and no wide range of addresses."""
+    if key == "aws:sourceip":
+        try:
+            network = ipaddress.ip_network(value, strict=False)
+        except ValueError:
+            return False
+        return network.is_private or network.prefixlen >= (8 if network.version == 4 else 32)
+    name = value.partition(":")[0] if key == "aws:userid" else value  # of a role, with any name of a session
+    return not any(sign in name for sign in ("*", "?", "${"))
 
 
 def refuse_public(bucket: Row, grants: list[acl.Grant]) -> None:

@@ -53,9 +53,11 @@ def _whole(time: float) -> float:
     "ObjectLockEnabledForBucket",
 )
 def create_bucket(call: Call, given: Given) -> Answer:
+    configuration = given.get("CreateBucketConfiguration") or {}
+    if "LocationConstraint" in configuration:
+        call.context["s3:LocationConstraint"] = configuration["LocationConstraint"]
     access.require_own(call, "s3:CreateBucket", f"arn:aws:s3:::{call.bucket_name}")
     check_bucket_name(call.bucket_name)
-    configuration = given.get("CreateBucketConfiguration") or {}
     _check_location(call, configuration)
     settings = _settings(call, given, configuration)
     with call.write() as tx:

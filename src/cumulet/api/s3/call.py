@@ -103,6 +103,11 @@ class Call:
         return self.key.decode("utf-8", "replace")
 
     @property
+    def url(self) -> str:
+        """Scheme and host, as the client has them."""
+        return f"{'https' if self.request.secure else 'http'}://{self.header('host') or ''}"
+
+    @property
     def account(self) -> str:
         """Empty for an anonymous request."""
         return self.principal.account if self.principal else ""

@@ -7,7 +7,7 @@ import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from cumulet.api.s3 import access, describing, encryption, errors, finding, quotas
+from cumulet.api.s3 import access, describing, encryption, errors, expiry, finding, quotas
 from cumulet.api.s3.call import Call, Given, Result
 from cumulet.api.s3.objects import keep, require_extras
 from cumulet.api.s3.operations import operation
@@ -39,6 +39,7 @@ class Source:
         name, key, version = _named(given["CopySource"])
         customer = encryption.customer_key(given, SOURCE_KEY)
         self._call = call
+        self._version = version
         with call.read() as tx:
             found = bucket.find(tx, name)
             if found is None:
@@ -63,6 +64,12 @@ class Source:
             if e.code == "MethodNotAllowed":
                 raise marker from None
             raise
+
+    def require_tags(self) -> None:
+        """Tags are copied by who may read them ("Permissions" of CopyObject in the S3 API Reference)."""
+        action = "s3:GetObjectTagging"
+        action = finding.of_version(action) if self._version is not None else action
+        access.require(self._call, self.bucket, action, "", self.row)
 
     def copy(self, sink: BlobSink, start: int, length: int) -> Received:
         """Read it into a new blob."""
@@ -112,10 +119,7 @@ def copy_object(call: Call, given: Given) -> Result:
     _check_changes(call, given, source, facts, storage)
     given |= {"facts": facts, "storage": storage, "owner": describing.owner_of_new(call, call.bucket, grants)}
     row = source.row
-    if row.size > MOST:
-        raise errors.invalid_request(
-            "The specified copy source is larger than the maximum allowable size for a copy source"
-        )
+    check_copied_size(row.size)
     quotas.check(call, call.bucket, row.size)
     algorithm = _algorithm(given, row)
     sink = BlobSink(call, sealing, {algorithm.name: algorithm})
@@ -128,7 +132,14 @@ def copy_object(call: Call, given: Given) -> Result:
     copied = {"ETag": f'"{received.md5}"', "LastModified": float(int(call.database.clock.now()))}
     copied |= describing.checksum_members(facts["checksum"])
     result: Result = {"CopyObjectResult": copied, "VersionId": version, **source.version_member}
+    result |= expiry.member(call.bucket, call.key_text, facts.get("tags"), received.size, call.database.clock.now())
     return result | encryption.members(facts.get("sse"))
+
+
+def check_copied_size(size: int) -> None:
+    if size > MOST:
+        why = "The specified copy source is larger than the maximum allowable size for a copy source"
+        raise errors.invalid_request(f"{why}: {MOST}")
 
 
 def _algorithm(given: Given, row: Row) -> checksums.Algorithm:
@@ -149,9 +160,11 @@ def _described(call: Call, given: Given, source: Source) -> tuple[dict[str, Any]
         if given.get("TaggingDirective", "COPY") == "COPY":
             facts.pop("tags", None)
             if source.row.facts.get("tags"):
+                source.require_tags()
                 facts["tags"] = source.row.facts["tags"]
+                require_extras(call, {"Tagging": "copied"}, has_list=False)
         access.require(call, call.bucket, "s3:PutObject", "WRITE", key=call.key)
-        require_extras(call, given, grants is not None)
+        require_extras(call, given, has_list=grants is not None)
         finding.check_write(call, given, objects.newest(tx, call.bucket_name, call.key))
     if given.get("MetadataDirective", "COPY") == "COPY":
         facts |= {name: source.row.facts[name] for name in ("headers", "meta") if name in source.row.facts}
@@ -186,5 +199,5 @@ def part_range(text: str | None, size: int) -> tuple[int, int]:
     first, last = int(found[1]), int(found[2])
     if last >= size:
         why = f"Range specified is not valid for source object of size: {size}"
-        raise errors.S3Refusal("InvalidRange", why, 416)
+        raise errors.invalid_argument(why, "x-amz-copy-source-range", text)
     return first, last - first + 1

@@ -51,6 +51,9 @@ def described(call: Call, tx: Tx, given: Given) -> tuple[dict[str, Any], str]:
         facts["tags"] = tags_of_header(given["Tagging"])
         note_tags(call, facts["tags"])
     facts |= lock_of(call, given, tx.now)
+    mode, until, hold = (given.get(f"ObjectLock{name}") for name in ("Mode", "RetainUntilDate", "LegalHoldStatus"))
+    if mode or hold:
+        call.context |= access.lock_context(mode, until, hold, tx.now)
     return facts, storage_class(given)
 
 

@@ -140,4 +140,17 @@ def open_blob(house: House, sealed: str, blob: str, customer: bytes, offset: int
 def of_upload(facts: dict[str, Any], key: CustomerKey | None) -> Sealing:
     """How a part of an upload is encrypted: as the upload says."""
     sse = facts.get("sse") or {}
-    return Sealing(sse, check_key(sse, key))
+    theirs = sse.get("kind") == "C"
+    if theirs and key is None:
+        why = (
+            "The multipart upload initiate requested encryption. Subsequent part requests must include the appropriate"
+        )
+        raise errors.invalid_request(f"{why} encryption parameters.")
+    if not theirs and key is not None:
+        why = "The multipart upload initiate did not request encryption. Please resend the request without sending"
+        raise errors.invalid_request(f"{why} encryption parameters.")
+    try:
+        return Sealing(sse, check_key(sse, key))
+    except errors.S3Refusal:
+        why = "The provided encryption parameters did not match the ones used originally."
+        raise errors.invalid_request(why) from None

@@ -1,11 +1,12 @@
-"""When a lifecycle rule will remove an object, as `x-amz-expiration` says it."""
+"""When a lifecycle rule will remove an object or an upload, as `x-amz-expiration` and `x-amz-abort-date` say it."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from cumulet.lib.lifecycle import expires_at
+from cumulet.lib.lifecycle import aborts_at, expires_at
 from cumulet.model.database import Row
 from cumulet.wire.rest_render import http_date
 
@@ -18,3 +19,12 @@ def member(bucket: Row, key: str, tags: list[list[str]] | None, size: int, modif
         return {}
     when, rule = found
     return {"Expiration": f'expiry-date="{http_date(when)}", rule-id="{quote(rule)}"'}
+
+
+def abort_members(bucket: Row, key: str, created: float) -> dict[str, Any]:
+    """AbortDate and AbortRuleId of an upload, if there is a rule that applies."""
+    found = aborts_at(bucket.settings.get("lifecycle") or [], key, created)
+    if found is None:
+        return {}
+    when, rule = found
+    return {"AbortDate": datetime.fromtimestamp(when, UTC), "AbortRuleId": rule}

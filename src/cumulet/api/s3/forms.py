@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from cumulet.api.s3 import access, describing, encryption, errors, quotas
 from cumulet.api.s3.call import Answer, Call, Given
 from cumulet.api.s3.form_parts import FormParts, malformed
-from cumulet.api.s3.objects import keep
+from cumulet.api.s3.objects import keep, require_extras
 from cumulet.api.s3.receiving import MOST, BlobSink, Received, too_large
 from cumulet.identity.principal import who_claims
 from cumulet.lib import checksums
@@ -112,6 +112,7 @@ class Form:
                 call.principal, call.secret = who_claims(
                     call.database, tx, call.claim, "s3", call.config.region, call.request.address
                 )
+        call.context |= access.context_of_form(fields)
         if "policy" in fields:
             self._limits = check_policy(fields, call.bucket_name, call.key_text, call.database.clock.now())
         self._prepare(_given(fields))
@@ -122,6 +123,7 @@ class Form:
             grants = describing.list_of_new(call, tx, call.bucket, given)
             facts, storage = describing.described(call, tx, given)
         access.require(call, call.bucket, "s3:PutObject", "WRITE", key=call.key)
+        require_extras(call, given, has_list=grants is not None)
         sealing = encryption.sealing_of(call, given)
         facts |= {"sse": sealing.facts} if sealing.kind else {}
         facts |= {"acl": grants} if grants is not None else {}
@@ -158,8 +160,7 @@ def _missing(name: str) -> errors.S3Refusal:
 
 
 def _answer(call: Call, fields: dict[str, str], etag: str, version: str | None) -> Answer:
-    host = call.header("host") or ""
-    location = f"http://{host}/{call.bucket_name}/{quote(call.key_text)}"
+    location = f"{call.url}{call.request.raw_path.rstrip('/')}/{quote(call.key_text)}"
     headers = [("ETag", f'"{etag}"'), ("Location", location)]
     headers += [("x-amz-version-id", version)] if version else []
     target = fields.get("success_action_redirect") or fields.get("redirect")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hashlib import md5
 from typing import Any
 
-from cumulet.api.s3 import access, acl, describing, encryption, errors, finding, quotas
+from cumulet.api.s3 import access, acl, describing, encryption, errors, expiry, finding, quotas
 from cumulet.api.s3.call import Call, Given, Result
-from cumulet.api.s3.copying import SOURCE, Source, part_range
+from cumulet.api.s3.copying import SOURCE, Source, check_copied_size, part_range
 from cumulet.api.s3.objects import keep_in, require_extras, unless_refused
 from cumulet.api.s3.operations import operation
 from cumulet.api.s3.receiving import BlobSink, Received, Receiver, require_digest_of_locked, wanted
@@ -16,6 +16,7 @@ from cumulet.lib.checksums import Algorithm
 from cumulet.model import Tx, account, blob, bucket, upload
 from cumulet.model import object as objects
 from cumulet.model.database import Row
+from cumulet.wire.request import shown
 from cumulet.wire.rest_parse import malformed
 
 LEAST_PART = 5 << 20
@@ -36,7 +37,7 @@ def create_multipart_upload(call: Call, given: Given) -> Result:
         grants = describing.list_of_new(call, tx, row, given)
         facts, storage = describing.described(call, tx, given)
         access.require(call, call.bucket, "s3:PutObject", "WRITE", key=call.key)
-        require_extras(call, given, grants is not None)
+        require_extras(call, given, has_list=grants is not None)
         sealing = encryption.sealing_of(call, given)
         facts |= {"sse": sealing.facts} if sealing.kind else {}
         facts |= {"acl": grants} if grants is not None else {}
@@ -48,6 +49,7 @@ def create_multipart_upload(call: Call, given: Given) -> Result:
             tx, {"id": id, "bucket": row.name, "key": call.key, **who, "storage_class": storage, "facts": facts}
         )
     result: Result = {"Bucket": call.bucket_name, "Key": call.key_text, "UploadId": id}
+    result |= expiry.abort_members(call.bucket, call.key_text, call.database.clock.now())
     if checksum:
         result |= {"ChecksumAlgorithm": checksum["algorithm"], "ChecksumType": checksum["type"]}
     return result | encryption.members(facts.get("sse"))
@@ -98,9 +100,12 @@ def start_part(call: Call, given: Given) -> Receiver:
     sealing = encryption.of_upload(row.facts, key)
     said = wanted(call)
     sent = said.algorithm
-    if sent is not None and row.facts.get("checksum") and sent.name != algorithm.name:
+    promised = row.facts.get("checksum") or {}
+    if (sent is not None and promised and sent.name != algorithm.name) or (
+        sent is None and promised.get("type") == "COMPOSITE"
+    ):
         why = f"Checksum Type mismatch occurred, expected checksum Type: {algorithm.name.lower()}, actual checksum Type"
-        raise errors.invalid_request(f"{why}: {sent.name.lower()}")
+        raise errors.invalid_request(f"{why}: {sent.name.lower() if sent else 'null'}")
     require_digest_of_locked(call, row.facts, "Put Part")
     quotas.check(call, call.bucket, said.size or 0)
     return Receiver(call, said, sealing, [algorithm])
@@ -139,6 +144,7 @@ def upload_part_copy(call: Call, given: Given) -> Result:
         row = find_upload(call, tx, given["UploadId"])
     source = Source(call, given)
     start, length = part_range(given.get("CopySourceRange"), source.row.size)
+    check_copied_size(length)
     algorithm = _algorithm_of(row)
     sink = BlobSink(call, encryption.of_upload(row.facts, key), {algorithm.name: algorithm})
     received = source.copy(sink, start, length)
@@ -168,6 +174,7 @@ def list_parts(call: Call, given: Given) -> Result:
     result |= {"StorageClass": row.storage_class, "PartNumberMarker": marker}
     result |= {"NextPartNumberMarker": shown[-1].number if shown else 0, "MaxParts": most}
     result["IsTruncated"] = len(found) > most
+    result |= expiry.abort_members(call.bucket, call.key_text, row.created)
     if row.facts.get("checksum"):
         result |= {
             "ChecksumAlgorithm": row.facts["checksum"]["algorithm"],
@@ -201,12 +208,15 @@ def complete_multipart_upload(call: Call, given: Given) -> Result:
     access.require(call, call.bucket, "s3:PutObject", "WRITE", key=call.key)
     encryption.customer_key(given)
     named = (given.get("MultipartUpload") or {}).get("Parts")
-    if not named:
-        raise malformed("CompleteMultipartUpload has at least one Part")
+    if not named or len(named) > MOST_PARTS:
+        raise malformed(f"CompleteMultipartUpload has 1 to {MOST_PARTS} Parts")
+    if not all("PartNumber" in one and "ETag" in one for one in named):
+        raise malformed("Part has a PartNumber and an ETag")
     with call.read() as tx:
         done = objects.of_upload(tx, call.bucket_name, call.key, given["UploadId"])
         if done is not None:
-            return _completed(call, done.etag, done.facts, finding.version_member(call.bucket, done).get("VersionId"))
+            made = {"etag": done.etag, "facts": done.facts, "size": done.size}
+            return _completed(call, made, finding.version_member(call.bucket, done).get("VersionId"))
         row = find_upload(call, tx, given["UploadId"])
         parts = _chosen(row, named, {one.number: one for one in upload.parts(tx, row.id)})
     size = sum(one.size for one in parts)
@@ -220,7 +230,7 @@ def complete_multipart_upload(call: Call, given: Given) -> Result:
     given |= {"owner": row.owner, "storage": row.storage_class}
     values = {"size": size, "etag": etag, "upload": row.id, "facts": facts}
     version = _finish(call, given, row, values, parts)
-    return _completed(call, etag, facts, version)
+    return _completed(call, values, version)
 
 
 def _finish(call: Call, given: Given, row: Row, values: dict[str, Any], parts: list[Row]) -> str | None:
@@ -229,7 +239,7 @@ def _finish(call: Call, given: Given, row: Row, values: dict[str, Any], parts: l
         held = find_upload(call, tx, row.id)
         now = {one.number: one.blob for one in upload.parts(tx, held.id)}
         if any(now.get(one.number) != one.blob for one in parts):
-            raise _invalid_part()
+            raise _invalid_part(row)
         upload.drop_parts(tx, held.id, {one.number for one in parts})
         upload.finish(tx, held.id)
         version = keep_in(call, tx, given, values)
@@ -237,25 +247,26 @@ def _finish(call: Call, given: Given, row: Row, values: dict[str, Any], parts: l
     return version
 
 
-def _completed(call: Call, etag: str, facts: dict[str, Any], version: str | None) -> Result:
-    host = call.header("host") or ""
-    result: Result = {"Location": f"http://{host}/{call.bucket_name}/{call.key_text}", "Bucket": call.bucket_name}
-    result |= {"Key": call.key_text, "ETag": f'"{etag}"', "VersionId": version}
+def _completed(call: Call, made: dict[str, Any], version: str | None) -> Result:
+    facts = made["facts"]
+    result: Result = {"Location": f"{call.url}{call.request.raw_path}", "Bucket": call.bucket_name}
+    result |= {"Key": call.key_text, "ETag": f'"{made["etag"]}"', "VersionId": version}
     result["ServerSideEncryption"] = encryption.members(facts.get("sse")).get("ServerSideEncryption")
+    result |= expiry.member(call.bucket, call.key_text, facts.get("tags"), made["size"], call.database.clock.now())
     return result | describing.checksum_members(facts.get("checksum"))
 
 
 def _chosen(row: Row, wanted: list[Given], there: dict[int, Row]) -> list[Row]:
     """The parts that the request names; raises InvalidPart, InvalidPartOrder, EntityTooSmall."""
-    numbers = [one.get("PartNumber", 0) for one in wanted]
+    numbers = [one["PartNumber"] for one in wanted]
     if numbers != sorted(set(numbers)):
         why = "The list of parts was not in ascending order. The parts list must be specified in order by part number."
         raise errors.S3Refusal("InvalidPartOrder", why, 400)
     chosen = []
     for one in wanted:
-        part = there.get(one.get("PartNumber", 0))
-        if part is None or one.get("ETag", "").strip('"') != part.etag:
-            raise _invalid_part()
+        part = there.get(one["PartNumber"])
+        if part is None or one["ETag"].strip('"') != part.etag:
+            raise _invalid_part(row, one)
         _check_part(row, one, part)
         chosen.append(part)
     for part in chosen[:-1]:
@@ -275,7 +286,7 @@ def _check_part(row: Row, one: Given, part: Row) -> None:
     kept = part.facts.get("checksums") or {}
     given = {name: one[f"Checksum{name}"] for name in checksums.ALGORITHMS if one.get(f"Checksum{name}")}
     if any(kept.get(name) != value for name, value in given.items()):
-        raise _invalid_part()
+        raise _invalid_part(row, one)
     said = row.facts.get("checksum") or {}
     if said.get("type") == "COMPOSITE" and said["algorithm"] not in given:
         name = said["algorithm"].lower()
@@ -283,9 +294,12 @@ def _check_part(row: Row, one: Given, part: Row) -> None:
         raise errors.invalid_request(f"{why} each part. It was missing for part {part.number} in the request.")
 
 
-def _invalid_part() -> errors.S3Refusal:
+def _invalid_part(row: Row, one: Given | None = None) -> errors.S3Refusal:
     why = "One or more of the specified parts could not be found. The part may not have been uploaded, or the specified"
-    return errors.S3Refusal("InvalidPart", f"{why} entity tag may not match the part's entity tag.", 400)
+    details = {"UploadId": row.id}
+    if one is not None:
+        details |= {"PartNumber": str(one["PartNumber"]), "ETag": shown(one["ETag"].strip('"'))}
+    return errors.S3Refusal("InvalidPart", f"{why} entity tag may not match the part's entity tag.", 400, **details)
 
 
 def _whole_checksum(given: Given, row: Row, parts: list[Row]) -> dict[str, str]:

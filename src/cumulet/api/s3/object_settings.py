@@ -109,6 +109,7 @@ def put_object_retention(call: Call, given: Given) -> Result:
         raise malformed("the body is Retention")
     with call.write() as tx:
         call.still_there(bucket.hold(tx, call.bucket_name))
+        call.context |= access.lock_context(wanted.get("Mode"), wanted.get("RetainUntilDate"), None, tx.now)
         row = finding.fetch(call, tx, given.get("VersionId"), "s3:PutObjectRetention", "")
         before = row.facts.get("lock")
         after = None
@@ -149,5 +150,6 @@ def put_object_legal_hold(call: Call, given: Given) -> Result:
     status = (given.get("LegalHold") or {}).get("Status")
     if status is None:
         raise malformed("LegalHold has a Status")
+    call.context |= access.lock_context(None, None, status, 0)
     _set(call, given, "s3:PutObjectLegalHold", hold=status)
     return {}

@@ -41,7 +41,7 @@ def start_put(call: Call, given: Given) -> Receiver:
         grants = describing.list_of_new(call, tx, call.bucket, given)
         facts, storage = describing.described(call, tx, given)
         access.require(call, call.bucket, "s3:PutObject", "WRITE", key=call.key)
-        require_extras(call, given, grants is not None)
+        require_extras(call, given, has_list=grants is not None)
         finding.check_write(call, given, objects.newest(tx, call.bucket_name, call.key))
     require_digest_of_locked(call, facts, "Put Object")
     sealing = encryption.sealing_of(call, given)
@@ -56,7 +56,7 @@ def start_put(call: Call, given: Given) -> Receiver:
     return Receiver(call, said, sealing)
 
 
-def require_extras(call: Call, given: Given, has_list: bool) -> None:
+def require_extras(call: Call, given: Given, *, has_list: bool) -> None:
     """What else a request that makes an object has to be allowed."""
     needed = {"Tagging": "s3:PutObjectTagging", "ObjectLockMode": "s3:PutObjectRetention"}
     needed |= {"ObjectLockLegalHoldStatus": "s3:PutObjectLegalHold"}

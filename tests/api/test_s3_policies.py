@@ -1,0 +1,91 @@
+"""Policies of a bucket: which are public, and on what they may decide."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from support import s3 as support
+from support.refusals import code
+from support.s3 import BUCKET, put
+
+ARN = f"arn:aws:s3:::{BUCKET}"
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Any]:
+    yield from support.shared()
+
+
+@pytest.fixture
+def s3(cloud: Any) -> Any:
+    return support.fresh(cloud, ObjectLockEnabledForBucket=True)
+
+
+def policy(**statement: Any) -> str:
+    one = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"{ARN}/*", **statement}
+    return json.dumps({"Version": "2012-10-17", "Statement": [one]})
+
+
+@pytest.mark.parametrize(
+    ("condition", "public"),
+    [
+        ({}, True),
+        ({"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}, False),
+        ({"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}, False),
+        ({"IpAddress": {"aws:SourceIp": "64.0.0.0/7"}}, True),
+        ({"IpAddress": {"aws:SourceIp": ["192.0.2.0/24", "0.0.0.0/0"]}}, True),
+        ({"IpAddress": {"aws:SourceIp": "2a00::/16"}}, True),
+        ({"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}, True),
+        ({"StringEquals": {"aws:SourceVpc": "vpc-91237329"}}, False),
+        ({"StringLike": {"aws:SourceVpc": "vpc-*"}}, True),
+        ({"StringEquals": {"aws:PrincipalOrgID": "${aws:username}"}}, True),
+        ({"StringLike": {"aws:userid": "AROAEXAMPLE:*"}}, False),
+        ({"StringLike": {"aws:Referer": "http://a.example.org/*"}}, True),
+    ],
+)
+def test_a_policy_is_public_unless_it_lets_in_somebody_in_particular(s3: Any, condition: Any, public: bool) -> None:
+    s3.put_bucket_policy(Bucket=BUCKET, Policy=policy(Condition=condition))
+    assert s3.get_bucket_policy_status(Bucket=BUCKET)["PolicyStatus"]["IsPublic"] is public
+
+
+def test_who_is_not_named_is_everybody(cloud: Any, s3: Any) -> None:
+    document = json.loads(policy(NotPrincipal={"AWS": f"arn:aws:iam::{cloud.admin.id}:root"}))
+    del document["Statement"][0]["Principal"]
+    s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(document))
+    assert s3.get_bucket_policy_status(Bucket=BUCKET)["PolicyStatus"]["IsPublic"]
+
+
+def test_a_policy_decides_on_conditions_signatures_and_locks(cloud: Any, s3: Any) -> None:
+    def deny(action: str, **condition: Any) -> None:
+        document = policy(Effect="Deny", Action=action, Condition=condition)
+        s3.put_bucket_policy(Bucket=BUCKET, Policy=document)
+
+    at = {"Bucket": BUCKET, "Key": "k"}
+    deny("s3:PutObject", Null={"s3:if-none-match": "true"})
+    assert code(s3.put_object, **at) == "AccessDenied"
+    s3.put_object(**at, IfNoneMatch="*")
+    deny("s3:GetObject", StringEquals={"s3:signatureversion": "AWS"})
+    assert code(support.client(cloud, signature_version="s3").get_object, **at) == "AccessDenied"
+    s3.get_object(**at)
+    deny("s3:GetObject", StringNotEquals={"s3:authType": "REST-QUERY-STRING"})
+    assert code(s3.get_object, **at) == "AccessDenied"
+    deny("s3:GetObject", NumericGreaterThan={"s3:signatureAge": "600000"})
+    s3.get_object(**at)
+    cloud.clock.ahead = 800
+    assert code(s3.get_object, **at) == "AccessDenied"
+    cloud.clock.ahead = 0
+    deny("s3:PutObjectRetention", NumericGreaterThan={"s3:object-lock-remaining-retention-days": "10"})
+    for days, lock in ((9, "GOVERNANCE"), (12, "COMPLIANCE")):
+        until = datetime.now(UTC) + timedelta(days=days)
+        retention = {**at, "Retention": {"Mode": "GOVERNANCE", "RetainUntilDate": until}}
+        if days < 10:
+            s3.put_object_retention(**retention)
+            put(s3, "l", ObjectLockMode=lock, ObjectLockRetainUntilDate=until)
+        else:
+            assert code(s3.put_object_retention, **retention) == "AccessDenied"
+            more = {"ObjectLockMode": lock, "ObjectLockRetainUntilDate": until}
+            assert code(s3.put_object, **at, **more) == "AccessDenied"
