@@ -179,8 +179,9 @@ def _groups(tx: Tx, site: Whole, host: str) -> None:
 def _tunnels(tx: Tx, site: Whole, host: str) -> None:
     """A VPC with guests on both hosts has a tunnel on each, which leads to the other's guests."""
     vlans = vlan.all(tx)
-    numbers = {row.id: {"vni": row.vni, "vlan": vlans[row.id]} for row in tx.all(sa.select(vpc.vpc))}
-    assert set(vlans) == set(numbers)
+    made = tx.all(sa.select(vpc.vpc))
+    assert set(vlans) <= {row.id for row in made}
+    numbers = {row.id: {"vni": row.vni} | ({"vlan": vlans[row.id]} if row.id in vlans else {}) for row in made}
     addresses = site.addresses
     nics = [nic for nic in tx.all(sa.select(interface.interface)) if nic.host is not None]
     places = {id: {nic.ip: nic.host for nic in nics if nic.vpc == id} for id in numbers}
