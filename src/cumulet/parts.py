@@ -27,6 +27,7 @@ from cumulet.lib.seen import Departure, Landing
 if TYPE_CHECKING:
     from cumulet.drivers.image.directory import DirectoryImages
     from cumulet.lib.lvm import Group
+    from cumulet.lib.rbd import Pool
 
 log = Log("parts")
 RUN_DIRECTORY = Path("/run/cumulet")
@@ -40,12 +41,18 @@ _ENCRYPTS = {"encrypts": ["luks"]}
 """What a host says of itself that can keep encrypted volumes."""
 
 
+_OPENS = {"opens": ["rbd"]}
+"""And what one says whose guests open by themselves what is in the pool that it shares."""
+
+
 class Part(NamedTuple):
     """A role's driver, its read-only questions, and what its host says of itself for placement."""
 
     driver: Driver
     questions: dict[str, Question]
     facts: dict[str, list[str]] = {}
+    store: str = ""
+    """Of the pool that its volumes are in, the name by which hosts know that they have the same; empty: in none."""
     room: Callable[[], Room] | None = None
     """Of volumes that are not in the state directory's file system."""
 
@@ -103,7 +110,7 @@ def fake_drivers(
 
 
 def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
-    """Drivers of libvirt, of the kernel's network, and of directories below the state directory or of LVM."""
+    """Drivers of libvirt, of the kernel's network, and of directories below the state directory, of LVM or of Ceph."""
     from cumulet.agent.metadata import MetadataServer
     from cumulet.drivers.hypervisor.domain_xml import Directories, Emulation
     from cumulet.drivers.hypervisor.firmware import boots
@@ -121,7 +128,8 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
     check_volume_driver(config)
     group = volume_group(config)
     devices = group.devices if group else None
-    directories = Directories(config.volume_directory(), config.image_directory(), state / "consoles", devices)
+    pool = volume_pool(config)
+    directories = Directories(config.volume_directory(), config.image_directory(), state / "consoles", devices, pool)
     chosen = _in_thread(lambda: config.emulation == "auto" and kvm_works(RUN_DIRECTORY / "kvm"))
 
     def emulation() -> Emulation:
@@ -153,7 +161,7 @@ def real_drivers(config: Config, on_change: OnChange) -> dict[str, Part]:
             {"architectures": ["x86_64"], "boots": boots()},
         ),
         "network": Part(LinuxNetwork(settings, MetadataServer(state / "metadata")), {}),
-        "volume": volume_part(config, group),
+        "volume": volume_part(config, group or pool),
         "image": image_part(images, shared=bool(config.image_dir)),
     }
 
@@ -163,13 +171,17 @@ def check_volume_driver(config: Config) -> None:
     mark, place = config.state_dir / "volume-driver", "directory"
     if config.volume_driver == "lvm":
         place = f"lvm {config.volume_group} {config.volume_thin_pool}".strip()
+    elif config.volume_driver == "rbd":
+        place = f"rbd {config.rbd_pool}"
     before = mark.read_text().strip() if mark.exists() else "directory"
     if before == place:
         return
     store = volume_store(config)
     if store.exists():
-        text = f"the settings volume_… say {place}, but this host shares a directory of volumes with others"
-        raise Failure(f"{text}: set volume_dir again, or first have none (`cumulet host drain`), and remove {store}")
+        shared = "a directory of volumes" if before == "directory" else f"volumes in {before}"
+        again = "volume_dir" if before == "directory" else "that"
+        text = f"the settings volume_… say {place}, but this host shares {shared} with others"
+        raise Failure(f"{text}: set {again} again, or first have none (`cumulet host drain`), and remove {store}")
     held = [id for id in Documents(config.state_dir / "agents" / "volume").living() if id.startswith(("vol-", "snap-"))]
     if held:
         text = f"the settings volume_… say {place}, but this host keeps {len(held)} volumes and snapshots in {before}"
@@ -178,7 +190,7 @@ def check_volume_driver(config: Config) -> None:
 
 
 def volume_store(config: Config) -> Path:
-    """Where this host remembers which directory of volumes it shares (`drivers.volume.shared.identity`)."""
+    """Where this host remembers which directory of volumes, or which pool, it shares with others."""
     return config.state_dir / "volume-store"
 
 
@@ -194,12 +206,34 @@ def volume_group(config: Config) -> Group | None:
     return group
 
 
-def volume_part(config: Config, group: Group | None) -> Part:
-    """The driver of volumes in this group, or in a directory."""
+def volume_pool(config: Config) -> Pool | None:
+    """The pool of this host's volumes; None where it keeps them otherwise. Raises `Failure` where it is not reached."""
+    if config.volume_driver != "rbd" or config.drivers == "fake":
+        return None
+    from cumulet.drivers.volume.rbd import pool_of
+
+    pool = pool_of(config)
+    pool.volumes()
+    pool.key()
+    return pool
+
+
+def volume_part(config: Config, place: Group | Pool | None) -> Part:
+    """The driver of volumes in this group, in this pool, or in a directory."""
     from cumulet.drivers.volume.exports import Exports
+    from cumulet.lib.rbd import Pool
 
     exports = Exports(RUN_DIRECTORY / "volumes", config.tunnel_address)
-    if group is not None:
+    if isinstance(place, Pool):
+        from cumulet.drivers.volume import rbd
+
+        pool = place
+        opened = config.state_dir / "volumes-opened"
+        volumes = rbd.RbdVolumes(pool, config.image_directory(), exports, config.host(), opened)
+        store = rbd.identity(pool, volume_store(config))
+        return Part(volumes, {}, _OPENS, store, Measured(lambda: Room(pool.room().size >> 30, disk_exact=False)))
+    if place is not None:
+        group = place
         from cumulet.drivers.volume.lvm import LvmVolumes, room_gib
         from cumulet.drivers.volume.wiping import take_in
 

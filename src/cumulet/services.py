@@ -48,7 +48,7 @@ class Host:
                 questions=parts[role].questions,
                 durable=not config.test,
                 check=lease.check,
-                shares=bool(config.volume_dir),
+                shares=config.shares_volumes(),
             )
             for role in AGENTS
             if role in config.role_names()
@@ -61,6 +61,7 @@ class Host:
             heartbeat.room = parts["volume"].room
         if "compute" in self.agents:
             heartbeat.facts = {**parts["compute"].facts, **parts["volume"].facts, "attributes": config.host_attributes}
+            heartbeat.store = parts["volume"].store
             if config.volume_dir:
                 heartbeat.store = identity(config.volume_directory(), volume_store(config))
             heartbeat.fence = fence_of(config, lease, self.agents["compute"].documents)

@@ -15,6 +15,7 @@ from cumulet.administration.desk import Desk
 from cumulet.administration.gate import done_here
 from cumulet.drivers.fake_world import FakeWorld
 from cumulet.drivers.hypervisor.fake import FakeHypervisor
+from cumulet.drivers.specs import InstanceSpec, decode
 from cumulet.drivers.volume.shared import DirectoryLock, identity
 from cumulet.lib.errors import Failure
 from cumulet.model import attachment, capacity, instance
@@ -72,6 +73,36 @@ def test_a_guest_moves_with_its_memory_alone(cloud: Any, ec2: Any, volume_dir: P
         assert row is not None and (row.generation, row.state) == (1, "running")
         assert {name: amount for name, amount in found.items() if amount != capacity.NOTHING} == capacity.promised(tx)
         assert list(capacity.promised(tx)) == [row.host]
+
+
+def test_a_guest_opens_by_itself_what_another_host_keeps_in_the_pool_of_both(
+    cloud: Any, ec2: Any, volume_dir: Path
+) -> None:
+    hosts = {name: add_host(cloud, name, volume_dir=str(volume_dir)) for name in ("h2", "h3")}
+    for host in hosts.values():
+        host.heartbeat.facts["opens"] = ["rbd"]
+        host.heartbeat.beat()
+    drain(cloud, "h1")
+    id = launched(cloud, ec2)
+    made = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    cloud.settle()
+    ec2.attach_volume(VolumeId=made, InstanceId=id, Device="/dev/vdf")
+    cloud.settle()
+    with cloud.database.read() as tx:
+        (disk,) = [disk for disk in attachment.disks(tx, id) if disk.id == made]
+    home = place(cloud, id)[0]
+    assert disk.exported == disk.host != home
+    order = hosts[home].agents["compute"].documents.get(id)
+    assert order is not None and order.spec is not None
+    spec = decode(order.spec)
+    assert isinstance(spec, InstanceSpec)
+    assert [(one.volume == made, one.export) for one in spec.disks] == [(False, ""), (True, "")]
+    keeper = FakeWorld(cloud.config.state_dir / "hosts" / disk.host / "world")
+    assert keeper.get("volume_export", disk.attachment) == {"volume": made, "direct": True}
+    ec2.detach_volume(VolumeId=made)
+    cloud.settle()
+    assert keeper.names("volume_export") == [], "its end shuts out a guest that has not let go"
+    assert ec2.describe_volumes(VolumeIds=[made])["Volumes"][0]["State"] == "available"
 
 
 def drain(cloud: Any, name: str) -> Any:

@@ -143,7 +143,7 @@ def thin_volumes_of_lvm(directory: Path) -> Case:
 
 def volumes_of_ceph(directory: Path) -> Case:
     pool = FakePool(FakeRbd(directory / "ceph"))
-    return Case(RbdVolumes(pool, directory / "images", Exports(directory, ""), "h1"), volume)
+    return Case(RbdVolumes(pool, directory / "images", Exports(directory, ""), "h1", directory / "opened"), volume)
 
 
 def images_in_a_directory(directory: Path) -> Case:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import ceph
@@ -14,7 +15,9 @@ from support.fake_rbd import CLUSTER
 from support.rbd_pool import Dead, Host
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.specs import SnapshotSpec, VolumeSpec
+from cumulet.drivers.hypervisor import pools
+from cumulet.drivers.specs import DiskSpec, SnapshotSpec, VolumeExportSpec, VolumeSpec
+from cumulet.drivers.volume.rbd import identity
 from cumulet.lib import crash
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure, Impossible
@@ -22,7 +25,7 @@ from cumulet.lib.rbd import Pool
 
 VOLUME, OTHER, THIRD = (f"vol-0123456789abcdef{n}" for n in range(3))
 SNAPSHOT, COPY = "snap-0123456789abcdef0", "snap-0123456789abcdef1"
-IMAGE = "imf-0123456789abcdef0"
+EXPORT, IMAGE = "volattach-0123456789abcdef0", "imf-0123456789abcdef0"
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +167,45 @@ def test_a_lost_snapshot_and_a_lost_volume_are_named(host: Host) -> None:
         host.volumes.ensure(SnapshotSpec(id=SNAPSHOT, volume=VOLUME))
     with pytest.raises(Impossible, match="not encrypted"):
         host.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=1, key="a" * 44))
+
+
+def test_a_guest_elsewhere_is_shut_out_when_its_export_ends_and_after_a_restart_too(fake: Host) -> None:
+    guest = "192.0.2.7:0/41"
+    fake.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    fake.volumes.ensure(VolumeExportSpec(id=EXPORT, volume=VOLUME, direct=True))
+    assert fake.volumes.observe() == [Seen(id=VOLUME), Seen(id=EXPORT)]
+    fake.fake.users[VOLUME] = [guest]
+    fake.volumes = fake.agent()
+    assert fake.volumes.look(EXPORT) == Seen(id=EXPORT)
+    for _ in range(2):
+        fake.volumes.remove(EXPORT)
+    assert (fake.fake.shut_out, fake.volumes.look(EXPORT)) == ([guest], None)
+
+
+def test_a_guest_is_given_a_disk_when_everybody_else_is_shut_out(fake: Host) -> None:
+    told: list[bytes] = []
+    libvirt = SimpleNamespace(secretDefineXML=lambda xml: SimpleNamespace(setValue=told.append))
+    keyring = fake.directory / "keyring"
+    keyring.write_text("[client.other]\n\tkey = bm8=\n[client.cumulet]\n\tkey = c2VjcmV0\n\tcaps mon = x\n")
+    fake.pool.keyring = keyring
+    with pytest.raises(AssertionError, match="--keyring"):
+        fake.pool.volumes()
+    fake.fake.keyring = keyring
+    fake.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    fake.fake.users[VOLUME] = ["192.0.2.7:0/41", "192.0.2.8:0/42"]
+    pools.prepare(libvirt, fake.pool, [DiskSpec(volume=VOLUME), DiskSpec(volume=OTHER, export="192.0.2.9")])
+    assert (told, fake.fake.shut_out) == ([b"secret"], ["192.0.2.7:0/41", "192.0.2.8:0/42"])
+    fake.pool.keyring = fake.directory / "nowhere"
+    with pytest.raises(Failure, match="there is no key of client.cumulet in .*nowhere"):
+        fake.pool.key()
+
+
+def test_hosts_know_each_other_by_the_pool_and_a_host_notices_another_one(fake: Host) -> None:
+    mark = fake.directory / "mark"
+    assert identity(fake.pool, mark) == identity(fake.pool, mark) == f"ceph {CLUSTER}/3"
+    mark.write_text("ceph another/3")
+    with pytest.raises(Failure, match=f"rbd_pool is volumes, which is not the pool .* remove {mark}"):
+        identity(fake.pool, mark)
 
 
 def test_what_others_have_in_the_pool_is_not_touched(fake: Host) -> None:

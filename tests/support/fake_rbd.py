@@ -45,6 +45,7 @@ class FakeRbd:
         self.said: list[list[str]] = []
         self.users: dict[str, list[str]] = {}
         self.shut_out: list[str] = []
+        self.keyring: Path | None = None
         self._lock = threading.RLock()
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -54,9 +55,12 @@ class FakeRbd:
         words = [str(word) for word in arguments]
         with self._lock:
             self.said.append(words)
-            assert words[1:5] == ["--conf", "/etc/ceph/ceph.conf", "--id", "cumulet"], words
+            who = ["--conf", "/etc/ceph/ceph.conf", "--id", "cumulet"]
+            who += ["--keyring", str(self.keyring)] if self.keyring else []
+            assert words[1 : 1 + len(who)] == who, words
+            words = [words[0], *words[1 + len(who) :]]
             try:
-                said = self._ceph(words[5:]) if words[0] == "ceph" else self._rbd(words[5:])
+                said = self._ceph(words[1:]) if words[0] == "ceph" else self._rbd(words[1:])
             except Refused as e:
                 return subprocess.CompletedProcess(words, e.args[0], "", f"rbd: {e.args[1]}")
             return subprocess.CompletedProcess(words, 0, said or "", "")

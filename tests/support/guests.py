@@ -17,6 +17,7 @@ from cumulet.drivers.places import volume_file
 from cumulet.drivers.specs import DiskSpec, ImageFileSpec, InstanceSpec, VolumeSpec
 from cumulet.drivers.volume.directory import DirectoryVolumes
 from cumulet.drivers.volume.exports import Exports
+from cumulet.lib.rbd import Pool
 
 _IMAGE = "imf-00000000000000001"
 _KERNEL, _RAMDISK = "imf-0000000000000000a", "imf-0000000000000000b"
@@ -42,8 +43,9 @@ class Changes:
 class Guests:
     """A host's drivers over one directory; guests run the tiny image without a network unless told otherwise."""
 
-    def __init__(self, directory: Path, tiny: Path, devices: Path | None = None) -> None:
-        self.directories = Directories(directory / "volumes", directory / "images", directory / "consoles", devices)
+    def __init__(self, directory: Path, tiny: Path, devices: Path | None = None, pool: Pool | None = None) -> None:
+        kept = directory / "volumes", directory / "images", directory / "consoles"
+        self.directories = Directories(*kept, devices, pool)
         self.boot_id = directory / "boot_id"
         self.boot_id.write_text("the first one")
         self.changed = Changes()

@@ -40,7 +40,8 @@ class Host:
 
     def agent(self) -> RbdVolumes:
         """The driver of a process that has just been started."""
-        return RbdVolumes(self.pool, self.directory / "images", Exports(self.directory / "run", ""), self.name)
+        exports = Exports(self.directory / "run", "")
+        return RbdVolumes(self.pool, self.directory / "images", exports, self.name, self.directory / "opened")
 
     @property
     def volumes(self) -> RbdVolumes:

@@ -11,11 +11,12 @@ import pytest
 from cumulet.agent.documents import Document, Documents
 from cumulet.bus.memory import MemoryBus
 from cumulet.bus.remote import Remote
+from cumulet.cli.checks import rbd_pool
 from cumulet.drivers.specs import VolumeSpec
 from cumulet.lib.config import MEANINGS, Config, load
 from cumulet.lib.errors import Failure
 from cumulet.lib.instance_types import catalogue
-from cumulet.parts import check_volume_driver, drivers, guest_mtu, volume_group
+from cumulet.parts import check_volume_driver, drivers, guest_mtu, volume_group, volume_pool
 from cumulet.services import Host, heartbeat_of
 
 
@@ -84,6 +85,11 @@ def test_an_instance_type_may_require_attributes_of_its_host(tmp_path: Path) -> 
         ({"instance_types": {"x": {"vcpus": 0, "memory_mib": 1}}}, "it must be vcpus and memory_mib of at least 1"),
         ({"volume_group": "a b"}, "volume_group is 'a b'; it must be a name of letters, digits and + _ . -, such as"),
         ({"volume_thin_pool": ".."}, "volume_thin_pool is '..'; it must be empty, or a name of letters"),
+        ({"rbd_pool": "a/b"}, "rbd_pool is 'a/b'; it must be a name of letters, digits and _ . -, such as volumes"),
+        ({"rbd_user": "client:x"}, "rbd_user is 'client:x'; it must be the name of a user of Ceph without client."),
+        ({"rbd_conf": "ceph.conf"}, "rbd_conf is 'ceph.conf'; it must be an absolute path"),
+        ({"rbd_keyring": "key"}, "rbd_keyring is 'key'; it must be empty, or an absolute path"),
+        ({"volume_driver": "rbd", "volume_dir": "/v"}, "volume_dir is '/v'; it must be empty where volume_driver is"),
         ({"volume_driver": "lvm", "volume_dir": "/v"}, "volume_dir is '/v'; it must be empty where volume_driver is"),
         ({"placement_policy": "pile"}, "placement_policy is 'pile'; it must be one of spread, pack"),
         ({"host_attributes": {"rack": 1}}, "host_attributes is {'rack': 1}; it must be"),
@@ -200,6 +206,27 @@ def host_of(config: Config) -> tuple[Host, Remote]:
     bus = MemoryBus()
     host = Host(config, bus, drivers(config, lambda id: None), heartbeat_of(config, bus))
     return host, Remote(bus, f"volume.{config.host()}", epoch=1)
+
+
+def test_a_host_that_has_its_volumes_in_a_pool_is_first_to_have_none(tmp_path: Path) -> None:
+    pool = Config(state_dir=tmp_path, volume_driver="rbd")
+    check_volume_driver(pool)
+    (tmp_path / "volume-store").write_text("ceph 5a1f/3")
+    with pytest.raises(
+        Failure, match="say directory, but this host shares volumes in rbd volumes with others: set that"
+    ):
+        check_volume_driver(Config(state_dir=tmp_path))
+    check_volume_driver(pool)
+
+
+def test_a_host_that_is_to_keep_volumes_in_ceph_needs_it(tmp_path: Path) -> None:
+    ceph = Config(state_dir=tmp_path, volume_driver="rbd", rbd_conf=str(tmp_path / "ceph.conf"))
+    with pytest.raises(Failure, match="volumes"):
+        volume_pool(ceph)
+    (problem,) = rbd_pool(ceph)
+    assert (problem.part, problem.level) == ("Ceph", "problem")
+    for other in (Config(state_dir=tmp_path), msgspec.structs.replace(ceph, drivers="fake")):
+        assert volume_pool(other) is None
 
 
 def test_a_host_that_is_to_keep_volumes_in_lvm_needs_the_group(tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ SHARED = (
     "image_dir",
     "image_max_gib",
     "volume_dir",
+    "rbd_pool",
+    "rbd_user",
+    "rbd_conf",
+    "rbd_keyring",
     "fence_seconds",
     "log_level",
 )

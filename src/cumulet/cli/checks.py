@@ -188,6 +188,31 @@ def volume_group(config: Config) -> Iterator[Finding]:
         yield Finding("volume group", "ok", text)
 
 
+def rbd_pool(config: Config) -> Iterator[Finding]:
+    """The pool in Ceph is reached, and has room; QEMU opens images of it."""
+    from cumulet.drivers.volume.rbd import pool_of
+
+    if config.volume_driver != "rbd":
+        return
+    pool, level = pool_of(config), _unless_fake(config)
+    try:
+        pool.volumes()
+        pool.key()
+        room = pool.room()
+    except CumuletError as e:
+        yield Finding("Ceph", level, str(e), "see the message, or the settings rbd_…; docs/volumes.md has an example")
+        return
+    if "rbd" not in run(["qemu-img", "--help"], check=False).stdout.partition("Supported formats:")[2].split():
+        yield Finding("Ceph", level, "QEMU cannot open volumes in Ceph", "apt-get install qemu-block-extra")
+    text = f"pool {pool.name}: {room.free / 2**30:.1f} GiB free"
+    if room.free < FREE_BYTES or room.free < room.size * (1 - FULL_PERCENT / 100):
+        yield Finding(
+            "Ceph", "warning", text, "add disks (OSDs) to Ceph, or delete volumes: guests wait when it is full"
+        )
+    else:
+        yield Finding("Ceph", "ok", text)
+
+
 def state_directory(config: Config) -> Iterator[Finding]:
     """What is kept can be written."""
     where = config.state_dir
@@ -272,6 +297,7 @@ ALL: tuple[Check, ...] = (
     forwarding,
     disk,
     volume_group,
+    rbd_pool,
     state_directory,
     database,
     services,

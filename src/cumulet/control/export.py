@@ -7,7 +7,7 @@ it is told to export, and until it has said that it does not any more; only then
 from __future__ import annotations
 
 import secrets
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cumulet.drivers.specs import VolumeExportSpec
 from cumulet.engine.engine import Run
@@ -17,7 +17,8 @@ from cumulet.model.database import Row
 
 
 class Reach(NamedTuple):
-    """How a guest gets to a volume: the address of its host, and the secret where that exports it by iSCSI."""
+    """How a guest gets to a volume: the address of its host, and the secret where that exports it by iSCSI. Without an
+    address its own host reaches it as those that it keeps itself."""
 
     address: str = ""
     secret: str = ""
@@ -26,25 +27,30 @@ class Reach(NamedTuple):
 def have(run: Run, row: Row, disks: list[Row]) -> dict[str, Reach]:
     """Have those of the disks exported that are on other hosts than the instance is; gives how, by attachment.
 
-    An export has a secret of its own, and is by iSCSI, if that was wanted (`volume_export`) when it began.
-    Raises `Failure`.
+    An export has a secret of its own, and is by iSCSI, if that was wanted (`volume_export`) when it began. Where both
+    hosts open volumes in the same pool, it is there only to shut the other one out when it ends. Raises `Failure`.
     """
     away = [disk for disk in disks if disk.host != row.host]
     if not away:
         return {}
     new = [disk for disk in away if disk.exported != disk.host]
-    made = {disk.attachment: _new_secret(run) for disk in new}
+    with run.read() as tx:
+        direct = {disk.attachment for disk in away if host.open_the_same(tx, row.host, disk.host)}
+    made = {disk.attachment: "" if disk.attachment in direct else _new_secret(run) for disk in new}
     with run.write() if new else run.read() as tx:
         for disk in new:
             sealed = _sealed(tx, made[disk.attachment])
             attachment.move(tx, disk.attachment, "attached", exported=disk.host, chap=sealed)
         known = {disk.attachment: tx.keys.unseal(disk.chap).decode() if disk.chap else "" for disk in away} | made
-        reach = {disk.attachment: Reach(address_of(tx, disk), known[disk.attachment]) for disk in away}
+        served = [disk for disk in away if disk.attachment not in direct]
+        reach = {id: Reach() for id in direct}
+        reach |= {disk.attachment: Reach(address_of(tx, disk), known[disk.attachment]) for disk in served}
         keys = {disk.id: volume.key(tx, disk) for disk in away}
         client = _client(tx, row) if any(known.values()) else ""
     for disk in away:
         secret = reach[disk.attachment].secret
-        order = {"secret": secret, "client": client} if secret else {}
+        order: dict[str, Any] = {"secret": secret, "client": client} if secret else {}
+        order |= {"direct": True} if disk.attachment in direct else {}
         run.driver("volume", disk.host).ensure(
             VolumeExportSpec(id=disk.attachment, volume=disk.id, **order, key=keys[disk.id])
         )

@@ -139,6 +139,8 @@ def _mismatch(here: Landing, there: Landing) -> str:
         return f"the other host's processor is another one ({there.processor}) than the guest has ({here.processor})"
     if here.devices or there.devices:
         return "one of the hosts keeps volumes in LVM, and a guest that runs carries only files with it"
+    if here.pool != there.pool:
+        return "one of the hosts keeps volumes in a pool of Ceph, and the other one does not, or in another"
     return ""
 
 

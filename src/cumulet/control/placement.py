@@ -183,7 +183,7 @@ def _boot(host: Host, wish: Wish) -> str:
 
 
 def _encryption(host: Host, wish: Wish) -> str:
-    return "" if host.encrypts or not wish.encrypts else "it keeps volumes in LVM, where they cannot be encrypted"
+    return "" if host.encrypts or not wish.encrypts else "it keeps volumes in LVM or in Ceph, not encrypted"
 
 
 def _dedication(host: Host, wish: Wish) -> str:

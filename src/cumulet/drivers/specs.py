@@ -106,6 +106,8 @@ class VolumeExportSpec(_Struct, frozen=True, tag="volume_export"):
     """Address of the host that an export by iSCSI lets in."""
     key: str = ""
     """That of the volume; whoever is let in has what it opens."""
+    direct: bool = False
+    """The client has the same pool and opens the volume there; whoever has it open is shut out when this ends."""
 
 
 class DiskSpec(_Struct, frozen=True):

@@ -111,14 +111,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         "",
         "directory of volumes, the same on all hosts of a zone (NFS, CephFS); empty: in the state directory",
     )
-    volume_driver: Literal["directory", "lvm"] = _key(
-        "directory", "how this host keeps volumes: as files in a directory, or in LVM, see docs/volumes.md"
+    volume_driver: Literal["directory", "lvm", "rbd"] = _key(
+        "directory",
+        "how this host keeps volumes: as files in a directory, in LVM or in Ceph (rbd), see docs/volumes.md",
     )
     volume_group: str = _key("nova-volumes", "LVM's volume group that volumes are kept in")
     volume_thin_pool: str = _key("", "thin pool in that group, for volumes that take the room of what was written")
+    rbd_pool: str = _key("volumes", "Ceph's pool that volumes are kept in, the same on all hosts of a zone")
+    rbd_user: str = _key("cumulet", "whom Ceph knows the hosts as: client. and this name")
+    rbd_conf: str = _key("/etc/ceph/ceph.conf", "file of Ceph's own settings")
+    rbd_keyring: str = _key("", "file with the key of rbd_user; empty: where Ceph looks for it")
     fence_seconds: float = _key(
         0.0,
-        "so long unheard, a host stops the guests that others can start, and these do (volume_dir); 0: never",
+        "so long unheard, a host stops the guests that others can start, and these do (volume_dir, rbd); 0: never",
     )
     image_copy_hours: float = _key(
         168.0, "how long a host without image_dir keeps its copy of an image that it does not use"
@@ -162,6 +167,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def image_directory(self) -> Path:
         return Path(self.image_dir) if self.image_dir else self.state_dir / "images"
+
+    def shares_volumes(self) -> bool:
+        """Whether other hosts have the volumes that this one keeps, too."""
+        return bool(self.volume_dir) or self.volume_driver == "rbd"
 
     def volume_directory(self) -> Path:
         return Path(self.volume_dir) if self.volume_dir else self.state_dir / "volumes"
@@ -233,8 +242,8 @@ def _checked(values: dict[str, Any], origins: dict[str, str]) -> Config:
     if broken is not None:
         key, right = broken
         raise _wrong(key, known[key], origins, right)
-    if config.volume_driver == "lvm" and config.volume_dir:
-        right = 'empty where volume_driver is "lvm", which knows no directory'
+    if config.volume_driver != "directory" and config.volume_dir:
+        right = f'empty where volume_driver is "{config.volume_driver}", which knows no directory'
         raise _wrong("volume_dir", config.volume_dir, origins, right)
     config.address()
     config.object_address()

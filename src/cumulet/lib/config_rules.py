@@ -15,6 +15,8 @@ REGION = re.compile(r"(?![0-9]+$)(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 LVM_NAME = re.compile(r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}")
 """As lvm(8) has them, "." and ".." aside."""
+CEPH_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,126}")
+"""Narrower than Ceph's, whose names QEMU and rbd(8) would take apart at other characters."""
 LEAST_FENCE = 10
 """Seconds: two heartbeats may be lost."""
 LONGEST_ACCOUNT = 64
@@ -85,6 +87,11 @@ def _is_lvm_name(name: str) -> bool:
     return LVM_NAME.fullmatch(name) is not None and name not in (".", "..")
 
 
+_CEPH_NAME: Rule = (
+    lambda name: CEPH_NAME.fullmatch(name) is not None,
+    "a name of letters, digits and _ . -, such as volumes",
+)
+_ABSOLUTE: Rule = lambda path: bool(path.startswith("/")), "an absolute path, such as /etc/ceph/ceph.conf"
 _ABOVE_ZERO: Rule = lambda value: bool(value > 0), "above 0"
 _NETWORK: Rule = lambda text: _parses(ipaddress.IPv4Network, text), "an IPv4 range, such as 10.0.0.0/16"
 
@@ -141,6 +148,10 @@ RULES: dict[str, Rule] = {
     "quota_rules": _at_least(0),
     "volume_group": (_is_lvm_name, _LVM_NAME),
     "volume_thin_pool": (lambda name: not name or _is_lvm_name(name), f"empty, or {_LVM_NAME}"),
+    "rbd_pool": _CEPH_NAME,
+    "rbd_user": (_CEPH_NAME[0], "the name of a user of Ceph without client., such as cumulet"),
+    "rbd_conf": _ABSOLUTE,
+    "rbd_keyring": (lambda path: not path or _ABSOLUTE[0](path), f"empty, or {_ABSOLUTE[1]}"),
     "fence_seconds": (lambda value: value == 0 or value >= LEAST_FENCE, f"0, or at least {LEAST_FENCE}"),
     "stop_grace_seconds": _at_least(0),
     "terminated_seconds": _at_least(0),

@@ -46,7 +46,9 @@ class Landing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     consoles: str
     """Its directories."""
     devices: str = ""
-    """Where volumes are as block devices there; empty: they are files."""
+    """Where volumes are as block devices there."""
+    pool: str = ""
+    """Which pool of Ceph they are in. Neither: they are files."""
     emulator: str = ""
     """QEMU's version."""
     processor: str = ""

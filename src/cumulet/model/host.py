@@ -200,6 +200,11 @@ def share_volumes(tx: Tx, one: str, other: str) -> bool:
     return len(stores) == 2 and stores[0] == stores[1] != ""
 
 
+def open_the_same(tx: Tx, one: str, other: str) -> bool:
+    """Whether guests of both hosts open by themselves what is in the pool of volumes that both have."""
+    return share_volumes(tx, one, other) and says(tx, one, "opens") and says(tx, other, "opens")
+
+
 def guest_mtu(tx: Tx, name: str | None) -> int:
     """The largest packet of the guests on a host."""
     found: int | None = tx.value(_GUEST_MTU, of=name)

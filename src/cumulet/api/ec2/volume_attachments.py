@@ -51,7 +51,7 @@ def _check_guest(tx: Tx, guest: Row, row: Row) -> None:
             f"The volume '{row.id}' is not in the same availability zone as instance '{guest.id}': they are in "
             f"{row.zone} and {guest.zone}.",
         )
-    if guest.host is not None and guest.host != row.host:
+    if guest.host not in (None, row.host) and not host.open_the_same(tx, guest.host, row.host):
         alone = [name for name in (guest.host, row.host) if not host.address(tx, name)]
         if alone:
             raise Refusal(

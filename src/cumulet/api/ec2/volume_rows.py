@@ -105,7 +105,7 @@ def check_able(tx: Tx, zone: str, origin: Row | None, *, sealed: bool) -> None:
     hosts = host.all(tx) if origin is None else [row for row in [host.find(tx, origin.host)] if row is not None]
     if not any("encrypts" in row.facts and zone in row.zones for row in hosts):
         where = f"The zone {zone} has no host that" if origin is None else f"The host of '{origin.id}' is none that"
-        text = "can keep encrypted volumes: those do that keep volumes in a directory (volume_driver), not in LVM."
+        text = "can keep encrypted volumes: those do that keep them in a directory, not in LVM or in Ceph."
         raise Refusal("UnsupportedOperation", f"{where} {text}")
 
 

@@ -134,6 +134,8 @@ def _there(domain: Any, spec: InstanceSpec, departure: DepartureSpec, images: Pa
     volumes = {disk.name: disk.volume for disk in spec.disks}
     if departure.carries_disks and landing.devices:
         raise Failure(f"moving guest {spec.id}: volumes are in LVM there, where no guest carries its own to")
+    if departure.carries_disks and landing.pool:
+        raise Failure(f"moving guest {spec.id}: volumes are in Ceph there, where no guest carries its own to")
     for name, disk in plugged(root).items() if departure.carries_disks else ():
         source = disk.find("source")
         if name not in volumes or source is None or source.get("file") is None:

@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 
 import libvirt
 
-from cumulet.drivers.hypervisor import chap, keys
+from cumulet.drivers.hypervisor import chap, keys, pools
 from cumulet.drivers.hypervisor.cut import close_all_but, cut
 from cumulet.drivers.hypervisor.domain_xml import ALIAS, Directories, disk_alias, disk_xml, volume_path
 from cumulet.drivers.specs import DiskSpec, InstanceSpec
@@ -77,6 +77,7 @@ def ensure(domain: Any, spec: InstanceSpec, directories: Directories, asked: Ask
     _change_layers(domain, [disk for disk in spec.disks if disk.name in there and not disk.export], there, directories)
     for disk in spec.disks:
         if disk.name not in there:
+            pools.prepare(domain.connect(), directories.pool, [disk])
             with keys.told(domain.connect(), [disk]):
                 domain.attachDeviceFlags(disk_xml(disk, directories), _LIVE)
         elif _limits(there[disk.name]) != _wanted_limits(disk):
@@ -107,9 +108,9 @@ def grow(domain: Any, wanted: list[DiskSpec]) -> None:
 def _change_layers(
     domain: Any, disks: list[DiskSpec], there: dict[str, ElementTree.Element], directories: Directories
 ) -> None:
-    """Have the guest write to the volumes' new top layers, all at one moment; devices have none."""
+    """Have the guest write to the volumes' new top layers, all at one moment, where they have such."""
     tops: dict[str, tuple[DiskSpec, Path]] = {}
-    for disk in disks if directories.devices is None else []:
+    for disk in disks if directories.layered else []:
         source, top = there[disk.name].find("source"), volume_path(directories, disk)
         if source is not None and source.get("file") != str(top):
             tops[f"vd{disk.slot}"] = disk, top

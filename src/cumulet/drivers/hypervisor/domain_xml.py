@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
-from cumulet.drivers.hypervisor import keys
+from cumulet.drivers.hypervisor import keys, pools
 from cumulet.drivers.hypervisor.facts import NAMESPACE, PREFIX, Facts
 from cumulet.drivers.places import image_files, volume_top
 from cumulet.drivers.specs import (
@@ -24,6 +24,7 @@ from cumulet.drivers.specs import (
     iscsi_name,
     tap_name,
 )
+from cumulet.lib.rbd import Pool
 
 ALIAS = "ua-"
 _KERNEL_ARGUMENTS = "root=/dev/vda console=tty0 console=ttyS0 quiet no_timer_check net.ifnames=0"
@@ -37,7 +38,14 @@ class Directories:
     images: Path
     consoles: Path
     devices: Path | None = None
-    """Where volumes are as block devices, by their ids; None: they are files in `volumes`."""
+    """Where volumes are as block devices, by their ids."""
+    pool: Pool | None = None
+    """Where they are in Ceph, by their ids. Neither: they are files in `volumes`."""
+
+    @property
+    def layered(self) -> bool:
+        """Whether volumes are files, whose snapshots are layers below them."""
+        return self.devices is None and self.pool is None
 
 
 @dataclass(frozen=True)
@@ -150,10 +158,15 @@ def disk_xml(disk: DiskSpec, directories: Directories) -> str:
 
 
 def _source(disk: DiskSpec, directories: Directories) -> str:
-    """How the disk begins: a device, a file, or an export, without which the guest is paused until it is there again.
+    """How the disk begins: an image in Ceph, a device, a file, or an export, without which the guest is paused until
+    that is there again.
 
     The host caches nothing of a device: what LVM takes a snapshot of is all that the guest was told is written.
     """
+    if not disk.export and directories.pool is not None:
+        return f"""<disk type='network' device='disk'>
+      <driver name='qemu' type='raw' cache='writeback' discard='unmap' detect_zeroes='unmap'/>
+      {pools.source(directories.pool, disk.volume)}"""
     if not disk.export and directories.devices is not None:
         return f"""<disk type='block' device='disk'>
       <driver name='qemu' type='raw' cache='none' io='native' discard='unmap' detect_zeroes='unmap'/>

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import libvirt
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.hypervisor import console, cut, disks, facts, keys
+from cumulet.drivers.hypervisor import console, cut, disks, facts, keys, pools
 from cumulet.drivers.hypervisor.connection import Connection
 from cumulet.drivers.hypervisor.departures import Departures
 from cumulet.drivers.hypervisor.domain_xml import Directories, Emulation, console_file, domain_xml
@@ -86,6 +86,8 @@ class LibvirtHypervisor:
         assert isinstance(spec, InstanceSpec)
         if spec.arrives_from:
             console.prepare(console_file(self.directories, spec.id))
+            with self._saying(f"making ready for guest {spec.id}"):
+                pools.tell(self._connection.get(), self.directories.pool)
             self._passage.open(spec.id, spec.arrives_from)
             return
         self._passage.close(spec.id)
@@ -168,6 +170,7 @@ class LibvirtHypervisor:
             images=str(self.directories.images.absolute()),
             consoles=str(self.directories.consoles.absolute()),
             devices=str(self.directories.devices or ""),
+            pool=self.directories.pool.name if self.directories.pool else "",
             emulator=version,
             processor=host_processor() if kvm else f"of QEMU {version}",
         )
@@ -245,6 +248,7 @@ class LibvirtHypervisor:
         self._pressed.pop(spec.id, None)
         domain, known = self._define(spec, spec.generation)
         log.info("starting", instance=spec.id, generation=spec.generation)
+        pools.prepare(self._connection.get(), self.directories.pool, spec.disks)
         with keys.told(self._connection.get(), spec.disks):
             domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if spec.nics else 0)
         self._record(domain, known.marked("up"))

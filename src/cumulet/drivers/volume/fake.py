@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.fake_world import FakeWorld
 from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeExportSpec, VolumeSpec, is_export
@@ -52,7 +54,8 @@ class FakeVolumes:
     def _export(self, spec: VolumeExportSpec) -> None:
         self._must_be("volume", spec.volume, f"exporting {spec.volume}")
         self._must_open("volume", spec.volume, spec.key)
-        how = {"secret": spec.secret, "client": spec.client} if spec.secret else {}
+        how: dict[str, Any] = {"secret": spec.secret, "client": spec.client} if spec.secret else {}
+        how |= {"direct": True} if spec.direct else {}
         self._world.put("volume_export", spec.id, {"volume": spec.volume, **how})
 
     def _ensure_snapshot(self, spec: SnapshotSpec) -> None:

@@ -17,8 +17,10 @@ from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeExportSpec, VolumeSp
 from cumulet.drivers.volume.exports import Exports
 from cumulet.drivers.volume.filling import ASIDE, Filling, Source
 from cumulet.drivers.volume.images import ImageDisk, disk_of
+from cumulet.drivers.volume.opened import Opened
 from cumulet.drivers.volume.removing import DELETED, Removing, set_aside
-from cumulet.lib import crash
+from cumulet.lib import crash, files
+from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.lib.log import Log
 from cumulet.lib.rbd import Pool
@@ -33,19 +35,44 @@ _LOOK_SECONDS = 1.0
 """From look to look at what is being filled."""
 
 
+def pool_of(config: Config) -> Pool:
+    """The pool that the settings name."""
+    keyring = Path(config.rbd_keyring) if config.rbd_keyring else None
+    return Pool(config.rbd_pool, config.rbd_user, Path(config.rbd_conf), keyring)
+
+
+def identity(pool: Pool, remembered: Path) -> str:
+    """By which hosts know that they have the same pool; this one keeps it in the file `remembered`.
+
+    Raises `Failure` where it is another one than before, or is not reached.
+    """
+    found = f"ceph {pool.identity()}"
+    known = remembered.read_text() if remembered.exists() else ""
+    if known and known != found:
+        raise Failure(
+            f"the setting rbd_pool is {pool.name}, which is not the pool that this host had before ({known}, this is "
+            f"{found}): name that one, or remove {remembered} if it is to have another"
+        )
+    if not known:
+        files.write(remembered, found.encode(), durable=True)
+    return found
+
+
 class RbdVolumes:
-    """The driver of `VolumeSpec`, `SnapshotSpec` and `VolumeExportSpec`; `host` is the name of this one.
+    """The driver of `VolumeSpec`, `SnapshotSpec` and `VolumeExportSpec`; `host` is the name of this one,
+    which remembers in `opened_directory` which of its volumes guests of other hosts may have open.
 
     A volume is at least as large as what it is made from, grows, and never shrinks. The first one of an image file
     waits until the pool has that: ordering it ends in `Later`, with how far it is. Bases are seen too, by the ids of
     their image files, so that they go when those have gone.
     """
 
-    def __init__(self, pool: Pool, images_directory: Path, exports: Exports, host: str) -> None:
+    def __init__(self, pool: Pool, images_directory: Path, exports: Exports, host: str, opened_directory: Path) -> None:
         self.pool = pool
         self.images_directory = images_directory
         self._exports = exports
         self._host = host
+        self._opened = Opened(opened_directory, pool)
         self._filling: Works[Filling] = Works()
         self._lock = threading.Lock()
         """Of the works: several volumes may wait for one base."""
@@ -58,7 +85,7 @@ class RbdVolumes:
         if isinstance(spec, SnapshotSpec):
             self._snapshot(spec)
         elif isinstance(spec, VolumeExportSpec):
-            raise Failure(f"exporting {spec.volume}: volumes in Ceph are not exported")
+            self._export(spec)
         else:
             assert isinstance(spec, VolumeSpec)
             self._volume(spec)
@@ -67,6 +94,7 @@ class RbdVolumes:
         """It is there no more, whoever has it open; its bytes go in the background, and what it alone stood on."""
         if is_export(id):
             self._exports.drop(id)
+            self._opened.end(id)
             return
         with self._lock:
             filling = self._filling.forget(id)
@@ -83,13 +111,20 @@ class RbdVolumes:
         """The volumes, snapshots and bases in the pool, and the exports. What was deleted is gone on with."""
         there = self.pool.volumes()
         self._go_on_removing(there)
-        return [*(Seen(id=id) for id in sorted(_ids(there))), *self._exports.seen()]
+        return [*(Seen(id=id) for id in sorted(_ids(there))), *self._exports.seen(), *self._opened.seen()]
 
     def look(self, id: str) -> Seen | None:
         """One volume, snapshot or export."""
         if is_export(id):
-            return self._exports.look(id)
+            return self._opened.look(id) or self._exports.look(id)
         return Seen(id=id) if self.pool.size(id) is not None else None
+
+    def _export(self, spec: VolumeExportSpec) -> None:
+        if self.pool.size(spec.volume) is None:
+            raise Failure(f"exporting {spec.volume}: it is not in the pool {self.pool.name}")
+        if not spec.direct:
+            raise Failure(f"exporting {spec.volume}: hosts that do not open the pool {self.pool.name} do not reach it")
+        self._opened.put(spec.id, spec.volume)
 
     def _volume(self, spec: VolumeSpec) -> None:
         size = self.pool.size(spec.id)
