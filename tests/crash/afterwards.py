@@ -30,6 +30,7 @@ from cumulet.model import (
     work,
 )
 from cumulet.model.capacity import NOTHING
+from cumulet.model.host import guest_mtu
 
 
 class Whole(Protocol):
@@ -131,12 +132,13 @@ def _interfaces(tx: Tx, site: Whole, host: str, rows: list[Any]) -> None:
     world = site.worlds[host]
     taps = {name: world.get("tap", name) or {} for name in world.names("tap")}
     assert set(taps) == {tap_name(nic.id) for nic in nics}
+    mtu = guest_mtu(tx, host)
     for nic in nics:
         tap, public = taps[tap_name(nic.id)], address.of_interface(tx, nic.id)
         assert public is not None
         assert (tap["ip"], tap["public_ip"], tap["place"]) == (nic.ip, public.public_ip, "vpc")
         assert (tap["holder"], tap["groups"]) == (nic.instance, interface.groups(tx, nic.id))
-        assert (nic.host, nic.announced, tap["mtu"]) == (host, public.public_ip, 1500)
+        assert (nic.host, nic.announced, tap["mtu"]) == (host, public.public_ip, mtu)
         assert (nic.also_on, nic.stands_by) == ("", False)
 
 

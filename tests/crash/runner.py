@@ -22,6 +22,7 @@ def config(directory: Path) -> Config:
         test=True,
         host_name="h1",
         tunnel_address="192.0.2.1",
+        vlan_interface="trunk0",
         vcpu_overcommit=100.0,
     )
 

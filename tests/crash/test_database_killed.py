@@ -97,7 +97,8 @@ def cloud(tmp_path: Path, give_database: databases.Give) -> Iterator[TestedCloud
 def settings(directory: Path) -> dict[str, Any]:
     """Those with which the site is looked at afterwards."""
     same = runner.config(directory)
-    return {"database_url": same.database_url, "tunnel_address": same.tunnel_address, **ROOM}
+    kept = ("database_url", "tunnel_address", "vlan_interface")
+    return {key: getattr(same, key) for key in kept} | ROOM
 
 
 def test_a_server_killed_under_load_loses_nothing_and_leaves_nothing_stuck(
