@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support import s3 as support
-from support.refusals import code
+from support.refusals import code, message
 from support.s3 import BUCKET, put
 
 ARN = f"arn:aws:s3:::{BUCKET}"
@@ -50,6 +50,26 @@ def policy(**statement: Any) -> str:
 def test_a_policy_is_public_unless_it_lets_in_somebody_in_particular(s3: Any, condition: Any, public: bool) -> None:
     s3.put_bucket_policy(Bucket=BUCKET, Policy=policy(Condition=condition))
     assert s3.get_bucket_policy_status(Bucket=BUCKET)["PolicyStatus"]["IsPublic"] is public
+
+
+@pytest.mark.parametrize(
+    ("actions", "resources", "applies"),
+    [
+        ("s3:GetObject", ARN, False),
+        (["s3:GetObject*", "s3:ListBucket"], f"{ARN}/*", False),
+        ("s3:ListBucketVersions", [f"{ARN}/a", f"{ARN}/b"], False),
+        (["s3:GetObject", "s3:ListBucket"], [ARN, f"{ARN}/*"], True),
+        (["s3:GetObject", "s3:ListBucket"], f"{ARN}*", True),
+        ("s3:*", f"{ARN}/*", True),
+    ],
+)
+def test_an_action_applies_to_something_that_is_named(s3: Any, actions: Any, resources: Any, applies: bool) -> None:
+    document = policy(Action=actions, Resource=resources)
+    if applies:
+        s3.put_bucket_policy(Bucket=BUCKET, Policy=document)
+    else:
+        refused = message(s3.put_bucket_policy, Bucket=BUCKET, Policy=document)
+        assert refused == "Action does not apply to any resource(s) in statement"
 
 
 def test_who_is_not_named_is_everybody(cloud: Any, s3: Any) -> None:

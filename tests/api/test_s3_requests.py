@@ -19,7 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from support import s3 as support
 from support.refusals import code
-from support.s3 import BUCKET, Raw, ask, body, made, put, signed
+from support.s3 import BUCKET, Raw, ask, body, form, made, put, signed
 
 BIG = bytes(range(256)) * 1200
 
@@ -274,18 +274,6 @@ def test_a_method_or_a_subresource_that_is_not_there_is_refused(cloud: Any, s3: 
     assert (torrent.status, torrent.code) == (501, "NotImplemented")
     assert signed(cloud, "GET", f"/{BUCKET}/%ff").code == "InvalidURI"
     assert signed(cloud, "GET", f"/{BUCKET}/k%00x").code == "NoSuchKey"
-
-
-def form(cloud: Any, fields: dict[str, str], content: bytes, bucket: str = BUCKET) -> Raw:
-    mark = "x-boundary-x"
-    parts = [
-        f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in fields.items()
-    ]
-    head = f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="C:\\a\\my file.txt"\r\n'
-    head += "Content-Type: text/plain\r\n\r\n"
-    sent = "".join(parts).encode() + head.encode() + content + f"\r\n--{mark}--\r\n".encode()
-    return ask(cloud, "POST", f"/{bucket}", sent, Content_Type=f"multipart/form-data; boundary={mark}")
 
 
 @pytest.mark.parametrize(

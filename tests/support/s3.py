@@ -32,10 +32,10 @@ def made(s3: Any, name: str = BUCKET, **more: Any) -> str:
     return name
 
 
-def shared() -> Iterator[TestedCloud]:
+def shared(**settings: Any) -> Iterator[TestedCloud]:
     """A cloud for the tests of a module, which begin with `fresh`: to make one for each costs more than they do."""
     with tempfile.TemporaryDirectory(prefix="cumulet-test-", dir=testing.in_memory()) as directory:
-        cloud = TestedCloud(Path(directory))
+        cloud = TestedCloud(Path(directory), **settings)
         yield cloud
         cloud.stop()
 
@@ -108,6 +108,19 @@ def signed(
     S3SigV4Auth(credentials, "s3", region or cloud.config.region).add_auth(request)
     sent = {name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()}
     return ask(cloud, method, path, content or None, **{name: sent[name] for name in sent if name.lower() != without})
+
+
+def form(cloud: Any, fields: dict[str, str], content: bytes, bucket: str = BUCKET) -> Raw:
+    """What a browser sends for a form with a file."""
+    mark = "x-boundary-x"
+    parts = [
+        f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    ]
+    head = f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="C:\\a\\my file.txt"\r\n'
+    head += "Content-Type: text/plain\r\n\r\n"
+    sent = "".join(parts).encode() + head.encode() + content + f"\r\n--{mark}--\r\n".encode()
+    return ask(cloud, "POST", f"/{bucket}", sent, Content_Type=f"multipart/form-data; boundary={mark}")
 
 
 def blobs(cloud: Any) -> set[str]:

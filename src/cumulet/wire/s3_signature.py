@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -56,6 +57,30 @@ def read_s3(request: Request, query: Mapping[str, str], bucket_of_host: str) -> 
     except Unreadable as e:
         raise deny("s3", e.fault, e.detail, **e.details) from None
     return None
+
+
+_OF_SIGNATURE = frozenset(
+    f"x-amz-{name}"
+    for name in ("algorithm", "credential", "date", "expires", "signedheaders", "signature", "security-token")
+) | {"x-amz-content-sha256"}
+
+
+def with_headers_of_url(request: Request, query: Mapping[str, str]) -> Request:
+    """The request with those headers that a signed URL has among its parameters, where clients put them.
+
+    AWS's SDKs do so with `x-amz-acl`, `x-amz-meta-…`, `x-amz-tagging` and the like when they sign a URL.
+    """
+    if "X-Amz-Signature" not in query and "Signature" not in query:
+        return request
+    pairs = tuple(_headers_in(query).items())
+    there = {name for name, _ in request.headers}
+    more = tuple((name, value.encode().decode("latin-1")) for name, value in pairs if name not in there)
+    return replace(request, headers=(*request.headers, *more)) if more else request
+
+
+def _headers_in(query: Mapping[str, str]) -> dict[str, str]:
+    lower = {name.lower(): value for name, value in query.items()}
+    return {name: value for name, value in lower.items() if name.startswith("x-amz-") and name not in _OF_SIGNATURE}
 
 
 def _in_header(request: Request, authorization: str, bucket: str) -> Claim:
@@ -122,9 +147,18 @@ def _v2_in_url(request: Request, query: Mapping[str, str], bucket: str) -> Claim
         payload="UNSIGNED-PAYLOAD",
         digest="sha1",
         token=query.get("x-amz-security-token", ""),
-        texts=(_text_v2(request, expires, bucket),),
+        texts=(_text_v2(_as_signed_v2(request, query), expires, bucket),),
         signature=query["Signature"],
     )
+
+
+def _as_signed_v2(request: Request, query: Mapping[str, str]) -> Request:
+    """Version 2 signs the headers that are in the URL as if they were sent."""
+    given = {name.lower(): value for name, value in query.items()}
+    there = {name for name, _ in request.headers}
+    kept = {name: given[name] for name in given if name.startswith("x-amz-") or name in ("content-md5", "content-type")}
+    more = tuple((name, value.encode().decode("latin-1")) for name, value in kept.items() if name not in there)
+    return replace(request, headers=(*request.headers, *more))
 
 
 def _text_v2(request: Request, dated: str, bucket: str) -> bytes:
@@ -163,7 +197,8 @@ def form_claim(fields: Mapping[str, str]) -> Claim | None:
     policy = fields.get("policy", "")
     if "x-amz-signature" in fields:
         credential = fields.get("x-amz-credential", "").split("/")
-        if len(credential) != 5 or fields.get("x-amz-algorithm") != "AWS4-HMAC-SHA256":
+        named = fields.get("x-amz-algorithm") == "AWS4-HMAC-SHA256" and bool(fields.get("x-amz-date"))
+        if len(credential) != 5 or not named:
             raise Refusal(
                 "InvalidArgument", "The form must have X-Amz-Algorithm, X-Amz-Credential and X-Amz-Date.", 400
             )

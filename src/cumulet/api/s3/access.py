@@ -71,6 +71,18 @@ def require_own(call: Call, action: str, resource: str) -> Principal:
     return call.principal
 
 
+def check_payer(call: Call, bucket: Row) -> None:
+    """Raises AccessDenied to another account that does not say that it pays, where the requester has to.
+
+    Source: "Using Requester Pays buckets" of the Amazon S3 User Guide. Nobody is billed.
+    """
+    if bucket.settings.get("payer") != "Requester" or (call.principal is not None and call.account == bucket.account):
+        return
+    if call.principal is None or call.header("x-amz-request-payer") != "requester":
+        raise errors.denied("The requester pays for this bucket, and has to sign and to send x-amz-request-payer.")
+    call.charged = True
+
+
 def may(call: Call, bucket: Row, action: str, listed: str, row: Row | None = None, key: bytes | None = None) -> bool:
     """Whether the caller may do `action` with the bucket, its object `row`, or what is or will be at `key`."""
     asked = _asked(call, bucket, action, row, key)

@@ -148,7 +148,35 @@ def _check_policy(call: Call, text: str) -> None:
         listed = one.get("Resource", one.get("NotResource", []))
         for resource in listed if isinstance(listed, list) else [listed]:
             if resource not in ("*", arn) and not resource.startswith((f"{arn}/", f"{arn}*")):
-                raise errors.S3Refusal("MalformedPolicy", "Policy has invalid resource", 400)
+                raise errors.S3Refusal("MalformedPolicy", "Policy has invalid resource", 400, Detail=resource)
+        _check_actions(one, arn)
+
+
+_OF_OBJECTS = (
+    "s3:getobject",
+    "s3:putobject",
+    "s3:deleteobject",
+    "s3:restoreobject",
+    "s3:abortmultipartupload",
+    "s3:listmultipartuploadparts",
+    "s3:bypassgovernanceretention",
+)
+_OF_BUCKETS = ("s3:listbucket", "s3:getbucket", "s3:putbucket", "s3:deletebucket")
+
+
+def _check_actions(statement: dict[str, Any], arn: str) -> None:
+    """Each action is of something that the statement names: of the bucket, or of objects."""
+    actions, resources = statement.get("Action", []), statement.get("Resource")
+    if resources is None:
+        return
+    listed = resources if isinstance(resources, list) else [resources]
+    objects = any(one != arn for one in listed)
+    buckets = any(not one.startswith(f"{arn}/") for one in listed)
+    for action in actions if isinstance(actions, list) else [actions]:
+        name = action.lower()
+        if (not objects and name.startswith(_OF_OBJECTS)) or (not buckets and name.startswith(_OF_BUCKETS)):
+            why = "Action does not apply to any resource(s) in statement"
+            raise errors.S3Refusal("MalformedPolicy", why, 400, Detail=action)
 
 
 def _check_principal(call: Call, principal: Any) -> None:

@@ -95,6 +95,8 @@ class Call:
         self.claim: Claim | None = None
         self.secret = ""
         self.bucket_row: Row | None = None
+        self.charged = False
+        """Whether the caller has said that it pays, of a bucket of which that is wanted."""
         self.context: dict[str, Any] = {}
         """What the handler adds to that on which policies may decide (`s3:RequestObjectTag/…`)."""
 
@@ -103,9 +105,13 @@ class Call:
         return self.key.decode("utf-8", "replace")
 
     @property
+    def scheme(self) -> str:
+        return "https" if self.request.secure else "http"
+
+    @property
     def url(self) -> str:
         """Scheme and host, as the client has them."""
-        return f"{'https' if self.request.secure else 'http'}://{self.header('host') or ''}"
+        return f"{self.scheme}://{self.header('host') or ''}"
 
     @property
     def account(self) -> str:

@@ -46,6 +46,7 @@ class Source:
                 raise errors.no_such_bucket(name)
             if given.get("ExpectedSourceBucketOwner", found.account) != found.account:
                 raise errors.denied()
+            access.check_payer(call, found)
             self.bucket = found
             self.row = self._fetch(tx, key, version)
             self.segments = segments_of(tx, self.row)

@@ -70,7 +70,8 @@ def sealing_of(call: Call, given: Given) -> Sealing:
     """How a new object is to be encrypted: as asked (and taken out of `given`), else by the bucket's default."""
     customer, asked = customer_key(given), given.pop("ServerSideEncryption", None)
     if customer and asked:
-        raise errors.invalid_argument("Server Side Encryption with Customer provided key is incompatible with the rest")
+        why = "Server Side Encryption with Customer provided key is incompatible with the encryption method specified"
+        raise errors.invalid_argument(why, "x-amz-server-side-encryption", asked)
     if customer:
         salt = ids.token(32)
         print_ = object_cipher.fingerprint(customer.key, salt)

@@ -31,6 +31,7 @@ from cumulet.wire.request import Request, shown
 from cumulet.wire.rest_parse import parse_rest
 from cumulet.wire.rest_render import render_rest
 from cumulet.wire.rest_route import route
+from cumulet.wire.s3_signature import with_headers_of_url
 
 log = Log("s3")
 MAX_XML = 8 << 20
@@ -96,7 +97,7 @@ class Exchange:
         place = locate(self.request, self.house.config)
         call = Call(
             self.house,
-            self.request,
+            with_headers_of_url(self.request, place.query),
             self.request_id,
             place.query,
             bucket_name=place.bucket,
@@ -120,7 +121,7 @@ class Exchange:
             call.claim, call.principal, call.secret = believe(
                 call.database,
                 tx,
-                call.request,
+                self.request,
                 call.query,
                 place.bucket if place.by_host else "",
                 call.config.region,
@@ -130,6 +131,7 @@ class Exchange:
                 if call.bucket_row is None:
                     raise errors.no_such_bucket(call.bucket_name)
                 _check_owner(call, "x-amz-expected-bucket-owner", call.bucket.account)
+                access.check_payer(call, call.bucket)
         if operation.needs is not None:
             access.require(call, call.bucket, *operation.needs)
 
@@ -171,6 +173,8 @@ class Exchange:
 
     def _decorated(self, answer: Answer) -> Answer:
         answer.headers += [("x-amz-request-id", self.request_id), ("x-amz-id-2", HOST_ID), ("Server", SERVER)]
+        if self._call is not None and self._call.charged and answer.status < 400:
+            answer.headers.append(("x-amz-request-charged", "requester"))
         named = {name.lower() for name, _ in answer.headers}
         if answer.body and "content-type" not in named:
             answer.headers.append(("Content-Type", "application/xml"))

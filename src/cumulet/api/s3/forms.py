@@ -103,6 +103,8 @@ class Form:
             if call.bucket_row is None:
                 raise errors.no_such_bucket(call.bucket_name)
             call.claim = form_claim(fields)
+            if call.claim is None and "policy" in fields:
+                raise _missing("X-Amz-Signature" if "x-amz-algorithm" in fields else "AWSAccessKeyId")
             if call.claim is not None:
                 if not fields.get("policy"):
                     raise _missing("policy")
@@ -217,7 +219,7 @@ def check_policy(fields: dict[str, str], bucket_name: str, key: str, now: float)
     """Raise AccessDenied for a form that its policy does not allow; gives the least and the most bytes of the file."""
     document = _document(fields["policy"])
     if _expires(document) < now:
-        raise errors.denied("Invalid according to Policy: Policy expired.")
+        raise _not_by_policy("Policy expired.")
     values = {**fields, "bucket": bucket_name, "key": key}
     limits = (0, MOST)
     named: set[str] = set()
@@ -232,11 +234,16 @@ def check_policy(fields: dict[str, str], bucket_name: str, key: str, now: float)
         if name == "content-type" and kind == "starts-with":
             holds = all(part.strip().startswith(wanted) for part in actual.split(","))
         if not holds:
-            raise errors.denied(f"Invalid according to Policy: Policy Condition failed: {json.dumps(condition)}")
-    extra = [name for name in fields if name not in named and name not in _FREE and not name.startswith("x-ignore-")]
+            raise _not_by_policy(f"Policy Condition failed: {json.dumps(condition)}")
+    said = ["bucket", *fields]
+    extra = [name for name in said if name not in named and name not in _FREE and not name.startswith("x-ignore-")]
     if extra:
-        raise errors.denied(f"Invalid according to Policy: Extra input fields: {', '.join(sorted(extra))}")
+        raise _not_by_policy(f"Extra input fields: {', '.join(sorted(set(extra)))}")
     return limits
+
+
+def _not_by_policy(why: str) -> errors.S3Refusal:
+    return errors.S3Refusal("AccessDenied", f"Invalid according to Policy: {why}", 403)
 
 
 def _document(text: str) -> dict[str, Any]:

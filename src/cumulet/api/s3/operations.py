@@ -17,7 +17,7 @@ from cumulet.api.s3.call import Answer, Call, Given, Result
 
 EVERYWHERE = {
     "ExpectedBucketOwner": "",
-    "RequestPayer": "nobody pays here",
+    "RequestPayer": "",
     "ContentMD5": "",
     "ChecksumAlgorithm": "the body is verified by whichever checksum is there",
     "ContentLength": "",

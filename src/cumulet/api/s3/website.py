@@ -6,17 +6,20 @@ Source: "Hosting a static website using Amazon S3" of the Amazon S3 User Guide.
 from __future__ import annotations
 
 import html
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
-from cumulet.api.s3 import errors
+from cumulet.api.s3 import access, errors
 from cumulet.api.s3 import objects as api_objects
-from cumulet.api.s3.call import Answer, Call
+from cumulet.api.s3.call import HOST_ID, Answer, Call
 from cumulet.lib.errors import Refusal
 from cumulet.model import bucket
 from cumulet.model import object as objects
 from cumulet.wire.models import load
 from cumulet.wire.request import Request
 from cumulet.wire.rest_parse import parse_rest
+from cumulet.wire.rest_render import mail_safe
 
 Site = dict[str, Any]
 
@@ -37,6 +40,7 @@ def _site(call: Call) -> Site:
         call.bucket_row = bucket.find(tx, call.bucket_name)
     if call.bucket_row is None:
         raise errors.no_such_bucket(call.bucket_name)
+    access.check_payer(call, call.bucket)
     site = call.bucket.settings.get("website")
     if site is None:
         missing = "The specified bucket does not have a website configuration"
@@ -52,7 +56,7 @@ def _page(call: Call, site: Site) -> Answer:
         return _object(call, key)
     except Refusal as e:
         if not asked.endswith(b"/") and asked and _is_there(call, asked + b"/" + suffix):
-            return Answer(302, [("Location", "/" + asked.decode() + "/")])
+            return Answer(302, [("Location", f"/{quote(asked)}/")])
         return _moved(call, site, asked, e.status) or _error_document(call, site, e)
 
 
@@ -81,8 +85,8 @@ def _moved(call: Call, site: Site, key: bytes, status: int | None) -> Answer | N
     everything = site.get("RedirectAllRequestsTo")
     text = key.decode()
     if everything is not None:
-        protocol = everything.get("Protocol", "http")
-        return Answer(301, [("Location", f"{protocol}://{everything['HostName']}/{text}")])
+        protocol = everything.get("Protocol") or call.scheme
+        return Answer(301, [("Location", f"{protocol}://{everything['HostName']}/{quote(text)}")])
     for rule in site.get("RoutingRules", []):
         condition = rule.get("Condition") or {}
         prefix, code = condition.get("KeyPrefixEquals", ""), condition.get("HttpErrorCodeReturnedEquals")
@@ -97,7 +101,7 @@ def _redirected(call: Call, redirect: dict[str, Any], key: str, prefix: str) -> 
     elif "ReplaceKeyPrefixWith" in redirect:
         key = redirect["ReplaceKeyPrefixWith"] + key.removeprefix(prefix)
     host = redirect.get("HostName") or call.header("host") or ""
-    location = f"{redirect.get('Protocol', 'http')}://{host}/{key}"
+    location = f"{redirect.get('Protocol') or call.scheme}://{host}/{quote(key)}"
     return Answer(int(redirect.get("HttpRedirectCode", "301")), [("Location", location)])
 
 
@@ -107,13 +111,24 @@ def _error_document(call: Call, site: Site, refusal: Refusal) -> Answer:
         return _plain_error(call, refusal)
     try:
         return _object(call, document.encode(), refusal.status)
-    except Refusal:
-        return _plain_error(call, refusal)
+    except Refusal as e:
+        return _plain_error(call, refusal, e)
 
 
-def _plain_error(call: Call, refusal: Refusal) -> Answer:
-    title = f"{refusal.status} {refusal.code}"
-    lines = [f"Code: {refusal.code}", f"Message: {refusal.message}", f"RequestId: {call.request_id}"]
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1><ul>{items}</ul></body></html>"
-    return Answer(refusal.status, [("Content-Type", "text/html; charset=utf-8")], page.encode())
+def _plain_error(call: Call, refusal: Refusal, second: Refusal | None = None) -> Answer:
+    """A page that says what is wrong, and what was wrong with the page that was to say so."""
+    title = f"{refusal.status} {HTTPStatus(refusal.status).phrase}"
+    inside = f"<h1>{title}</h1>\n{_listed(refusal, RequestId=call.request_id, HostId=HOST_ID)}"
+    if second is not None:
+        inside += f"<h3>An Error Occurred While Attempting to Retrieve a Custom Error Document</h3>\n{_listed(second)}"
+    page = f"<html>\n<head><title>{title}</title></head>\n<body>\n{inside}<hr/>\n</body>\n</html>\n"
+    headers = [("Content-Type", "text/html; charset=utf-8")]
+    headers += [("x-amz-error-code", refusal.code), ("x-amz-error-message", refusal.message)]
+    headers += [(f"x-amz-error-detail-{name}", mail_safe(text)) for name, text in refusal.details.items()]
+    return Answer(refusal.status, headers, page.encode())
+
+
+def _listed(refusal: Refusal, **more: str) -> str:
+    pairs = {"Code": refusal.code, "Message": refusal.message, **refusal.details, **more}
+    items = "".join(f"<li>{html.escape(f'{name}: {text}')}</li>\n" for name, text in pairs.items())
+    return f"<ul>\n{items}</ul>\n"
