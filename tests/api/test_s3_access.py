@@ -66,6 +66,26 @@ def test_where_the_owner_is_enforced_lists_have_no_effect(cloud: Any, s3: Any) -
     assert code(s3.put_object, Bucket=BUCKET, Key="k", ACL="public-read") == "AccessControlListNotSupported"
     support.put(s3, "k", ACL="bucket-owner-full-control")
     assert ask(cloud, "GET", f"/{BUCKET}/k").code == "AccessDenied"
+    assert code(s3.put_object, Bucket=BUCKET, Key="k", ACL="private") == "AccessControlListNotSupported"
+    assert code(s3.put_bucket_acl, Bucket=BUCKET, ACL="private") == "AccessControlListNotSupported"
+    assert code(s3.put_object_acl, Bucket=BUCKET, Key="k", ACL="private") == "AccessControlListNotSupported"
+
+
+def test_where_the_owner_is_enforced_all_objects_are_its_own(cloud: Any, s3: Any) -> None:
+    made(s3, ACL="public-read-write")
+    theirs = support.client(cloud.account("other"))
+    support.put(theirs, "k")
+    owner = s3.get_bucket_acl(Bucket=BUCKET)["Owner"]
+    assert s3.list_objects_v2(Bucket=BUCKET, FetchOwner=True)["Contents"][0]["Owner"] != owner
+    s3.put_bucket_acl(Bucket=BUCKET, ACL="private")
+    enforced = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    s3.put_bucket_ownership_controls(Bucket=BUCKET, OwnershipControls=enforced)
+    assert s3.list_objects_v2(Bucket=BUCKET, FetchOwner=True)["Contents"][0]["Owner"] == owner
+    found = s3.get_object_acl(Bucket=BUCKET, Key="k")
+    assert (found["Owner"], [one["Grantee"]["ID"] for one in found["Grants"]]) == (owner, [owner["ID"]])
+    assert code(theirs.get_object, Bucket=BUCKET, Key="k") == "AccessDenied"
+    s3.delete_bucket_ownership_controls(Bucket=BUCKET)
+    theirs.get_object(Bucket=BUCKET, Key="k")
 
 
 def test_a_policy_allows_and_denies(cloud: Any, s3: Any) -> None:

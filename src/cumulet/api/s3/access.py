@@ -156,10 +156,17 @@ def _by_list(call: Call, bucket: Row, listed: str, row: Row | None) -> bool:
 
 
 def grants_of(bucket: Row, row: Row | None) -> list[acl.Grant]:
-    """The access control list of the object, or of the bucket."""
+    """The access control list of the object, or of the bucket; where lists are off, that of the bucket's owner."""
+    if ownership(bucket) == ENFORCED:
+        return acl.canned("private", bucket.owner)
     if row is None:
         return list(bucket.settings.get("acl") or acl.canned("private", bucket.owner))
     return list(row.facts.get("acl") or acl.canned("private", row.owner))
+
+
+def owner_of(bucket: Row, row: Row) -> str:
+    """Whose an object is; where lists are off, all are the bucket owner's."""
+    return str(bucket.owner if ownership(bucket) == ENFORCED else row.owner)
 
 
 def ownership(bucket: Row) -> str:
@@ -262,10 +269,24 @@ def refuse_public(bucket: Row, grants: list[acl.Grant]) -> None:
         raise errors.denied("Public access control lists are blocked by the BlockPublicAcls setting of the bucket.")
 
 
-def refuse_lists(bucket: Row, grants: list[acl.Grant] | None) -> None:
-    """Raise AccessControlListNotSupported where lists are off, for any but that of the bucket's owner."""
+def refuse_lists(bucket: Row, grants: list[acl.Grant] | None, canned: str | None = None) -> None:
+    """Raise AccessControlListNotSupported where lists are off, for any of a new object but that of the bucket's owner.
+
+    `canned` is the name of the list, if it has one.
+    """
     if grants is None or ownership(bucket) != ENFORCED:
         return
-    if all(one == ["CanonicalUser", bucket.owner, "FULL_CONTROL"] for one in grants):
+    full = all(one == ["CanonicalUser", bucket.owner, "FULL_CONTROL"] for one in grants)
+    if full and canned in (None, "bucket-owner-full-control"):
         return
-    raise errors.S3Refusal("AccessControlListNotSupported", "The bucket does not allow ACLs", 400)
+    raise _no_lists()
+
+
+def refuse_list(bucket: Row) -> None:
+    """Raise AccessControlListNotSupported to who sets a list where lists are off."""
+    if ownership(bucket) == ENFORCED:
+        raise _no_lists()
+
+
+def _no_lists() -> errors.S3Refusal:
+    return errors.S3Refusal("AccessControlListNotSupported", "The bucket does not allow ACLs", 400)

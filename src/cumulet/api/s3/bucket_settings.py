@@ -93,7 +93,7 @@ def put_bucket_acl(call: Call, given: Given) -> Result:
     with call.write() as tx:
         row = call.still_there(bucket.hold(tx, call.bucket_name))
         grants = acl_of(tx, given, row.owner)
-        access.refuse_lists(row, grants)
+        access.refuse_list(row)
         access.refuse_public(row, grants)
         bucket.put(tx, row.name, acl=grants)
     return {}

@@ -194,9 +194,10 @@ def owner_of_new(call: Call, bucket: Row, grants: list[acl.Grant] | None) -> str
 
 def list_of_new(call: Call, tx: Tx, bucket: Row, given: Given) -> list[acl.Grant] | None:
     """The access control list that the request asks for; refused where lists are off or blocked."""
+    named = given.get("ACL")
     grants = acl.requested(tx, given, call.canonical_id or bucket.owner, bucket.owner)
     if access.ownership(bucket) == access.ENFORCED:
-        access.refuse_lists(bucket, grants)
+        access.refuse_lists(bucket, grants, named)
         return None
     if grants is not None:
         access.refuse_public(bucket, grants)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from cumulet.api.s3 import acl, errors, finding
+from cumulet.api.s3 import access, acl, errors, finding
 from cumulet.api.s3.call import Answer, Call, Given, Result
 from cumulet.api.s3.operations import operation
 from cumulet.model import Tx, account, upload
@@ -154,9 +154,14 @@ def _objects(call: Call, tx: Tx, wanted: Asked, start: Place) -> Page:
     return page(fetch, BY_KEY, wanted.prefix, wanted.delimiter, start, wanted.most)
 
 
-def _contents(tx: Tx, found: Page, wanted: Asked, owners: bool) -> list[dict[str, Any]]:
-    names = account.of_canonical(tx, {row.owner for row in found.rows}) if owners else {}
-    return [_content(row, wanted) | ({"Owner": acl.owner_of(row.owner, names)} if owners else {}) for row in found.rows]
+def _contents(call: Call, tx: Tx, found: Page, wanted: Asked) -> list[dict[str, Any]]:
+    """With their owners."""
+    names = account.of_canonical(tx, {access.owner_of(call.bucket, row) for row in found.rows})
+    return [_content(row, wanted) | _owner(call, row, names) for row in found.rows]
+
+
+def _owner(call: Call, row: Row, names: dict[str, Any]) -> dict[str, Any]:
+    return {"Owner": acl.owner_of(access.owner_of(call.bucket, row), names)}
 
 
 def _content(row: Row, wanted: Asked) -> dict[str, Any]:
@@ -187,7 +192,7 @@ def list_objects(call: Call, given: Given) -> Result:
     start = behind(marker, wanted.prefix, wanted.delimiter, True, BY_KEY) if marker else (b"", False)
     with call.read() as tx:
         found = _objects(call, tx, wanted, start)
-        contents = _contents(tx, found, wanted, owners=True)
+        contents = _contents(call, tx, found, wanted)
     result: Result = {"Name": call.bucket_name, **wanted.members(given), "Marker": wanted.shown(marker)}
     result |= {"MaxKeys": wanted.most, "IsTruncated": found.truncated}
     if found.truncated and wanted.delimiter:
@@ -208,7 +213,8 @@ def list_objects_v2(call: Call, given: Given) -> Result:
     start = behind(marker, wanted.prefix, wanted.delimiter, True, BY_KEY) if marker else (b"", False)
     with call.read() as tx:
         found = _objects(call, tx, wanted, start)
-        contents = _contents(tx, found, wanted, owners=bool(given.get("FetchOwner")))
+        owners = bool(given.get("FetchOwner"))
+        contents = _contents(call, tx, found, wanted) if owners else [_content(row, wanted) for row in found.rows]
     result: Result = {"Name": call.bucket_name, **wanted.members(given), "MaxKeys": wanted.most}
     result |= {"KeyCount": len(found.rows) + len(found.prefixes), "IsTruncated": found.truncated}
     if token is not None:
@@ -255,7 +261,7 @@ def list_object_versions(call: Call, given: Given) -> Answer:
             return objects.versions(tx, call.bucket_name, key, rank, end, limit)
 
         found = page(fetch, BY_RANK, wanted.prefix, wanted.delimiter, start, wanted.most)
-        names = account.of_canonical(tx, {row.owner for row in found.rows})
+        names = account.of_canonical(tx, {access.owner_of(call.bucket, row) for row in found.rows})
     result: Result = {"Name": call.bucket_name, **wanted.members(given), "KeyMarker": wanted.shown(marker)}
     result |= {"VersionIdMarker": version or "", "MaxKeys": wanted.most, "IsTruncated": found.truncated}
     if found.truncated:
@@ -264,7 +270,7 @@ def list_object_versions(call: Call, given: Given) -> Answer:
             result["NextVersionIdMarker"] = found.row.version
     pieces: list[Result] = [result]
     for row in found.rows:
-        shown = _version(row, wanted) | {"Owner": acl.owner_of(row.owner, names)}
+        shown = _version(row, wanted) | _owner(call, row, names)
         pieces.append({"DeleteMarkers": [_marker(shown)]} if row.marker else {"Versions": [shown]})
     body = render_pieces(load("s3"), "ListObjectVersions", [*pieces, {"CommonPrefixes": _prefixes(found, wanted)}])
     return Answer(200, [], body)

@@ -65,7 +65,7 @@ def delete_object_tagging(call: Call, given: Given) -> Answer:
 def get_object_acl(call: Call, given: Given) -> Result:
     with call.read() as tx:
         row = finding.fetch(call, tx, given.get("VersionId"), "s3:GetObjectAcl", "READ_ACP")
-        return acl.rendered(call, tx, row.owner, access.grants_of(call.bucket, row))
+        return acl.rendered(call, tx, access.owner_of(call.bucket, row), access.grants_of(call.bucket, row))
 
 
 @operation("PutObjectAcl", f"{describing.GRANTS} GrantWrite AccessControlPolicy VersionId")
@@ -74,7 +74,7 @@ def put_object_acl(call: Call, given: Given) -> Result:
         held = call.still_there(bucket.hold(tx, call.bucket_name))
         row = finding.fetch(call, tx, given.pop("VersionId", None), "s3:PutObjectAcl", "WRITE_ACP")
         grants = acl_of(tx, given, row.owner, held.owner)
-        access.refuse_lists(held, grants)
+        access.refuse_list(held)
         access.refuse_public(held, grants)
         objects.change(tx, row, acl=grants)
         _tell(call, tx, held, "s3:ObjectAcl:Put", row)
