@@ -271,7 +271,7 @@ def test_the_password_is_shown_nowhere(
     vhost: VirtualHost, said: io.StringIO, capfd: pytest.CaptureFixture[str]
 ) -> None:
     wrong = vhost.url.replace(f":{urlsplit(vhost.url).password}@", ":se-cret@")
-    for url, why in ((wrong, "ACCESS_REFUSED"), (wrong.replace(str(vhost.rabbitmq.port), "1"), "Connect call failed")):
+    for url, why in ((wrong, "ACCESS_REFUSED"), (wrong.replace(str(vhost.rabbitmq.port), "1"), "Connection refused")):
         bus = AmqpBus(url)
         bus.start()
         with pytest.raises(Unreachable) as refused:

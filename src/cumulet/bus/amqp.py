@@ -18,6 +18,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
+import uvloop
+
 from cumulet.bus.amqp_session import Session, cancelled_by_us
 from cumulet.bus.contract import Serve
 from cumulet.bus.serving import Hints, Served
@@ -74,7 +76,7 @@ class AmqpBus:
 
     def start(self) -> None:
         logging.getLogger("aiormq").setLevel(logging.CRITICAL + 1)  # a broker that is away is no news, and we say it
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="bus", daemon=True)
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._run()), name="bus", daemon=True)
         self._thread.start()
         self._tried.wait(PATIENCE)
 

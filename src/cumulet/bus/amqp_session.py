@@ -2,6 +2,9 @@
 
 A channel that the broker closes takes down only what is on it: a topic's own is opened again after a pause, the two
 that everything is sent on take the connection with them. All of this runs in the event loop of `amqp`.
+
+aio-pika connects, opens channels and declares queues; what goes over them for each question passes it by and is
+given to aiormq, on which it stands (docs/decisions/0007-bus-on-rabbitmq.md).
 """
 
 from __future__ import annotations
@@ -16,9 +19,12 @@ from typing import NamedTuple
 
 import aio_pika
 import msgspec
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
 from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPError, DeliveryError
+from aiormq.abc import DeliveredMessage
+from aiormq.channel import Channel
+from pamqp.commands import Basic
 
 from cumulet.bus import names
 from cumulet.bus.serving import THREADS, Hints, Served
@@ -34,6 +40,7 @@ GRACE_SECONDS = 10.0
 """How long questions that are being answered hold up the end of a connection."""
 RETRY_SECONDS = 1.0
 """Between two tries to have a queue that the broker does not let us have: another process has it, or had it lately."""
+TRANSIENT, PERSISTENT = 1, 2
 MOST_HINTS = 1000
 """That wait to be sent, or heard; further ones are lost."""
 HINT_SECONDS = 1.0
@@ -41,19 +48,24 @@ HINT_SECONDS = 1.0
 PUBLISH_SECONDS = 5.0
 PROBE_SECONDS = 3.0
 """Whoever waits for an answer asks so often whether the question is still known."""
+GATHER_SECONDS = 0.003
+"""For how long hints are gathered that go together."""
+DEFAULT = ""
+"""The exchange from which each queue has what is sent under its name."""
 PROBE, LOST, FAILED = "probe", "lost", "failure"
 """The types of a message that asks for a question put before, of an answer that says that it is not known, and of one
 that says why there is no answer."""
 
-Hear = Callable[[AbstractIncomingMessage], Awaitable[None]]
+Hear = Callable[[DeliveredMessage], Awaitable[None]]
 Declare = Callable[[AbstractChannel], Awaitable[AbstractQueue]]
 
 
 class Question(NamedTuple):
-    """One that waits for its answer; it is cancelled when the connection ends."""
+    """One that waits for its answer since `asked`; it is cancelled when the connection ends."""
 
     topic: str
-    answered: asyncio.Future[AbstractIncomingMessage]
+    asked: float
+    answered: asyncio.Future[DeliveredMessage]
 
 
 def cancelled_by_us(e: BaseException) -> bool:
@@ -74,7 +86,7 @@ class Session:
         self._consumers: dict[str, asyncio.Task[None]] = {}
         self._hints: asyncio.Queue[tuple[str, str]] = asyncio.Queue(MOST_HINTS)
         self._id = ids.token()
-        self._teller = asyncio.create_task(self._tell_hints())
+        self._beside = [asyncio.create_task(self._tell_hints()), asyncio.create_task(self._probe())]
 
     @classmethod
     async def open(cls, url: str, user: str, tls: ssl.SSLContext | None) -> Session:
@@ -108,14 +120,10 @@ class Session:
                 await telling.declare_exchange(name, kind, durable=True)
             await telling.declare_exchange(names.EVENTS, "topic", durable=True)
             await self._answers.bind(names.ANSWERS, self._answers.name)
-        await self._answers.consume(self._hear_answer, no_ack=True)
-        self._to_hosts = asking.default_exchange
-        self._to_all = await asking.get_exchange(names.REPORTS, ensure=False)
-        self._to_outside = await asking.get_exchange(names.EVENTS, ensure=False)
-        self._hinting = await telling.get_exchange(names.HINTS, ensure=False)
-        self._answering: AbstractExchange = telling.default_exchange  # reaches hosts' queues, which are not bound
-        if names.is_host(self._user):
-            self._answering = await telling.get_exchange(names.ANSWERS, ensure=False)
+        self._asking, self._telling = await _below(asking), await _below(telling)
+        await self._asking.basic_consume(self._answers.name, self._hear_answer, no_ack=True)
+        # hosts' queues for orders are not bound to an exchange, and what hosts may send to is one
+        self._answering = names.ANSWERS if names.is_host(self._user) else DEFAULT
 
     def _end(self, _: object, reason: BaseException | None) -> None:
         self.reason = self.reason or reason
@@ -125,12 +133,12 @@ class Session:
 
     async def ask(self, topic: str, message: bytes, timeout: float) -> bytes:
         """The answer; raises `Unreachable` or, when it says so, `Failure`."""
-        id = ids.token()
-        question = self._questions[id] = Question(topic, asyncio.get_running_loop().create_future())
+        id, loop = ids.token(), asyncio.get_running_loop()
+        question = self._questions[id] = Question(topic, loop.time(), loop.create_future())
         try:
             async with asyncio.timeout(timeout):
                 await self._put(topic, id, message, timeout)
-                answer = await self._answer_to(question, id)
+                answer = await question.answered
         except TimeoutError:
             raise Unreachable(f"{topic}: no answer within {timeout:g} s") from None
         except DeliveryError:
@@ -141,24 +149,22 @@ class Session:
             raise Unreachable(f"{topic}: the connection is lost") from e
         finally:
             del self._questions[id]
-        if answer.type == LOST:
+        kind = answer.header.properties.message_type
+        if kind == LOST:
             raise Unreachable(f"{topic}: the answer was lost; who was asked has lost the connection, or was restarted")
-        if answer.type == FAILED:
+        if kind == FAILED:
             raise Failure(answer.body.decode(errors="replace"))
         return answer.body
 
     async def publish(self, routing_key: str, message: bytes) -> None:
         """Returns when the broker has it on its disk, or has nobody who wants it; raises `Unreachable`."""
-        transport = self._connection.transport
-        if transport is None or self.ended.is_set():
-            raise Unreachable(f"{routing_key}: the connection is lost")
-        said = aio_pika.Message(
-            message, content_type="application/json", user_id=self._user, delivery_mode=aio_pika.DeliveryMode.PERSISTENT
-        )
+        said = Basic.Properties(content_type="application/json", user_id=self._user, delivery_mode=PERSISTENT)
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
-                await transport.ready()
-                await self._to_outside.publish(said, routing_key=routing_key, mandatory=False)
+                await self._ready(routing_key)
+                await self._asking.basic_publish(
+                    message, exchange=names.EVENTS, routing_key=routing_key, properties=said, wait=False
+                )
         except TimeoutError:
             raise Unreachable(f"{routing_key}: RabbitMQ does not confirm") from None
         except (AMQPError, OSError, RuntimeError, asyncio.CancelledError) as e:
@@ -166,38 +172,53 @@ class Session:
                 raise
             raise Unreachable(f"{routing_key}: the connection is lost") from e
 
-    async def _answer_to(self, question: Question, id: str) -> AbstractIncomingMessage:
-        """Wait, and learn early that nobody is at work on it any more; only a topic of one process can tell."""
-        probed = "." in question.topic
-        while not (await asyncio.wait([question.answered], timeout=PROBE_SECONDS if probed else None))[0]:
-            await self._put(question.topic, id, b"", PROBE_SECONDS, PROBE)
-        return question.answered.result()
-
-    async def _put(self, topic: str, id: str, message: bytes, timeout: float, type: str | None = None) -> None:
+    async def _ready(self, what: str) -> None:
+        """Not while the broker is short of memory: it would come late."""
         transport = self._connection.transport
         if transport is None or self.ended.is_set():
-            raise Unreachable(f"{topic}: the connection is lost")
-        await transport.ready()  # not while the broker is short of memory: it would come late
-        exchange = self._to_hosts if "." in topic else self._to_all
-        await exchange.publish(
-            aio_pika.Message(
-                message,
-                type=type,
+            raise Unreachable(f"{what}: the connection is lost")
+        await transport.ready()
+
+    async def _probe(self) -> None:
+        """Learn early that nobody is at work on a question any more; only a topic of one process can tell."""
+        while True:
+            await asyncio.sleep(PROBE_SECONDS / 2)
+            asked_before = asyncio.get_running_loop().time() - PROBE_SECONDS
+            for id, question in list(self._questions.items()):
+                if "." in question.topic and question.asked < asked_before and not question.answered.done():
+                    try:
+                        await self._put(question.topic, id, b"", PROBE_SECONDS, PROBE)
+                    except DeliveryError as e:
+                        if not question.answered.done():
+                            question.answered.set_exception(e)
+                    except (AMQPError, OSError, RuntimeError, Unreachable) as e:
+                        log.debug("a question was not asked for", topic=question.topic, error=e)
+
+    async def _put(self, topic: str, id: str, message: bytes, timeout: float, type: str | None = None) -> None:
+        await self._ready(topic)
+        await self._asking.basic_publish(
+            message,
+            exchange=DEFAULT if "." in topic else names.REPORTS,
+            routing_key=topic,
+            properties=Basic.Properties(
+                message_type=type,
                 correlation_id=id,
                 reply_to=self._answers.name,
                 user_id=self._user,
-                expiration=timeout,
+                expiration=_milliseconds(timeout),
+                delivery_mode=TRANSIENT,
             ),
-            routing_key=topic,
             mandatory=True,
+            wait=False,
         )
 
-    async def _hear_answer(self, message: AbstractIncomingMessage) -> None:
-        question = self._questions.get(message.correlation_id or "")
+    async def _hear_answer(self, message: DeliveredMessage) -> None:
+        said = message.header.properties
+        question = self._questions.get(said.correlation_id or "")
         if question is None or question.answered.done():
-            log.debug("an answer came too late", sender=message.user_id)
-        elif not message.user_id or not names.may_answer(message.user_id, question.topic):
-            log.warning("refused an answer", topic=question.topic, sender=message.user_id)
+            log.debug("an answer came too late", sender=said.user_id)
+        elif not said.user_id or not names.may_answer(said.user_id, question.topic):
+            log.warning("refused an answer", topic=question.topic, sender=said.user_id)
         else:
             question.answered.set_result(message)
 
@@ -219,13 +240,14 @@ class Session:
             consumer.cancel()
             await asyncio.wait([consumer], timeout=GRACE_SECONDS + CLOSE_SECONDS)
 
-    async def _answer(self, served: Served, message: AbstractIncomingMessage) -> None:
-        sender, to = message.user_id or "", message.reply_to or ""
+    async def _answer(self, served: Served, message: DeliveredMessage) -> None:
+        said = message.header.properties
+        sender, to = said.user_id or "", said.reply_to or ""
         if not sender or not names.is_answer_queue(to, sender):
             log.warning("refused a question", topic=served.topic, sender=sender, answer_to=to)
             return
-        question = (to, message.correlation_id or "")
-        if message.type == PROBE:
+        question = (to, said.correlation_id or "")
+        if said.message_type == PROBE:
             if question not in served.under_way:
                 await self._reply(question, b"", LOST)
             return
@@ -239,8 +261,8 @@ class Session:
 
     async def _reply(self, question: tuple[str, str], answer: bytes, type: str | None) -> None:
         to, id = question
-        reply = aio_pika.Message(answer, correlation_id=id, user_id=self._user, type=type)
-        await self._answering.publish(reply, routing_key=to, mandatory=False)
+        said = Basic.Properties(correlation_id=id, user_id=self._user, message_type=type, delivery_mode=TRANSIENT)
+        await self._telling.basic_publish(answer, exchange=self._answering, routing_key=to, properties=said, wait=False)
 
     def hint(self, kind: str, id: str) -> None:
         """Have it sent soon, if not too many wait already."""
@@ -248,13 +270,24 @@ class Session:
             self._hints.put_nowait((kind, id))
 
     async def _tell_hints(self) -> None:
+        """Those of a moment in one message, each once."""
         while True:
-            body = msgspec.json.encode(await self._hints.get())
-            message = aio_pika.Message(body, app_id=self._id, user_id=self._user, expiration=HINT_SECONDS)
+            hints = {await self._hints.get(): None}
+            await asyncio.sleep(GATHER_SECONDS)
+            while not self._hints.empty():
+                hints[self._hints.get_nowait()] = None
+            said = Basic.Properties(
+                app_id=self._id,
+                user_id=self._user,
+                expiration=_milliseconds(HINT_SECONDS),
+                delivery_mode=TRANSIENT,
+            )
             try:
-                await self._hinting.publish(message, routing_key="", mandatory=False)
+                await self._telling.basic_publish(
+                    msgspec.json.encode(list(hints)), exchange=names.HINTS, properties=said, wait=False
+                )
             except (AMQPError, OSError, RuntimeError) as e:
-                log.debug("a hint was lost", error=e)
+                log.debug("hints were lost", error=e)
 
     async def listen(self, hints: Hints) -> None:
         """Hear the hints of others; only the control plane may."""
@@ -267,10 +300,10 @@ class Session:
             await queue.bind(names.HINTS)
             return queue
 
-        async def hear(message: AbstractIncomingMessage) -> None:
-            if message.app_id != self._id:
-                kind, id = msgspec.json.decode(message.body, type=tuple[str, str])
-                await asyncio.get_running_loop().run_in_executor(hints.threads, hints.hear, kind, id)
+        async def hear(message: DeliveredMessage) -> None:
+            if message.header.properties.app_id != self._id:
+                hints_given = msgspec.json.decode(message.body, type=list[tuple[str, str]])
+                await asyncio.get_running_loop().run_in_executor(hints.threads, hints.hear_all, hints_given)
 
         await self._consume("hints", declare, hear, 1)
 
@@ -300,50 +333,61 @@ class Session:
     async def _consume_until_gone(self, declare: Declare, hear: Hear, at_a_time: int, tried: asyncio.Event) -> None:
         gone, busy = asyncio.Event(), set[asyncio.Task[None] | None]()
 
-        async def hear_one(message: AbstractIncomingMessage) -> None:
-            await _hear(hear, message, busy)
+        async def hear_one(message: DeliveredMessage) -> None:
+            await _hear(hear, below, message, busy)
 
         channel = await self._connection.channel(publisher_confirms=False)
         channel.close_callbacks.add(lambda *_: gone.set())
-        (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(lambda _: gone.set())
+        below = await _below(channel)
+        below.on_consumer_cancel_callbacks.add(lambda _: gone.set())
         await channel.set_qos(at_a_time)
         queue = await declare(channel)
-        tag = await queue.consume(hear_one)
+        consuming = await below.basic_consume(queue.name, hear_one)
         tried.set()
         try:
             await gone.wait()
         finally:
-            await _wind_up(channel, queue, tag, busy)
+            await _wind_up(channel, below, consuming.consumer_tag or "", busy)
 
     async def close(self) -> None:
         """Take no more, let what is being answered be answered, and disconnect."""
         await asyncio.gather(*(self.leave(name) for name in list(self._consumers)))
-        self._teller.cancel()
+        for task in self._beside:
+            task.cancel()
         with suppress(AMQPError, OSError, RuntimeError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._connection.close()
 
 
-async def _hear(hear: Hear, message: AbstractIncomingMessage, busy: set[asyncio.Task[None] | None]) -> None:
+async def _below(channel: AbstractChannel) -> Channel:
+    found = await channel.get_underlay_channel()
+    assert isinstance(found, Channel)
+    return found
+
+
+def _milliseconds(seconds: float) -> str:
+    """As AMQP has the time that a message lives."""
+    return str(int(seconds * 1000))
+
+
+async def _hear(hear: Hear, channel: Channel, message: DeliveredMessage, busy: set[asyncio.Task[None] | None]) -> None:
     """One message; it is acknowledged at the end, so that no more are on their way than are being heard."""
     task = asyncio.current_task()
     busy.add(task)
     try:
         await hear(message)
-        await message.ack()
+        await channel.basic_ack(message.delivery_tag or 0, wait=False)
     except (AMQPError, OSError, RuntimeError, msgspec.DecodeError) as e:
         log.debug("a message was lost", error=e)
     finally:
         busy.discard(task)
 
 
-async def _wind_up(
-    channel: AbstractChannel, queue: AbstractQueue, tag: str, busy: set[asyncio.Task[None] | None]
-) -> None:
+async def _wind_up(channel: AbstractChannel, below: Channel, tag: str, busy: set[asyncio.Task[None] | None]) -> None:
     """Take no more from a queue, and close its channel when what was taken is done."""
     with suppress(AMQPError, OSError, RuntimeError):
         if not channel.is_closed:
-            await queue.cancel(tag)
+            await below.basic_cancel(tag)
             if busy:
                 await asyncio.wait(set(filter(None, busy)), timeout=GRACE_SECONDS)
             await channel.close()

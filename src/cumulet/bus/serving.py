@@ -53,5 +53,9 @@ class Hints:
             except Exception:  # noqa: BLE001 - a hint may vanish; whoever gives it does not suffer for that
                 log.exception("a hint was lost", kind=kind, id=id)
 
+    def hear_all(self, hints: list[tuple[str, str]]) -> None:
+        for kind, id in hints:
+            self.hear(kind, id)
+
     def close(self) -> None:
         self.threads.shutdown(wait=False, cancel_futures=True)
