@@ -91,7 +91,7 @@ class TestedCloud:
         self.cloud.host.heartbeat.beat()
         store = self.cloud.objects
         assert store is not None
-        house = House(self.database, self.config, store.blobs)
+        house = self.house = House(self.database, self.config, store.blobs)
         app = App(self.database, self.config, self.cloud.ask, Administration(self.cloud), S3(house))
         self.server = Server(app, ("127.0.0.1", 0))
         self.server.start()

@@ -73,6 +73,7 @@ ACTIONS: dict[str, Action] = {
     "ListVolumes": look(storage.volumes),
     "DeleteVolume": order(storage.delete_volume, Named),
     "ListBuckets": look(objects.buckets),
+    "ListBucketCounts": look(objects.bucket_counts, objects.OfBucket),
     "ListImages": look(storage.images),
     "GetImage": look(storage.image_of, Named),
     "PrefetchImage": order(storage.prefetch_image, storage.Prefetch),

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 OVERCOMMITS = ("vcpu_overcommit", "memory_overcommit", "disk_overcommit")
 NO_LIMIT = 1e6
+COUNT_SECONDS = 30.0
+"""How often counts of requests are added to the database."""
 FITTING_FAKES: dict[str, float] = {**dict.fromkeys(OVERCOMMITS, NO_LIMIT), "threads": 1}
 """Fakes in this process never wait, so threads would only wait for each other."""
 
@@ -77,13 +79,14 @@ def run(config: Config) -> None:
     deliveries: list[Delivery] = []
     try:
         cloud.prepare()
-        servers = _servers(cloud)
+        s3 = _s3(cloud)
+        servers = _servers(cloud, s3)
         cloud.start()
         for server in servers:
             server.start()
         if servers:
             _announce(cloud, servers[0].url)
-            deliveries = _deliveries(cloud, servers[0].url)
+            deliveries = _deliveries(cloud, s3, servers[0].url)
             for delivery in deliveries:
                 delivery.start()
         else:
@@ -97,27 +100,29 @@ def run(config: Config) -> None:
         cloud.stop()
 
 
-def _deliveries(cloud: Cloud, url: str) -> list[Delivery]:
-    """What puts logs into buckets, where this process has objects: those of buckets, and the audit log if wanted."""
+def _deliveries(cloud: Cloud, s3: S3 | None, url: str) -> list[Delivery]:
+    """What a process with objects puts elsewhere from time to time: logs into buckets, counts into the database."""
     from cumulet.cli import access_logs, audit
     from cumulet.cli.delivery import Delivery
 
     config, made = cloud.config, []
-    if cloud.objects is not None:
+    if s3 is not None:
+        counts = s3.house.counts
+        made.append(Delivery("a count of requests", COUNT_SECONDS, lambda _: counts.flush()))
         deliver = partial(access_logs.delivered, config, cloud.database, url)
         made.append(Delivery("an access log", config.access_log_seconds, deliver))
-    if cloud.objects is not None and config.audit_bucket and "api" in config.role_names():
+    if s3 is not None and config.audit_bucket and "api" in config.role_names():
         made.append(Delivery("the audit log", config.audit_bucket_seconds, lambda _: audit.delivered(config, url)))
     return made
 
 
-def _servers(cloud: Cloud) -> list[Server]:
+def _servers(cloud: Cloud, s3: S3 | None) -> list[Server]:
     """The AWS endpoint, with S3 where this process has objects; and S3 alone where it has an address of its own."""
     from cumulet.admin import Administration
     from cumulet.api.app import App
     from cumulet.api.server import Server
 
-    config, s3 = cloud.config, _s3(cloud)
+    config = cloud.config
     alone = config.object_address()
     servers = []
     if "api" in config.role_names():

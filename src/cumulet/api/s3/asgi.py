@@ -48,8 +48,10 @@ class S3:
             return
         turned = time.monotonic() - (exchange.received or begun)
         sent = await self._send(scope["method"], answer, receive, send)
+        times = time.monotonic() - begun, turned
+        exchange.count(answer, sent, times)
         if exchange.logs():
-            await self._run(exchange.log, answer, sent, (time.monotonic() - begun, turned))
+            await self._run(exchange.log, answer, sent, times)
 
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
         return asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)

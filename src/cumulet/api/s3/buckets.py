@@ -11,7 +11,7 @@ from cumulet.api.s3.call import Answer, Call, Given, Result
 from cumulet.api.s3.names import check_bucket_name
 from cumulet.api.s3.operations import operation
 from cumulet.identity import quotas
-from cumulet.model import Tx, account, bucket, upload
+from cumulet.model import Tx, account, bucket, bucket_count, upload
 from cumulet.model import object as objects
 from cumulet.model.database import Row
 
@@ -159,5 +159,6 @@ def delete_bucket(call: Call, given: Given) -> Answer:
             why = "The bucket you tried to delete is not empty"
             raise errors.S3Refusal("BucketNotEmpty", why, 409, BucketName=call.bucket_name)
         upload.abort_all(tx, call.bucket_name)
+        bucket_count.forget(tx, call.bucket_name)
         bucket.delete(tx, call.bucket_name)
     return Answer(204)

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from cumulet.api.s3 import errors
+from cumulet.api.s3.counting import Counts
 from cumulet.identity.principal import Principal
 from cumulet.lib.blobs import Blobs
 from cumulet.lib.config import Config
@@ -60,6 +61,7 @@ class House:
         self.config = config
         self.blobs = blobs
         self.wake = wake
+        self.counts = Counts(database)
         self.hashers = ThreadPoolExecutor(HASHERS, "hash")
 
     @cached_property
@@ -95,6 +97,8 @@ class Call:
         self.claim: Claim | None = None
         self.secret = ""
         self.bucket_row: Row | None = None
+        self.tags: list[list[str]] = []
+        """Of the object that it is about, as far as they are known."""
         self.charged = False
         """Whether the caller has said that it pays, of a bucket of which that is wanted."""
         self.context: dict[str, Any] = {}

@@ -137,6 +137,7 @@ def _invalid_tag(why: str, key: str) -> errors.S3Refusal:
 
 def note_tags(call: Call, tags: list[list[str]]) -> None:
     """Policies may decide on the tags that a request brings."""
+    call.tags = tags
     call.context |= {f"s3:RequestObjectTag/{key}": value for key, value in tags}
     call.context["s3:RequestObjectTagKeys"] = [key for key, _ in tags]
 

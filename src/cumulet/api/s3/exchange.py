@@ -48,6 +48,7 @@ class Exchange:
         self.request_id = ids.token(16).upper()
         self.received = 0.0
         """When the last byte of the body had come (time.monotonic); 0: with the head, or it has none."""
+        self._taken = 0
         self._call: Call | None = None
         self._body: Any = None
         self._finish: Callable[[Any], Answer] | None = None
@@ -61,6 +62,7 @@ class Exchange:
         return self._noted(self._guarded(lambda: retried(self._begin)))
 
     def feed(self, pieces: list[bytes]) -> Answer | None:
+        self._taken += sum(map(len, pieces))
         return self._noted(self._guarded(lambda: self._body.feed(pieces[0] if len(pieces) == 1 else b"".join(pieces))))
 
     def end(self) -> Answer:
@@ -87,6 +89,10 @@ class Exchange:
         """Write down in that what was answered, with so many bytes of body sent."""
         assert self._call is not None
         access_log.write(self._call, answer, (self._trail.error or ("", ""))[0], sent, times)
+
+    def count(self, answer: Answer, sent: int, times: access_log.Times) -> None:
+        """Count the request, of its bucket."""
+        self.house.counts.count(self._call, answer, self._taken, sent, times)
 
     def abort(self) -> None:
         """The client went away: what was written aside is removed."""

@@ -43,6 +43,7 @@ def fetch_from(
         row = objects.find(tx, bucket.name, key, version)
         action = of_version(action)
     if row is not None and not row.marker:
+        call.tags = row.facts.get("tags") or []
         access.require(call, bucket, action, listed, row)
         return row
     if not access.may(call, bucket, "s3:ListBucket", "READ"):

@@ -1,4 +1,4 @@
-"""The metrics configurations of a bucket: kept and given back. Nothing is counted by them."""
+"""The metrics configurations of a bucket: what their filters choose is counted (`counting`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from cumulet.api.s3 import errors
 from cumulet.api.s3.call import Answer, Call, Given, Result
 from cumulet.api.s3.operations import operation
-from cumulet.model import bucket
+from cumulet.model import bucket, bucket_count
 from cumulet.wire.rest_parse import malformed
 
 MAX_CONFIGURATIONS, PAGE = 1000, 100
@@ -49,6 +49,7 @@ def delete_bucket_metrics_configuration(call: Call, given: Given) -> Answer:
             raise _missing(call)
         rest = {id: one for id, one in kept.items() if id != given["Id"]}
         bucket.put(tx, call.bucket_name, metrics=rest or None)
+        bucket_count.forget(tx, call.bucket_name, given["Id"])
     return Answer(204)
 
 

@@ -720,6 +720,7 @@ def _create_objects() -> None:
     seen, named = ["bucket", "listed", "key"], ["bucket", "key", "version"]
     op.create_index(op.f("ix_object_version_bucket_listed_key"), "object_version", seen, unique=False)
     op.create_index(op.f("ix_object_version_bucket_key_version"), "object_version", named, unique=True)
+    _create_bucket_counts()
     op.create_table(
         "notification",
         sa.Column("account", sa.String(length=40), nullable=False),
@@ -821,7 +822,7 @@ def downgrade() -> None:
         "entity",
     ):
         op.drop_table(name)
-    for table in ("upload", "part", "notification", "object_version", "bucket", "blob"):
+    for table in ("upload", "part", "notification", "object_version", "bucket_count", "bucket", "blob"):
         op.drop_table(table)
     with op.batch_alter_table("work", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_work_due"))
@@ -940,3 +941,26 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_access_key_account"))
 
     op.drop_table("access_key")
+
+
+def _create_bucket_counts() -> None:
+    op.create_table(
+        "bucket_count",
+        sa.Column("bucket", sa.String(length=63), nullable=False),
+        sa.Column("configuration", sa.String(length=64), nullable=False),
+        sa.Column("requests", sa.BigInteger(), nullable=False),
+        sa.Column("gets", sa.BigInteger(), nullable=False),
+        sa.Column("puts", sa.BigInteger(), nullable=False),
+        sa.Column("deletes", sa.BigInteger(), nullable=False),
+        sa.Column("heads", sa.BigInteger(), nullable=False),
+        sa.Column("posts", sa.BigInteger(), nullable=False),
+        sa.Column("lists", sa.BigInteger(), nullable=False),
+        sa.Column("client_errors", sa.BigInteger(), nullable=False),
+        sa.Column("server_errors", sa.BigInteger(), nullable=False),
+        sa.Column("bytes_in", sa.BigInteger(), nullable=False),
+        sa.Column("bytes_out", sa.BigInteger(), nullable=False),
+        sa.Column("first_byte_ms", sa.BigInteger(), nullable=False),
+        sa.Column("total_ms", sa.BigInteger(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("bucket", "configuration", name=op.f("pk_bucket_count")),
+    )
