@@ -90,6 +90,14 @@ def test_times_that_are_wrong_are_said_with_ours(cloud: Any, s3: Any) -> None:
         ("PUT", AT, {"If_None_Match": '"a"'}, (501, "NotImplemented", {"Header": "If-None-Match"})),
         ("PUT", AT, {"x_amz_storage_class": "A"}, (400, "InvalidStorageClass", {"StorageClassRequested": "A"})),
         ("PUT", AT, {"x_amz_server_side_encryption": "A"}, (400, "InvalidArgument", {"ArgumentValue": "A"})),
+        ("PUT", AT, {"x_amz_sdk_checksum_algorithm": "CRC"}, (400, "InvalidRequest", {})),
+        ("PUT", AT, {"x_amz_sdk_checksum_algorithm": "CRC32"}, (400, "InvalidRequest", {})),
+        (
+            "PUT",
+            AT,
+            {"x_amz_sdk_checksum_algorithm": "SHA1", "x_amz_checksum_crc32": "AAAAAA=="},
+            (400, "BadDigest", {}),
+        ),
         ("GET", AT, {"x_amz_expected_bucket_owner": "me"}, (400, "InvalidBucketOwnerAWSAccountID", {})),
         ("GET", AT, {"x_amz_expected_bucket_owner": "1" * 12}, (403, "AccessDenied", {})),
         ("PUT", AT, {"Content_MD5": "A" * 22 + "=="}, (400, "BadDigest", {"ExpectedDigest": "0" * 32})),
@@ -99,7 +107,7 @@ def test_a_refusal_says_what_was_sent(
     cloud: Any, s3: Any, method: str, path: str, headers: dict[str, str], expected: tuple[int, str, dict[str, str]]
 ) -> None:
     status, code, details = expected
-    answer = signed(cloud, method, path, **headers)
+    answer = signed(cloud, method, path, b"x" if method == "PUT" else b"", **headers)
     assert (answer.status, answer.code) == (status, code)
     assert {name: answer.text(name) for name in details} == details
     assert (answer.headers["server"], answer.headers["content-type"]) == ("AmazonS3", "application/xml")

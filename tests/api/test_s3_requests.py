@@ -57,6 +57,19 @@ def test_both_versions_of_signatures_are_believed(cloud: Any, s3: Any, version: 
     assert code(wrong.list_buckets) == "SignatureDoesNotMatch"
 
 
+def test_version_2_signs_a_bucket_with_or_without_a_slash(cloud: Any, s3: Any) -> None:
+    client = support.client(cloud, signature_version="s3")
+    put(client, "k")
+    assert support.keys(client.list_objects_v2(Bucket=BUCKET)) == ["k"]
+    assert code(client.get_bucket_cors, Bucket=BUCKET) == "NoSuchCORSConfiguration"
+    date = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    for path, expected in ((f"/{BUCKET}", 200), (f"/{BUCKET}/", 200), (f"/{BUCKET}?acl", 403), ("/", 403)):
+        text = f"GET\n\n\n{date}\n{path}"
+        signature = base64.b64encode(hmac.digest(cloud.admin.secret.encode(), text.encode(), "sha1")).decode()
+        answer = ask(cloud, "GET", f"/{BUCKET}", Date=date, Authorization=f"AWS {cloud.admin.key}:{signature}")
+        assert answer.status == expected
+
+
 def test_a_url_that_has_expired_is_not_believed(cloud: Any, s3: Any) -> None:
     put(s3, "k")
     old = int(datetime.now(UTC).timestamp()) - 10

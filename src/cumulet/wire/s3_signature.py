@@ -120,7 +120,6 @@ def _v2_in_header(request: Request, key: str, signature: str, bucket: str) -> Cl
     except (ValueError, TypeError, IndexError, OverflowError):
         raise Refusal("AccessDenied", DATED, 403) from None
     dated = "" if request.header("x-amz-date") else request.header("date") or ""
-    text = _text_v2(request, dated, bucket)
     return Claim(
         access_key=key,
         version="v2",
@@ -129,7 +128,7 @@ def _v2_in_header(request: Request, key: str, signature: str, bucket: str) -> Cl
         payload="UNSIGNED-PAYLOAD",
         digest="sha1",
         token=request.header("x-amz-security-token") or "",
-        texts=(text,),
+        texts=_texts_v2(request, dated, bucket),
         signature=signature,
     )
 
@@ -147,7 +146,7 @@ def _v2_in_url(request: Request, query: Mapping[str, str], bucket: str) -> Claim
         payload="UNSIGNED-PAYLOAD",
         digest="sha1",
         token=query.get("x-amz-security-token", ""),
-        texts=(_text_v2(_as_signed_v2(request, query), expires, bucket),),
+        texts=_texts_v2(_as_signed_v2(request, query), expires, bucket),
         signature=query["Signature"],
     )
 
@@ -161,10 +160,13 @@ def _as_signed_v2(request: Request, query: Mapping[str, str]) -> Request:
     return replace(request, headers=(*request.headers, *more))
 
 
-def _text_v2(request: Request, dated: str, bucket: str) -> bytes:
+def _texts_v2(request: Request, dated: str, bucket: str) -> tuple[bytes, ...]:
+    """What may have been signed: AWS's SDKs sign `/BUCKET/` where they ask for `/BUCKET`."""
     md5, kind = request.header("content-md5") or "", request.header("content-type") or ""
-    lines = [request.method, md5, kind, dated, *_amz_headers(request), _resource(request, bucket)]
-    return "\n".join(lines).encode("latin-1", "replace")
+    head = [request.method, md5, kind, dated, *_amz_headers(request)]
+    path = f"/{bucket}{request.raw_path}" if bucket else request.raw_path
+    paths = (path, f"{path}/") if path.count("/") == 1 and path != "/" else (path,)
+    return tuple("\n".join([*head, _resource(request, one)]).encode("latin-1", "replace") for one in paths)
 
 
 def _amz_headers(request: Request) -> list[str]:
@@ -175,8 +177,7 @@ def _amz_headers(request: Request) -> list[str]:
     return [f"{name}:{','.join(values[name])}" for name in sorted(values)]
 
 
-def _resource(request: Request, bucket: str) -> str:
-    path = f"/{bucket}{request.raw_path}" if bucket else request.raw_path
+def _resource(request: Request, path: str) -> str:
     said = []
     for part in request.query.split("&"):
         name, equals, value = part.partition("=")

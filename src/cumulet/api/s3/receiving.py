@@ -59,7 +59,25 @@ def wanted(call: Call) -> Wanted:
     """Read what a request says of its body; raises `S3Refusal` for what cannot be."""
     payload = call.claim.payload if call.claim else ""
     hashed = payload if len(payload) == 64 else None
-    return Wanted(_size(call), _md5(call), hashed, _checksum(call), _trailer(call))
+    found = Wanted(_size(call), _md5(call), hashed, _checksum(call), _trailer(call))
+    _check_announced(call, found.algorithm)
+    return found
+
+
+def _check_announced(call: Call, brought: Algorithm | None) -> None:
+    """What x-amz-sdk-checksum-algorithm says comes in a header of its own (PutObject in the S3 API Reference)."""
+    asked = call.header("x-amz-sdk-checksum-algorithm")
+    if asked is None:
+        return
+    if asked.upper() not in checksums.ALGORITHMS:
+        known = f"Please try again with any of the valid types: [{', '.join(checksums.ALGORITHMS)}]"
+        raise errors.invalid_request(f"Checksum algorithm provided is unsupported. {known}")
+    if brought is None:
+        missing = "no corresponding x-amz-checksum-* or x-amz-trailer headers were found."
+        raise errors.invalid_request(f"x-amz-sdk-checksum-algorithm specified, but {missing}")
+    if brought.name != asked.upper():
+        why = f"The {brought.name} that came is not the {asked.upper()} that x-amz-sdk-checksum-algorithm says."
+        raise errors.S3Refusal("BadDigest", why, 400)
 
 
 def is_chunked(call: Call) -> bool:
@@ -125,10 +143,6 @@ def _trailer(call: Call) -> Algorithm | None:
     found = [checksums.BY_HEADER[name] for name in named if name in checksums.BY_HEADER]
     if len(found) != len(named):
         raise errors.invalid_request("The value specified in the x-amz-trailer header is not supported")
-    asked = call.header("x-amz-sdk-checksum-algorithm")
-    if asked is not None and asked.upper() not in checksums.ALGORITHMS:
-        known = f"Please try again with any of the valid types: [{', '.join(checksums.ALGORITHMS)}]"
-        raise errors.invalid_request(f"Checksum algorithm provided is unsupported. {known}")
     return found[0] if found else None
 
 
@@ -223,6 +237,11 @@ def _verify_checksum(said: Wanted, trailers: dict[str, str], actual: dict[str, s
     given = trailers.get(algorithm.header) if said.trailer else None
     if said.trailer and given is None:
         raise errors.invalid_request(f"The trailer {algorithm.header} was announced and did not come.")
+    if given is not None:
+        try:
+            checksums.decode(algorithm, given)
+        except ValueError:
+            raise errors.invalid_request(f"Value for {algorithm.header} trailing header is invalid.") from None
     for value in (given, said.checksum[1] if said.checksum else None):
         if value is not None and value != actual[algorithm.name]:
             why = f"The {algorithm.name} you specified did not match the calculated checksum."
