@@ -16,7 +16,17 @@ from support.rbd_pool import Dead, Host
 
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.hypervisor import pools
-from cumulet.drivers.specs import DiskSpec, SnapshotSpec, VolumeExportSpec, VolumeSpec
+from cumulet.drivers.specs import (
+    ISCSI_LUN,
+    ISCSI_PORT,
+    DiskSpec,
+    SnapshotSpec,
+    VolumeExportSpec,
+    VolumeSpec,
+    iscsi_name,
+    move_export,
+)
+from cumulet.drivers.volume.exports import Exports
 from cumulet.drivers.volume.rbd import identity
 from cumulet.lib import crash
 from cumulet.lib.command import run
@@ -26,6 +36,7 @@ from cumulet.lib.rbd import Pool
 VOLUME, OTHER, THIRD = (f"vol-0123456789abcdef{n}" for n in range(3))
 SNAPSHOT, COPY = "snap-0123456789abcdef0", "snap-0123456789abcdef1"
 EXPORT, IMAGE = "volattach-0123456789abcdef0", "imf-0123456789abcdef0"
+CEPH = pytest.param("ceph", marks=[pytest.mark.private_host, pytest.mark.slow])
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +47,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ceph.Cluster]:
         yield made
 
 
-@pytest.fixture(params=["fake", pytest.param("ceph", marks=[pytest.mark.private_host, pytest.mark.slow])])
+@pytest.fixture(params=["fake", CEPH])
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
     if request.param == "fake":
         yield Host(tmp_path)
@@ -180,6 +191,28 @@ def test_a_guest_elsewhere_is_shut_out_when_its_export_ends_and_after_a_restart_
     for _ in range(2):
         fake.volumes.remove(EXPORT)
     assert (fake.fake.shut_out, fake.volumes.look(EXPORT)) == ([guest], None)
+
+
+@pytest.mark.parametrize("secret", ["", "not-to-be-guessed"], ids=["nbd", "iscsi"])
+@pytest.mark.parametrize("host", [CEPH], indirect=True)
+def test_hosts_without_the_pool_reach_and_copy_a_volume_by_an_export(host: Host, secret: str) -> None:
+    host.exports = Exports(host.directory / "run", "127.0.0.1")
+    host.volumes = host.agent()
+    host.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    host.volumes.ensure(VolumeExportSpec(id=EXPORT, volume=VOLUME, secret=secret, client="127.0.0.1"))
+    iscsi = f"iscsi://{EXPORT}%{secret}@127.0.0.1:{ISCSI_PORT}/{iscsi_name(EXPORT)}/{ISCSI_LUN}"
+    url = iscsi if secret else f"nbd://127.0.0.1/{EXPORT}"
+    try:
+        run(["qemu-io", "-f", "raw", "-c", "write -P 97 0 512", url])
+        assert host.volumes.look(EXPORT) == Seen(id=EXPORT)
+    finally:
+        host.volumes.remove(EXPORT)
+    assert (host.reads(VOLUME), host.pool.users(VOLUME)) == ("a", [])
+    move = VolumeExportSpec(id=move_export(OTHER), volume=VOLUME)
+    host.volumes.ensure(move)
+    host.ensure(VolumeSpec(id=OTHER, size_gib=1, source="127.0.0.1"))
+    host.volumes.remove(move.id)
+    assert host.reads(OTHER) == "a"
 
 
 def test_a_guest_is_given_a_disk_when_everybody_else_is_shut_out(fake: Host) -> None:

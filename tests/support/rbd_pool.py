@@ -33,6 +33,7 @@ class Host:
         self.fake = FakeRbd(directory / "ceph")
         self.pool = pool or FakePool(self.fake)
         self.name = name
+        self.exports = Exports(directory / "run", "")
         self.left: Iterator[int] | None = None
         """As many crash points as the process has before it dies; None: any number."""
         self.dead = False
@@ -40,8 +41,7 @@ class Host:
 
     def agent(self) -> RbdVolumes:
         """The driver of a process that has just been started."""
-        exports = Exports(self.directory / "run", "")
-        return RbdVolumes(self.pool, self.directory / "images", exports, self.name, self.directory / "opened")
+        return RbdVolumes(self.pool, self.directory / "images", self.exports, self.name, self.directory / "opened")
 
     @property
     def volumes(self) -> RbdVolumes:

@@ -44,9 +44,9 @@ class Tenant:
             GroupName="default", IpProtocol=protocol, FromPort=low, ToPort=high, CidrIp="0.0.0.0/0"
         )
 
-    def run(self, **parameters: Any) -> str:
+    def run(self, image: str = "cumulet-tiny", **parameters: Any) -> str:
         """The id of an instance that is running."""
-        id = self.launch(**parameters)
+        id = self.launch(image, **parameters)
         self.wait(id, "running")
         return id
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.specs import EXPORT_PORT, ISCSI_PORT, VolumeExportSpec
-from cumulet.drivers.volume.storage_daemon import StorageDaemon
+from cumulet.drivers.volume.storage_daemon import Kept, StorageDaemon
 from cumulet.drivers.volume.targets import Targets
 
 
@@ -22,8 +22,8 @@ class Exports:
         self._daemon = StorageDaemon(directory, address, port)
         self._targets = Targets(directory, address, self._daemon, iscsi_port)
 
-    def put(self, spec: VolumeExportSpec, file: Path, format: str) -> None:
-        """Have the file, qcow2 or raw, exported; raises `Failure`.
+    def put(self, spec: VolumeExportSpec, file: Kept, format: str) -> None:
+        """Have the file, qcow2 or raw, or the image in Ceph, exported; raises `Failure`.
 
         One that is exported with another file writes to this one from now on, which is empty and stands on that one.
         """

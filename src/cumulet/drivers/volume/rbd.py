@@ -19,6 +19,7 @@ from cumulet.drivers.volume.filling import ASIDE, Filling, Source
 from cumulet.drivers.volume.images import ImageDisk, disk_of
 from cumulet.drivers.volume.opened import Opened
 from cumulet.drivers.volume.removing import DELETED, Removing, set_aside
+from cumulet.drivers.volume.storage_daemon import Image
 from cumulet.lib import crash, files
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure, Impossible, Later
@@ -122,9 +123,10 @@ class RbdVolumes:
     def _export(self, spec: VolumeExportSpec) -> None:
         if self.pool.size(spec.volume) is None:
             raise Failure(f"exporting {spec.volume}: it is not in the pool {self.pool.name}")
-        if not spec.direct:
-            raise Failure(f"exporting {spec.volume}: hosts that do not open the pool {self.pool.name} do not reach it")
-        self._opened.put(spec.id, spec.volume)
+        if spec.direct:
+            self._opened.put(spec.id, spec.volume)
+        else:
+            self._exports.put(spec, Image(self.pool, spec.volume), "raw")
 
     def _volume(self, spec: VolumeSpec) -> None:
         size = self.pool.size(spec.id)

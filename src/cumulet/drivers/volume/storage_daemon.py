@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cumulet.drivers.specs import EXPORT_PORT
 from cumulet.drivers.volume import encrypted
@@ -23,9 +23,23 @@ from cumulet.drivers.volume.qmp import Qmp
 from cumulet.lib import crash
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
+from cumulet.lib.rbd import Pool
 
 _PATIENCE = 5.0
 _NODE = "file-"
+
+
+class Image(NamedTuple):
+    """What is kept as an image in a pool of Ceph, where others have a file."""
+
+    pool: Pool
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.pool.name}/{self.name}"
+
+
+Kept = Path | Image
 
 
 class StorageDaemon:
@@ -37,7 +51,7 @@ class StorageDaemon:
         self.port = port
         self._lock = threading.Lock()
 
-    def put(self, name: str, file: Path, format: str, key: str = "") -> None:
+    def put(self, name: str, file: Kept, format: str, key: str = "") -> None:
         """Have the file exported by NBD as `name`, opened with its key if it has one; raises `Failure`.
 
         One that is exported with another file writes to this one from now on, which is empty and stands on that one.
@@ -50,7 +64,7 @@ class StorageDaemon:
             export = {"type": "nbd", "id": name, "name": name, "node-name": _node(file)}
             daemon.ask("block-export-add", **export, writable=True, writethrough=True)
 
-    def view(self, name: str, file: Path, format: str, key: str = "") -> tuple[Path, bool]:
+    def view(self, name: str, file: Kept, format: str, key: str = "") -> tuple[Path, bool]:
         """Have what is in the file as raw bytes in another one (FUSE); gives that, and whether it is a new one."""
         mountpoint = self._views / name
         with self._lock, self._daemon() as daemon:
@@ -152,7 +166,7 @@ class StorageDaemon:
             return False
 
 
-def _node(file: Path) -> str:
+def _node(file: Kept) -> str:
     """The daemon's name of an open file, of at most 31 characters."""
     return _NODE + hashlib.sha256(str(file).encode()).hexdigest()[:24]
 
@@ -162,11 +176,12 @@ def _exports(daemon: Qmp) -> dict[str, str]:
     return {one["id"]: one["node-name"] for one in daemon.ask("query-block-exports")}
 
 
-def _switched(daemon: Qmp, name: str, file: Path, format: str, key: str) -> bool:
+def _switched(daemon: Qmp, name: str, file: Kept, format: str, key: str) -> bool:
     """Have the file open, and written to by the export of this name if there is one; gives whether there is."""
     node, before = _node(file), _exports(daemon).get(name)
     if before != node:
-        with _told(daemon, key) as secret:
+        known = file.pool.key() if isinstance(file, Image) else key
+        with _told(daemon, known, "raw" if key else "base64") as secret:
             _open(daemon, node, file, format, secret, on_top=before is not None)
         crash.point("volume.export.open")
     if before not in (None, node):
@@ -174,13 +189,16 @@ def _switched(daemon: Qmp, name: str, file: Path, format: str, key: str) -> bool
     return before is not None
 
 
-def _open(daemon: Qmp, node: str, file: Path, format: str, secret: str, *, on_top: bool) -> None:
+def _open(daemon: Qmp, node: str, file: Kept, format: str, secret: str, *, on_top: bool) -> None:
     nodes = _nodes(daemon)
     if node in nodes:
         if node in _exports(daemon).values():
             raise Failure(f"exporting {file}: it is exported under another name still")
         return
     options: dict[str, Any] = {"driver": format, "node-name": node, "discard": "unmap", "detect-zeroes": "unmap"}
+    if isinstance(file, Image):
+        daemon.ask("blockdev-add", **options, file=_in_pool(file, secret))
+        return
     if secret:
         options |= encrypted.options(file, secret)
     if on_top:
@@ -190,14 +208,20 @@ def _open(daemon: Qmp, node: str, file: Path, format: str, secret: str, *, on_to
     daemon.ask("blockdev-add", **options)
 
 
+def _in_pool(image: Image, secret: str) -> dict[str, Any]:
+    pool = image.pool
+    where = {"driver": "rbd", "pool": pool.name, "image": image.name, "conf": str(pool.settings), "discard": "unmap"}
+    return {**where, "user": pool.user, "key-secret": secret, "auth-client-required": ["cephx"]}
+
+
 @contextmanager
-def _told(daemon: Qmp, key: str) -> Iterator[str]:
+def _told(daemon: Qmp, key: str, format: str) -> Iterator[str]:
     """While this lasts, the daemon knows the key by this name: it needs it only to open files."""
     if not key:
         yield ""
         return
     daemon.attempt("object-del", id=encrypted.SECRET)  # of somebody who has died meanwhile
-    daemon.ask("object-add", qom_type="secret", id=encrypted.SECRET, data=key)
+    daemon.ask("object-add", qom_type="secret", id=encrypted.SECRET, data=key, format=format)
     try:
         yield encrypted.SECRET
     finally:

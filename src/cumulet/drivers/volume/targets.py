@@ -21,7 +21,7 @@ from pathlib import Path
 
 from cumulet.drivers.specs import ISCSI_LUN, ISCSI_PORT, iscsi_name
 from cumulet.drivers.volume import tgt
-from cumulet.drivers.volume.storage_daemon import StorageDaemon
+from cumulet.drivers.volume.storage_daemon import Kept, StorageDaemon
 from cumulet.drivers.volume.tgt import Mode, Op
 from cumulet.lib import crash
 from cumulet.lib.command import run
@@ -55,13 +55,13 @@ class Targets:
         self._port = port
         self._lock = threading.Lock()
 
-    def put(self, name: str, secret: str, client: str, file: Path, format: str, key: str = "") -> None:
+    def put(self, name: str, secret: str, client: str, file: Kept, format: str, key: str = "") -> None:
         """Have the file exported as `name` to the host whose address is `client`; raises `Failure`."""
         if not self._address:
             raise Failure(f"exporting {file}: the setting tunnel_address is empty: other hosts do not reach this one")
         with self._lock:
             fresh = False
-            if format != "raw":
+            if format != "raw" or not isinstance(file, Path):
                 file, fresh = self._views.view(name, file, format, key)
             there = self._started().get(name)
             if there is not None and not fresh and (there.file, there.client) == (str(file), client):
