@@ -12,8 +12,9 @@ from support.tested_cloud import TestedCloud
 
 from cumulet.administration.desk import Nothing
 from cumulet.administration.storage import volumes
-from cumulet.model import attachment
+from cumulet.model import attachment, host
 from cumulet.model.database import Row
+from cumulet.model.explanation import explain
 
 pytestmark = pytest.mark.parametrize("cloud", [{"tunnel_address": "192.0.2.1"}], indirect=True)
 
@@ -100,6 +101,35 @@ def test_force_takes_a_volume_from_a_guest_whose_host_is_silent(cloud: Any, ec2:
     cloud.settle()
     assert exports(cloud, id) == []
     assert ec2.describe_volumes(VolumeIds=[id])["Volumes"][0]["State"] == "available"
+
+
+def test_who_waits_for_the_host_of_a_volume_is_told(cloud: Any, ec2: Any) -> None:
+    guest, id = apart(cloud, ec2, tunnel_address="192.0.2.2")
+    ec2.attach_volume(VolumeId=id, InstanceId=guest, Device="/dev/sdf")
+    cloud.settle()
+    keeper = held(cloud, id).host
+    assert [one["VolumeStatus"]["Status"] for one in ec2.describe_volume_status()["VolumeStatuses"]] == ["ok", "ok"]
+    cloud.clock.ahead += 20
+    with cloud.database.write() as tx:
+        tx.change(host.service.update().where(host.service.c.host != keeper).values(heard=tx.now))
+    found = {one["VolumeId"]: one for one in ec2.describe_volume_status()["VolumeStatuses"]}
+    other = next(one for one in found if one != id)
+    assert (found[other]["VolumeStatus"]["Status"], found[id]["VolumeStatus"]["Status"]) == ("ok", "impaired")
+    assert found[id]["VolumeStatus"]["Details"][1] == {"Name": "io-performance", "Status": "stalled"}
+    (event,) = found[id]["Events"]
+    assert (event["EventType"], event["InstanceId"]) == ("io-performance:stalled", guest)
+    wanted = [{"Name": "volume-status.details-status", "Values": ["stalled"]}]
+    assert [one["VolumeId"] for one in ec2.describe_volume_status(Filters=wanted)["VolumeStatuses"]] == [id]
+    (status,) = ec2.describe_instance_status()["InstanceStatuses"]
+    assert (status["InstanceStatus"]["Status"], status["AttachedEbsStatus"]["Status"]) == ("ok", "impaired")
+    with cloud.database.read() as tx:
+        for one in (id, guest):
+            assert explain(tx, one)["reason"].startswith(f"{id} is on {keeper}, and {guest} on ")
+    with cloud.database.write() as tx:
+        tx.change(host.service.update().values(heard=tx.now))
+    assert [one["VolumeStatus"]["Status"] for one in ec2.describe_volume_status()["VolumeStatuses"]] == ["ok", "ok"]
+    with cloud.database.read() as tx:
+        assert [explain(tx, one)["reason"] for one in (id, guest)] == ["", ""]
 
 
 def test_hosts_that_do_not_reach_each_other_are_named(cloud: Any, ec2: Any) -> None:

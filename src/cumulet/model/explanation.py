@@ -18,6 +18,7 @@ from cumulet.model import (
     instance,
     interface,
     snapshot,
+    stalled,
     volume,
     vpc,
     vpc_host,
@@ -75,14 +76,17 @@ def _reason(known: Any) -> str:
 
 
 def _of_host(tx: Tx, kind: str, row: Row) -> str:
-    """What an instance has to do with a host that is lost or silent."""
+    """What an instance, or a volume, has to do with a host that is lost or silent."""
+    if kind == "volume":
+        return " ".join(stalled.said(tx, one) for one in stalled.volumes(tx, volume.volume.c.id == row.id).values())
     if kind != "instance":
         return ""
     if row.recovering:
         return f"{row.recovering} was lost: it is started on another host"
     found = host_lease.silent(tx, instance.instance.c.id == row.id).get(row.id)
     if found is None:
-        return ""
+        disks = stalled.volumes(tx, instance.instance.c.id == row.id)
+        return "; ".join(stalled.said(tx, one) for one in disks.values())
     bars = host_lease.bars(found, found)
     most = found.fence_seconds + host_lease.MARGIN_SECONDS
     then = f"it waits for that: {bars}" if bars else f"it is started on another host after {most:g} s"

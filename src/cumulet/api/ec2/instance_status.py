@@ -6,7 +6,7 @@ from cumulet.api.actions import Item, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.instance_rows import named, state
 from cumulet.lib.zones import zone_id
-from cumulet.model import host_lease, instance
+from cumulet.model import host_lease, instance, stalled
 from cumulet.model.database import Row
 
 
@@ -41,9 +41,14 @@ def describe_instance_status(
     with ctx.read() as tx:
         rows = named(tx, ctx.account, instance_ids) if instance_ids else instance.of_account(tx, ctx.account)
         silent = host_lease.silent(tx, instance.instance.c.account == ctx.account)
+        waits = {one.instance for one in stalled.of_account(tx, ctx.account).values()}
         impaired = instance.impaired(tx, ctx.account) | silent.keys() | {row.id for row in rows if row.recovering}
     shown = [row for row in rows if include_all_instances or row.state == "running"]
-    return [_item(row, row.id in impaired, _events(ctx, row, silent.get(row.id)), ctx.config.region) for row in shown]
+    return [
+        _item(row, row.id in impaired, _events(ctx, row, silent.get(row.id)), ctx.config.region)
+        | ({"AttachedEbsStatus": _IMPAIRED} if row.id in waits else {})
+        for row in shown
+    ]
 
 
 _STATUS = {"running": ("ok", "passed"), "pending": ("initializing", "initializing")}

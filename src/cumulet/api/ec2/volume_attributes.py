@@ -10,7 +10,7 @@ from cumulet.api.ec2.validation import invalid, missing
 from cumulet.api.ec2.volume_rows import owned, state
 from cumulet.lib.errors import Refusal
 from cumulet.lib.zones import zone_id
-from cumulet.model import account, attachment, volume
+from cumulet.model import account, attachment, stalled, volume
 from cumulet.model.database import Row
 
 
@@ -31,21 +31,35 @@ from cumulet.model.database import Row
     accepts={"IncludeManagedResources": "no volume here is managed by a service of AWS"},
 )
 def describe_volume_status(ctx: Context) -> list[Item]:
-    """Each volume's health: ok once it has been made, impaired where it could not be."""
+    """Each volume's health: ok once it is made, impaired where it could not be or its guest waits for its host."""
     with ctx.read() as tx:
-        return [_status(ctx, row) for row in attachment.volumes(tx, ctx.account)]
+        waits = stalled.of_account(tx, ctx.account)
+        return [_status(ctx, row, waits.get(row.id)) for row in attachment.volumes(tx, ctx.account)]
 
 
-def _status(ctx: Context, row: Row) -> Item:
+def _status(ctx: Context, row: Row, waits: Row | None) -> Item:
     status = {"creating": "insufficient-data", "error": "impaired"}.get(state(row), "ok")
     enabled = {"ok": "passed", "impaired": "failed"}.get(status, "insufficient-data")
+    details = [{"Name": "io-enabled", "Status": enabled}]
+    events: list[Item] = [{"EventType": "cannot-be-made", "Description": row.reason}] if row.reason else []
+    if waits is not None:
+        status = "impaired"
+        details.append({"Name": "io-performance", "Status": "stalled"})
+        events.append(
+            {
+                "EventType": "io-performance:stalled",
+                "Description": f"The host of the volume does not answer: {waits.instance} waits until that is back.",
+                "InstanceId": waits.instance,
+                "NotBefore": waits.heard,
+            }
+        )
     return {
         "VolumeId": row.id,
         "AvailabilityZone": row.zone,
         "AvailabilityZoneId": zone_id(ctx.config.region, row.zone),
-        "VolumeStatus": {"Status": status, "Details": [{"Name": "io-enabled", "Status": enabled}]},
+        "VolumeStatus": {"Status": status, "Details": details},
         "Actions": [],
-        "Events": [{"EventType": "cannot-be-made", "Description": row.reason}] if row.reason else [],
+        "Events": events,
     }
 
 
