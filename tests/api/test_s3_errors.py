@@ -150,6 +150,22 @@ def test_what_has_not_changed_is_said_with_what_caches_need(cloud: Any, s3: Any)
     assert answer.headers["etag"] == s3.head_object(Bucket=BUCKET, Key="c")["ETag"]
 
 
+def test_the_methods_that_there_are_are_said(cloud: Any, s3: Any) -> None:
+    for path, allowed in (
+        ("/", "GET"),
+        (f"/{BUCKET}", "DELETE, GET, HEAD, OPTIONS, POST, PUT"),
+        (AT, "DELETE, GET, HEAD"),
+    ):
+        answer = signed(cloud, "PATCH", path)
+        assert (answer.status, answer.headers["allow"].startswith(allowed)) == (405, True)
+
+
+def test_a_path_that_is_no_uri_is_refused(cloud: Any, s3: Any) -> None:
+    for path in (f"/{BUCKET}/%zz", f"/{BUCKET}/100%", f"/{BUCKET}/%ff", f"/{BUCKET}?prefix=%f"):
+        answer = ask(cloud, "GET", path)
+        assert (answer.status, answer.code) == (400, "InvalidURI")
+
+
 def test_a_versioning_without_a_status_is_none(cloud: Any, s3: Any) -> None:
     answer = signed(cloud, "PUT", f"/{BUCKET}?versioning", b"<VersioningConfiguration/>")
     assert (answer.status, answer.code) == (400, "IllegalVersioningConfigurationException")

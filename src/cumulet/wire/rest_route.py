@@ -52,6 +52,11 @@ def route(model: Model, method: str, level: Level, query: Mapping[str, str], hea
     return None if best.lacks(query, headers) and not best.literals else best.operation
 
 
+def methods_of(model: Model, level: Level) -> set[str]:
+    """The methods that some operation at this level has."""
+    return {method for method, at in _routes(model) if at == level}
+
+
 @cache
 def _routes(model: Model) -> dict[tuple[str, Level], list[_Route]]:
     found: dict[tuple[str, Level], list[_Route]] = {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from cumulet.api.s3 import access, access_log, cors, errors, forms, website
@@ -30,7 +31,7 @@ from cumulet.wire.models import load
 from cumulet.wire.request import Request, shown
 from cumulet.wire.rest_parse import parse_rest
 from cumulet.wire.rest_render import render_rest
-from cumulet.wire.rest_route import route
+from cumulet.wire.rest_route import Level, methods_of, route
 from cumulet.wire.s3_signature import with_headers_of_url
 
 log = Log("s3")
@@ -222,7 +223,8 @@ def _operation(call: Call, place: Place) -> Operation:
     names = [name for name, _ in call.request.headers]
     name = route(load("s3"), call.request.method, place.level, place.query, names)
     if name is None:
-        raise errors.method_not_allowed(call.request.method, "OBJECT" if call.key else place.level.upper())
+        resource = "OBJECT" if call.key else place.level.upper()
+        raise errors.method_not_allowed(call.request.method, resource, methods(place.level))
     call.operation = name
     found = OPERATIONS.get(name)
     if found is None:
@@ -240,6 +242,13 @@ def _honoured(operation: Operation, given: dict[str, Any]) -> dict[str, Any]:
         if not name.startswith("Checksum"):
             del given[name]
     return given
+
+
+@cache
+def methods(level: Level) -> str:
+    """The methods that there are for a thing, as the header Allow has them (RFC 9110, 15.5.6)."""
+    found = methods_of(load("s3"), level) | ({"OPTIONS"} if level != "service" else set())
+    return ", ".join(sorted(found))
 
 
 def _malformed_list(refusal: Refusal) -> Refusal:

@@ -16,6 +16,7 @@ MAX_KEY = 1024
 MAX_QUERY = 2000
 _SCOPE = re.compile(r"Credential=[^,\s]*/([a-z0-9-]+)/aws4_request")
 _SCOPE_IN_URL = re.compile(r"X-Amz-Credential=[^&]*(?:%2F|/)([a-z0-9-]+)(?:%2F|/)aws4_request", re.IGNORECASE)
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _PORT = re.compile(":[0-9]*$")
 
 
@@ -85,8 +86,10 @@ def locate(request: Request, config: Config) -> Place:
 
 def _text(raw: str) -> str:
     try:
+        if _STRAY_PERCENT.search(raw):
+            raise ValueError(raw)
         return unquote_to_bytes(raw.encode("latin-1", "replace")).decode()
-    except UnicodeDecodeError:
+    except ValueError:
         raise errors.S3Refusal("InvalidURI", "Couldn't parse the specified URI.", 400, URI=raw[:200]) from None
 
 
