@@ -60,6 +60,18 @@ def test_a_grant_as_xml_names_an_account(cloud: Any, s3: Any) -> None:
     assert len(s3.get_bucket_acl(Bucket=BUCKET)["Grants"]) == 2
 
 
+def test_a_list_may_be_empty(cloud: Any, s3: Any) -> None:
+    made(s3)
+    support.put(s3, "k")
+    owner = s3.get_bucket_acl(Bucket=BUCKET)["Owner"]
+    empty = {"Owner": owner, "Grants": []}
+    s3.put_bucket_acl(Bucket=BUCKET, AccessControlPolicy=empty)
+    s3.put_object_acl(Bucket=BUCKET, Key="k", AccessControlPolicy=empty)
+    assert s3.get_bucket_acl(Bucket=BUCKET)["Grants"] == s3.get_object_acl(Bucket=BUCKET, Key="k")["Grants"] == []
+    s3.put_bucket_acl(Bucket=BUCKET, ACL="private")
+    assert len(s3.get_bucket_acl(Bucket=BUCKET)["Grants"]) == 1
+
+
 def test_where_the_owner_is_enforced_lists_have_no_effect(cloud: Any, s3: Any) -> None:
     made(s3, ObjectOwnership="BucketOwnerEnforced")
     assert code(s3.put_bucket_acl, Bucket=BUCKET, ACL="public-read") == "AccessControlListNotSupported"

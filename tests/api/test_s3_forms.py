@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -43,6 +45,24 @@ def test_a_policy_speaks_of_the_bucket(cloud: Any, s3: Any) -> None:
     assert (answer.status, answer.text("Message")) == (403, "Invalid according to Policy: Extra input fields: bucket")
     assert form(cloud, fields(cloud, ANY_KEY, {"bucket": "another"}), b"x").code == "AccessDenied"
     assert form(cloud, fields(cloud, ANY_KEY, ["starts-with", "$bucket", BUCKET[:3]]), b"x").status == 204
+
+
+def test_a_policy_may_escape_what_json_does_not(cloud: Any, s3: Any) -> None:
+    def escaped(*conditions: Any, key: str) -> int:
+        """With each dollar sign of a value escaped, by its mark, and signed anew."""
+        made = fields(cloud, *conditions, {"bucket": BUCKET}, key=key)
+        text = base64.b64decode(made["policy"]).decode().replace("<dollar>", "\\$").replace("<tab>", "\\v")
+        policy = base64.b64encode(text.encode()).decode()
+        secret: bytes = f"AWS4{cloud.admin.secret}".encode()
+        for part in made["x-amz-credential"].split("/")[1:]:
+            secret = hmac.digest(secret, part.encode(), "sha256")
+        signature = hmac.digest(secret, policy.encode(), "sha256").hex()
+        return form(cloud, {**made, "policy": policy, "x-amz-signature": signature}, b"x").status
+
+    assert escaped(["starts-with", "$key", "<dollar>a"], key="$abc") == 204
+    assert escaped(["starts-with", "<dollar>key", "a<tab>"], key="a\vb") == 204
+    assert escaped(["starts-with", "$key", "<dollar>a"], key="abc") == 403
+    assert escaped(["starts-with", "$key", "\\$a"], key="\\$abc") == 204
 
 
 def test_what_a_signature_needs_is_there(cloud: Any, s3: Any) -> None:

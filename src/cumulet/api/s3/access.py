@@ -159,9 +159,9 @@ def grants_of(bucket: Row, row: Row | None) -> list[acl.Grant]:
     """The access control list of the object, or of the bucket; where lists are off, that of the bucket's owner."""
     if ownership(bucket) == ENFORCED:
         return acl.canned("private", bucket.owner)
-    if row is None:
-        return list(bucket.settings.get("acl") or acl.canned("private", bucket.owner))
-    return list(row.facts.get("acl") or acl.canned("private", row.owner))
+    kept = bucket.settings.get("acl") if row is None else row.facts.get("acl")
+    owner = bucket.owner if row is None else row.owner
+    return acl.canned("private", owner) if kept is None else list(kept)  # an empty one grants nothing to anybody
 
 
 def owner_of(bucket: Row, row: Row) -> str:

@@ -249,7 +249,8 @@ def _not_by_policy(why: str) -> errors.S3Refusal:
 def _document(text: str) -> dict[str, Any]:
     invalid = "Invalid Policy: Invalid JSON."
     try:
-        document = json.loads(base64.b64decode(text, validate=False))
+        decoded = base64.b64decode(text, validate=False).decode()
+        document = json.loads(_ESCAPED.sub(_as_in_json, decoded))
     except (ValueError, UnicodeDecodeError):
         raise _policy_document(invalid) from None
     if not isinstance(document, dict):
@@ -259,6 +260,14 @@ def _document(text: str) -> dict[str, Any]:
     if not isinstance(document.get("conditions"), list):
         raise _policy_document("Invalid Policy: Policy missing conditions.")
     return document
+
+
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+def _as_in_json(found: re.Match[str]) -> str:
+    """A policy may escape the dollar sign and the vertical tab, for which JSON has no such escapes."""
+    return {"$": "$", "v": "\\u000b"}.get(found[1], found[0])
 
 
 def _policy_document(why: str) -> errors.S3Refusal:
