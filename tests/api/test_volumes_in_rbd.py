@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from support.fake_rbd import FakePool, FakeRbd
@@ -21,8 +22,10 @@ from cumulet.drivers.volume.exports import Exports
 from cumulet.drivers.volume.rbd import RbdVolumes
 from cumulet.lib.config import Config
 from cumulet.lib.rbd import Pool
+from cumulet.model import host, image_copy, instance
 from cumulet.model.image import image as image_table
 from cumulet.parts import Part, fake_drivers
+from cumulet.services import Host, heartbeat_of
 
 ZONE = "us-east-1a"
 
@@ -58,8 +61,17 @@ class Rbd:
 
     def _parts(self, config: Config) -> dict[str, Part]:
         driver = Told(FakeWorld(config.state_dir / "world"), self.pool, self._directory)
-        facts = {"opens": ["rbd"]}
-        return fake_drivers(config.state_dir / "world", lambda id: None) | {"volume": Part(driver, {}, facts)}
+        part = Part(driver, {}, {"opens": ["rbd"]}, "ceph 5a1f/3")
+        return fake_drivers(config.state_dir / "world", lambda id: None) | {"volume": part}
+
+    def add_host(self, name: str) -> None:
+        """One more, with the same pool, and no image."""
+        state = self.cloud.config.state_dir / "hosts" / name
+        state.mkdir(parents=True)
+        config = msgspec.structs.replace(self.cloud.config, host_name=name, state_dir=state)
+        self._directory = state
+        bus = self.cloud.cloud.bus
+        Host(config, bus, self._parts(config), heartbeat_of(config, bus)).heartbeat.beat()
 
     def volume(self, **asked: Any) -> str:
         id = str(self.ec2.create_volume(AvailabilityZone=ZONE, **{"Size": 1, **asked})["VolumeId"])
@@ -117,6 +129,20 @@ def test_a_launch_clones_the_image_whose_base_goes_after_it(rbd: Rbd) -> None:
     rbd.until_only(rbd.file)
     rbd.ec2.deregister_image(ImageId=rbd.image)
     rbd.until_only()
+
+
+def test_a_host_that_shares_the_pool_needs_no_copy_of_an_image_that_is_in_it(rbd: Rbd) -> None:
+    first = launched(rbd.cloud, rbd.ec2)
+    rbd.until(lambda: shown(rbd.ec2, first)["State"]["Name"] == "running")
+    rbd.add_host("h2")
+    with rbd.cloud.database.write() as tx:
+        host.set_enabled(tx, "h1", enabled=False)
+    second = launched(rbd.cloud, rbd.ec2)
+    rbd.until(lambda: shown(rbd.ec2, second)["State"]["Name"] == "running")
+    with rbd.cloud.database.read() as tx:
+        row = instance.find(tx, second)
+        assert row is not None and row.host == "h2"
+        assert tx.all(sa.select(image_copy.image_copy)) == []
 
 
 def test_an_encrypted_volume_is_refused_where_there_is_only_ceph(rbd: Rbd) -> None:

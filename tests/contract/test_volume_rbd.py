@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -103,7 +104,7 @@ def test_what_was_deleted_never_comes_back(host: Host) -> None:
 def test_volumes_of_an_image_stand_on_one_copy_of_it_that_goes_with_the_image(host: Host) -> None:
     image = host.image(IMAGE, b"image")
     host.ensure(VolumeSpec(id=VOLUME, size_gib=1, image_file=image))
-    (host.directory / "images" / image / "disk").write_bytes(bytes(16 << 20))
+    shutil.rmtree(host.directory / "images" / image)
     host.volumes.ensure(VolumeSpec(id=OTHER, size_gib=2, image_file=image))
     host.write(OTHER, "b")
     assert (host.reads(VOLUME), host.size(VOLUME)) == ("i", 1 << 30)

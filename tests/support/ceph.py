@@ -1,4 +1,4 @@
-"""A Ceph of three OSDs on the loopback, from Debian's packages, for one test, with which all its processes end.
+"""A Ceph of three OSDs on one address, from Debian's packages, for one test, with which all its processes end.
 
     with cluster(directory) as pool: ...
 
@@ -25,14 +25,13 @@ from cumulet.lib.rbd import Pool
 PACKAGES = "ceph-mon ceph-mgr ceph-osd ceph-common"
 OSDS = range(3)
 START_SECONDS = 60.0
-_ADDRESS = "[v2:127.0.0.1:13300]"
 _SETTINGS = """\
 [global]
 fsid = {fsid}
-mon host = {address}
+mon host = {mon}
 mon initial members = a
-public addr = 127.0.0.1
-cluster addr = 127.0.0.1
+public addr = {address}
+cluster addr = {address}
 run dir = {directory}
 admin socket = {directory}/$name.$pid.asok
 keyring = {directory}/$name.keyring
@@ -71,8 +70,9 @@ def is_installed() -> bool:
 class Cluster:
     """One that runs, and its pool `volumes`, as client.cumulet sees it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, address: str) -> None:
         self.directory = directory
+        self.address = address
         self.settings = directory / "ceph.conf"
         self.processes: list[subprocess.Popen[bytes]] = []
         self.pool = Pool("volumes", "cumulet", self.settings, directory / "client.cumulet.keyring")
@@ -83,12 +83,13 @@ class Cluster:
 
     def start(self) -> None:
         fsid = str(uuid.uuid4())
-        self.settings.write_text(_SETTINGS.format(fsid=fsid, address=_ADDRESS, directory=self.directory))
+        where, mon = {"address": self.address, "directory": self.directory}, f"[v2:{self.address}:13300]"
+        self.settings.write_text(_SETTINGS.format(fsid=fsid, mon=mon, **where))
         self._make_keys()
         map = self.directory / "monmap"
-        run(["monmaptool", "--create", "--fsid", fsid, "--addv", "a", _ADDRESS, map])
-        mon = self.directory / "mon.a.keyring"
-        run(["ceph-mon", "--conf", self.settings, "--mkfs", "-i", "a", "--monmap", map, "--keyring", mon])
+        run(["monmaptool", "--create", "--fsid", fsid, "--addv", "a", mon, map])
+        keys = self.directory / "mon.a.keyring"
+        run(["ceph-mon", "--conf", self.settings, "--mkfs", "-i", "a", "--monmap", map, "--keyring", keys])
         self._serve("ceph-mon", "a")
         self._serve("ceph-mgr", "x")
         for number in OSDS:
@@ -130,9 +131,9 @@ class Cluster:
 
 
 @contextmanager
-def cluster(directory: Path) -> Iterator[Cluster]:
-    """One that has just been started, with nothing in its pool, and room."""
-    made = Cluster(directory)
+def cluster(directory: Path, address: str = "127.0.0.1") -> Iterator[Cluster]:
+    """One at this address that has just been started, with nothing in its pool, and room."""
+    made = Cluster(directory, address)
     directory.mkdir(parents=True, exist_ok=True)
     try:
         made.start()

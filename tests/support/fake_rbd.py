@@ -18,7 +18,8 @@ from typing import Any
 from cumulet.lib.command import run as real_run
 from cumulet.lib.rbd import Pool
 
-ALWAYS = ["--pool", "volumes", "--rbd-default-clone-format=2", "--rbd-move-parent-to-trash-on-remove=true"]
+ALWAYS = ["--pool", "volumes", "--rbd-default-features=61", "--rbd-default-clone-format=2"]
+ALWAYS += ["--rbd-move-parent-to-trash-on-remove=true"]
 CLUSTER = "5a1f8a54-65a1-4b0e-8a4c-6a3b1e9ad0f1"
 
 

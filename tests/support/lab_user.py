@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cumulet.demo.process import client, ssh, until
@@ -21,10 +22,21 @@ from cumulet.lib.private_host import SCRATCH_VARIABLE
 
 
 class Lab:
-    """The laboratory, and somebody who uses it."""
+    """The laboratory, and somebody who uses it; `settings` are its own.
 
-    def __init__(self, tiny_image: Path, hosts: int) -> None:
-        self.laboratory = Laboratory(Path(os.environ[SCRATCH_VARIABLE]) / "lab", hosts)
+    `prepare` is called when there are cables and nothing else, and what it gives is closed with the laboratory.
+    """
+
+    def __init__(
+        self,
+        tiny_image: Path,
+        hosts: int,
+        settings: Mapping[str, str | float] = MappingProxyType({}),
+        prepare: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.laboratory = Laboratory(Path(os.environ[SCRATCH_VARIABLE]) / "lab", hosts, settings)
+        self._beside = prepare()
+        self.beside = self._beside.__enter__()
         try:
             self.laboratory.start()
             shutil.copytree(tiny_image, self.laboratory.controller.state / "tiny", dirs_exist_ok=True)
@@ -34,12 +46,16 @@ class Lab:
             self.key.touch(mode=0o600)
             self.key.write_text(self.ec2.create_key_pair(KeyName="test", KeyType="ed25519")["KeyMaterial"])
         except BaseException:
-            self.laboratory.stop()
+            self.stop()
             raise
         for protocol, low, high in (("tcp", 22, 22), ("icmp", -1, -1)):
             self.ec2.authorize_security_group_ingress(
                 GroupName="default", IpProtocol=protocol, FromPort=low, ToPort=high, CidrIp="0.0.0.0/0"
             )
+
+    def stop(self) -> None:
+        self.laboratory.stop()
+        self._beside.__exit__(None, None, None)
 
     def run(self, zone: str) -> str:
         image = self.ec2.describe_images()["Images"][0]["ImageId"]

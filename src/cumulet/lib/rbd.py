@@ -16,13 +16,14 @@ from typing import NamedTuple
 from cumulet.lib.command import run as run_command
 from cumulet.lib.errors import Failure
 
-_SECONDS = 30.0
+_SECONDS = 15.0
 _REMOVING_SECONDS = 86400.0
 _SHUT_OUT_SECONDS = 30 * 86400
 """For so long a client that was shut out stays so: by then its host has been started anew."""
 _NO_SUCH, _BUSY, _THERE = 2, 16, 17
 _LOGGED = re.compile(r"\d{4}-\d\d-\d\dT")
-_CLONES = ["--rbd-default-clone-format=2", "--rbd-move-parent-to-trash-on-remove=true"]
+_ALWAYS = ["--rbd-default-features=61", "--rbd-default-clone-format=2", "--rbd-move-parent-to-trash-on-remove=true"]
+"""Whatever Ceph's own settings say. 61: layering, exclusive-lock, object-map, fast-diff, deep-flatten."""
 Run = Callable[..., "CompletedProcess[str]"]
 """As `lib.command.run`."""
 
@@ -166,7 +167,7 @@ class Pool:
         return ["--conf", str(self.settings), "--id", self.user, *ring]
 
     def _rbd(self, *words: str, fine: tuple[int, ...] = (), seconds: float = _SECONDS) -> CompletedProcess[str]:
-        command = ["rbd", *self._as_user(), "--pool", self.name, *_CLONES, *words]
+        command = ["rbd", *self._as_user(), "--pool", self.name, *_ALWAYS, *words]
         done = self._run_of_ceph(command, seconds)
         said = _plain(done)
         if "error opening pool" in said:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeExportSpec, VolumeSpec, is_export, move_export
 from cumulet.drivers.volume.exports import Exports
 from cumulet.drivers.volume.filling import ASIDE, Filling, Source
-from cumulet.drivers.volume.images import ImageDisk, disk_of
+from cumulet.drivers.volume.images import disk_of
 from cumulet.drivers.volume.opened import Opened
 from cumulet.drivers.volume.removing import DELETED, Removing, set_aside
 from cumulet.drivers.volume.storage_daemon import Image
@@ -115,7 +116,7 @@ class RbdVolumes:
         return [*(Seen(id=id) for id in sorted(_ids(there))), *self._exports.seen(), *self._opened.seen()]
 
     def look(self, id: str) -> Seen | None:
-        """One volume, snapshot or export."""
+        """One volume, snapshot, base or export."""
         if is_export(id):
             return self._opened.look(id) or self._exports.look(id)
         return Seen(id=id) if self.pool.size(id) is not None else None
@@ -139,21 +140,25 @@ class RbdVolumes:
         if spec.source:
             source = Source(f"nbd://{spec.source}:{self._exports.port}/{move_export(spec.id)}")
             self._fill(spec.id, spec.size_gib * _GIB, source, ASIDE + spec.id)
-        image = disk_of(self.images_directory, spec)
-        if spec.snapshot is not None:
-            self._clone(spec.snapshot, spec.id)
-        elif image is not None and spec.image_file is not None:
-            self._clone(self._base(spec.image_file, image), spec.id)
+        base = spec.snapshot or self._base(spec)
+        if base is not None:
+            self._clone(base, spec.id)
         else:
             self.pool.create(spec.id, spec.size_gib * _GIB)
         crash.point("volume.made")
 
-    def _base(self, image_file: str, image: ImageDisk) -> str:
-        """The base of an image file; ends in `Later` until it is there. Each host that needs it first fills its own."""
-        if self.pool.size(image_file) is None:
-            aside = f"{ASIDE}{image_file}.{self._host}"
-            self._fill(image_file, image.size, Source(str(image.file), image.format), aside)
-        return image_file
+    def _base(self, spec: VolumeSpec) -> str | None:
+        """The base of its image, if that has a disk; ends in `Later` until it is there.
+
+        Each host that needs one first fills its own, and the first that is full is it.
+        """
+        if spec.image_file is None or self.pool.size(spec.image_file) is not None:
+            return spec.image_file
+        image = disk_of(self.images_directory, spec)
+        if image is not None:
+            aside = f"{ASIDE}{spec.image_file}.{self._host}"
+            self._fill(spec.image_file, image.size, Source(str(image.file), image.format), aside)
+        return None
 
     def _clone(self, of: str, name: str) -> None:
         if self.pool.size(of) is None:
@@ -177,7 +182,7 @@ class RbdVolumes:
         if spec.volume is not None:
             self.pool.let_go(spec.volume, spec.id)
 
-    def _fill(self, id: str, size: int, source: Source, aside: str) -> None:
+    def _fill(self, id: str, size: int, source: Source, aside: str) -> NoReturn:
         """Have it filled, if nobody was first; `Later` until it is."""
 
         def end() -> None:
