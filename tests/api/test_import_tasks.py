@@ -131,6 +131,52 @@ def test_a_disk_becomes_a_snapshot_of_which_volumes_are_made(cloud: Any, ec2: An
     assert ec2.describe_volumes(Filters=[{"Name": "status", "Values": ["creating"]}])["Volumes"] == []
 
 
+@pytest.mark.parametrize("cloud", [None], indirect=True)
+def test_several_disks_become_an_image_of_snapshots(cloud: Any, ec2: Any) -> None:
+    containers = [
+        {"UserBucket": put(cloud, DISK, "root"), "Format": "RAW", "Description": "the root"},
+        {"UserBucket": put(cloud, b"data" * 1000, "data"), "Format": "RAW", "DeviceName": "/dev/sdf"},
+        {"Url": "s3://disks/data", "Format": "RAW"},
+    ]
+    begun = ec2.import_image(DiskContainers=containers, Description="three")
+    assert [one["Status"] for one in begun["SnapshotDetails"]] == ["active"] * 3
+    task = imported(cloud, ec2, begun["ImportTaskId"])
+    assert (task["Status"], len(task["SnapshotDetails"])) == ("completed", 3)
+    (found,) = ec2.describe_images(ImageIds=[task["ImageId"]])["Images"]
+    assert (found["State"], found["RootDeviceName"], found["Description"]) == ("available", "/dev/sda1", "three")
+    disks = {one["DeviceName"]: one["Ebs"]["SnapshotId"] for one in found["BlockDeviceMappings"]}
+    told = {one["DeviceName"]: one["SnapshotId"] for one in task["SnapshotDetails"]}
+    assert disks == told
+    assert sorted(disks) == ["/dev/sda1", "/dev/sdc", "/dev/sdf"]
+    assert ec2.describe_import_snapshot_tasks()["ImportSnapshotTasks"] == []
+    guest = launched(cloud, ec2, ImageId=task["ImageId"])
+    attached = ec2.describe_instances(InstanceIds=[guest])["Reservations"][0]["Instances"][0]["BlockDeviceMappings"]
+    assert sorted(one["DeviceName"] for one in attached) == sorted(disks)
+
+
+def test_several_disks_of_which_one_is_none_leave_nothing(cloud: Any, ec2: Any) -> None:
+    containers = [
+        {"UserBucket": put(cloud, DISK, "root"), "Format": "RAW"},
+        {"UserBucket": put(cloud, b"not what was said" * 100, "bad"), "Format": "VMDK"},
+    ]
+    task = imported(cloud, ec2, ec2.import_image(DiskContainers=containers)["ImportTaskId"])
+    assert task["Status"] == "deleted"
+    assert "not vmdk as was said" in task["StatusMessage"]
+    cloud.settle()
+    assert ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
+    assert list(cloud.config.image_directory().glob("*")) == []
+    part = task["SnapshotDetails"][0]
+    assert (part["Status"], "SnapshotId" in part) in [("deleted", False), ("completed", True)]
+    twice: list[dict[str, Any]] = [
+        {"UserBucket": put(cloud, DISK), "DeviceName": "/dev/sda1"},
+        {"Url": "s3://disks/root"},
+    ]
+    ec2.import_image(DiskContainers=twice[:1])
+    twice[1]["DeviceName"] = "/dev/sda1"
+    assert code(ec2.import_image, DiskContainers=twice) == "InvalidParameterValue"
+    assert code(ec2.import_image, DiskContainers=containers * 11) == "InvalidParameterValue"
+
+
 @pytest.mark.parametrize(
     ("content", "format", "said"),
     [

@@ -42,6 +42,23 @@ def import_object(site: Place, kind: str) -> str:
     return id
 
 
+def import_disks(site: Place) -> str:
+    """An image of two disks, each made of an object; gives the task."""
+    id, parts = ids.new("import_image"), [ids.new("import_snapshot") for _ in range(2)]
+    with site.database.write() as tx:
+        details = {"parts": parts, "attributes": {}}
+        values = {"id": id, "account": site.account, "kind": "image", "image": ids.new("image"), "details": details}
+        image_task.add(tx, values)
+        for part, device in zip(parts, ("/dev/sda1", "/dev/sdb"), strict=True):
+            origin = {"bucket": "disks", "by": {"kind": "user"}, "parts": [{"url": f"disk{device[-1]}"}]}
+            location = {"account": site.account, "location": part, "source": f"s3://disks/{part}"}
+            file = image.keep_file(tx, {**location, "declared": "raw", "origin": origin})
+            made = {name: ids.new(name) for name in ("snapshot", "volume")}
+            about = {"kind": "disk", "image_file": file, "details": {"of": id, "device": device}}
+            image_task.add(tx, {"id": part, "account": site.account, **about, **made})
+    return id
+
+
 def cancel_import(site: Place, id: str) -> None:
     """The task ends, if it has not yet."""
     with site.database.write() as tx:
@@ -76,6 +93,14 @@ LIVES = [
     Life("register a bundle", _nothing, lambda site, found: register_bundle(site), []),
     Life("import an image", _nothing, lambda site, found: import_object(site, "image"), []),
     Life("import a snapshot", _nothing, lambda site, found: import_object(site, "snapshot"), [], every=2),
+    Life("import an image of two disks", _nothing, lambda site, found: import_disks(site), [], every=16),
+    Life(
+        "cancel an import of two disks",
+        _nothing,
+        lambda site, found: cancel_import(site, import_disks(site)),
+        [],
+        every=5,
+    ),
     Life(
         "cancel an import",
         _nothing,

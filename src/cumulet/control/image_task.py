@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cumulet.control import image_parts
 from cumulet.control.object_links import Links
 from cumulet.drivers.specs import ExportSpec
 from cumulet.engine.engine import Run
@@ -42,6 +43,9 @@ def _file(run: Run, row: Row) -> Row:
 
 
 def _import_image(run: Run, row: Row) -> None:
+    if row.details.get("parts"):
+        image_parts.register(run, row)
+        return
     file = _file(run, row)
     details = row.details
     values = {"name": row.id, "description": row.description, "attributes": details.get("attributes", {})}
@@ -73,7 +77,13 @@ def _place_volume(run: Run, tx: Tx, row: Row, file: Row) -> None:
     size = max(1, -(-int(file.facts["virtual_size"]) // 2**30))
     zone = run.settings.zone_names()[0]
     encrypted = bool(row.details.get("encrypted"))
-    host = capacity.place_disk(tx, zone, size, run.settings, needs="encrypts" if encrypted else "")
+    beside = image_parts.host_of_first(tx, row) if row.kind == "disk" else ""
+    if beside is None:
+        raise Later(AWAIT_SECONDS, "waiting for the first disk of its image")
+    if beside:
+        host = beside if capacity.claim_disk(tx, beside, size, run.settings) else None
+    else:
+        host = capacity.place_disk(tx, zone, size, run.settings, needs="encrypts" if encrypted else "")
     if host is None:
         raise Later(AWAIT_SECONDS, f"no host in {zone} has {size} GiB of disk left")
     values = {"id": row.volume, "account": HIDDEN, "zone": zone, "host": host, "size_gib": size}
@@ -137,6 +147,11 @@ def _undo(run: Run, row: Row) -> None:
         if file is not None and file.host is not None:
             run.driver("image", file.host).remove(row.id)
         return
+    if row.details.get("parts"):
+        image_parts.undo(run, row)
+        with run.write() as tx:
+            tag.remove(tx, row.image)
+        return
     with run.write() as tx:
         if snapshot.find(tx, row.snapshot) is not None:
             snapshot.change(tx, row.snapshot, desired="absent")
@@ -152,7 +167,13 @@ def _undo(run: Run, row: Row) -> None:
         tag.remove(tx, row.image)
 
 
-_DO = {"image": _import_image, "snapshot": _import_snapshot, "export": _export, "cancelled": _cancel}
+_DO = {
+    "image": _import_image,
+    "snapshot": _import_snapshot,
+    "disk": _import_snapshot,
+    "export": _export,
+    "cancelled": _cancel,
+}
 
 
 def give_up(run: Run, id: str, reason: Impossible) -> None:

@@ -27,7 +27,8 @@ image_task = sa.Table(
     json("details"),
     moment("created"),
 )
-"""`kind` is image or snapshot (what comes of an import) or export; `desired` is done or cancelled; `state` is AWS's:
+"""`kind` is image or snapshot (what comes of an import), disk (a part of an image, named in the `parts` of its task's
+`details`) or export; `desired` is done or cancelled; `state` is AWS's:
 active, completed or deleted, which is what cancelled and failed ones become. `image`, `snapshot` and `volume` are ids:
 of what comes of an import (and the volume that a snapshot is taken of), or of the image that is exported."""
 

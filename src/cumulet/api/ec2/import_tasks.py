@@ -20,6 +20,7 @@ from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, account, image, image_task, tag
 from cumulet.model.database import Row
 
+MOST_DISKS = 21
 FORMATS = ("RAW", "QCOW2", "VMDK", "VHD", "VHDX", "VDI", "OVA")
 _STAGES = {"downloading": (0, 50), "converting": (50, 85), "uploading": (85, 95)}
 """From and to which percent of the whole each stage of a file goes."""
@@ -52,6 +53,15 @@ class Source(NamedTuple):
     container: dict[str, Any]
 
 
+class Told(NamedTuple):
+    """A task, its file while it is not over, its tags, and the tasks of its disks where there are several."""
+
+    row: Row
+    file: Row | None
+    tags: list[dict[str, str]]
+    parts: list[tuple[Row, Row | None]]
+
+
 _IMPORTS = {
     "ClientData": "nobody reads it",
     "Hypervisor": "there is one",
@@ -73,10 +83,13 @@ def import_image(
     client_token: str = "",
     tag_specifications: list[TagSpecification] | None = None,
 ) -> Result:
-    """Have an image made of a disk in a bucket: raw, qcow2, VMDK, VHD, VHDX, VDI, or an OVA with one disk."""
+    """Have an image made of disks in buckets: raw, qcow2, VMDK, VHD, VHDX, VDI, or an OVA with one disk.
+
+    The first becomes the root disk. An image of several is one of snapshots, as those of `CreateImage` are.
+    """
     containers = disk_containers or []
-    if len(containers) != 1:
-        raise invalid(len(containers), "diskContainers", "An image of this cloud has one disk: give one container.")
+    if not 1 <= len(containers) <= MOST_DISKS:
+        raise invalid(len(containers), "diskContainers", f"Give 1 to {MOST_DISKS} containers.")
     if architecture not in ("", "x86_64"):
         raise invalid(architecture, "architecture", "It is x86_64.")
     if platform not in ("", "Linux", "Windows"):
@@ -88,11 +101,23 @@ def import_image(
             "An image that is imported is a file, which is not encrypted: ask RunInstances for encrypted disks of it."
         )
         raise Refusal("UnsupportedOperation", text)
-    source = _source(ctx, dict(containers[0]))
+    sources = [_source(ctx, dict(one)) for one in containers]
+    devices = _devices(containers)
     kept = {"attributes": {"BootMode": boot_mode} if boot_mode else {}, "platform": platform}
     request = {"disks": containers, "description": description, "platform": platform, "boot": boot_mode}
-    task = _begun(ctx, "image", source, kept, description, (client_token, request), tag_specifications)
-    return _image_item(*task)
+    disks = list(zip(devices, sources, strict=True))
+    task = _begun(ctx, "image", disks, kept, description, (client_token, request), tag_specifications)
+    return _image_item(task)
+
+
+def _devices(containers: list[DiskContainer]) -> list[str]:
+    """Where each disk is in the guest: as it says, else as they come."""
+    usual = ["/dev/sda1", *(f"/dev/sd{letter}" for letter in "bcdefghijklmnopqrstuvwxyz")]
+    found = [one.get("DeviceName") or device for one, device in zip(containers, usual, strict=False)]
+    for device in found:
+        if found.count(device) > 1:
+            raise invalid(device, "deviceName", "Each container has a device name of its own.")
+    return found
 
 
 @action(accepts={name: why for name, why in _IMPORTS.items() if name in ("ClientData", "RoleName")})
@@ -114,8 +139,8 @@ def import_snapshot(
         encrypted = encrypted or account.encrypts_volumes(tx, ctx.account)
         check_able(tx, ctx.config.zone_names()[0], None, sealed=encrypted)
     request, kept = {"disk": disk_container, "description": description}, {"encrypted": encrypted}
-    task = _begun(ctx, "snapshot", source, kept, description, (client_token, request), tag_specifications)
-    return _snapshot_item(*task)
+    task = _begun(ctx, "snapshot", [("", source)], kept, description, (client_token, request), tag_specifications)
+    return _snapshot_item(task)
 
 
 @describes(
@@ -129,7 +154,7 @@ def import_snapshot(
 )
 def describe_import_image_tasks(ctx: Context) -> list[Item]:
     """The account's imports of images, those that are over too."""
-    return [_image_item(row, file, tags) for row, file, tags in _tasks(ctx, "image")]
+    return [_image_item(told) for told in _tasks(ctx, "image")]
 
 
 @describes(
@@ -143,7 +168,7 @@ def describe_import_image_tasks(ctx: Context) -> list[Item]:
 )
 def describe_import_snapshot_tasks(ctx: Context) -> list[Item]:
     """The account's imports of snapshots, those that are over too."""
-    return [_snapshot_item(row, file, tags) for row, file, tags in _tasks(ctx, "snapshot")]
+    return [_snapshot_item(told) for told in _tasks(ctx, "snapshot")]
 
 
 @action()
@@ -153,7 +178,7 @@ def cancel_import_task(ctx: Context, import_task_id: str = "", cancel_reason: st
         raise missing("ImportTaskId")
     with ctx.write() as tx:
         row = image_task.find(tx, import_task_id)
-        if row is None or row.account != ctx.account or row.kind == "export":
+        if row is None or row.account != ctx.account or row.kind not in ("image", "snapshot"):
             raise Refusal("InvalidConversionTaskId", f"The task {import_task_id} does not exist")
         if row.state != "active":
             text = f"The task {row.id} is {row.state}; only active tasks can be cancelled."
@@ -180,12 +205,12 @@ def _source(ctx: Context, container: dict[str, Any]) -> Source:
 def _begun(
     ctx: Context,
     kind: str,
-    source: Source,
+    sources: list[tuple[str, Source]],
     kept: dict[str, Any],
     description: str,
     once: tuple[str, dict[str, Any]],
     specifications: list[TagSpecification] | None,
-) -> tuple[Row, Row | None, list[dict[str, str]]]:
+) -> Told:
     """The new task, or that of an earlier request with the same client token."""
     id = ids.new(f"import_{kind}")
     token, request = once
@@ -196,13 +221,16 @@ def _begun(
         name = "ImportImage" if kind == "image" else "ImportSnapshot"
         earlier = client_tokens.earlier(tx, ctx.account, name, token, request, {"task": id})
         if earlier is None:
-            if kind == "snapshot":
+            if kind == "snapshot" or len(sources) > 1:
                 check_quota(ctx, tx)
-            _write(ctx, tx, id, kind, source, kept, described(description, "task"))
+            if len(sources) > 1:
+                _write_parts(ctx, tx, id, sources, kept, described(description, "task"))
+            else:
+                _write(ctx, tx, id, kind, sources[0][1], kept, described(description, "task"))
             tag.put(tx, ctx.account, id, f"import-{kind}-task", tags)
         row = image_task.find(tx, id if earlier is None else earlier["task"])
         assert row is not None
-        return row, image.file(tx, row.image_file), shown(tags)
+        return _told(tx, row, shown(tags))
 
 
 def _write(ctx: Context, tx: Tx, id: str, kind: str, source: Source, kept: dict[str, Any], description: str) -> None:
@@ -212,21 +240,41 @@ def _write(ctx: Context, tx: Tx, id: str, kind: str, source: Source, kept: dict[
     file = {"account": ctx.account, "location": f"{ctx.account}/{id}", "source": f"s3://{found.bucket}/{found.key}"}
     declared = container.get("Format", "").lower() or None
     image_file = image.keep_file(tx, {**file, "declared": declared, "origin": origin})
-    made = [kind] if kind == "image" else ["snapshot", "volume"]
+    made = [kind] if kind == "image" else ["snapshot", "volume"]  # a disk of an image is a snapshot too
     details = {**kept, "container": container, "size": found.size}
     values = {"id": id, "account": ctx.account, "kind": kind, "description": description, "details": details}
     image_task.add(tx, {**values, **{name: ids.new(name) for name in made}, "image_file": image_file})
 
 
-def _tasks(ctx: Context, kind: str) -> list[tuple[Row, Row | None, list[dict[str, str]]]]:
+def _write_parts(
+    ctx: Context, tx: Tx, id: str, sources: list[tuple[str, Source]], kept: dict[str, Any], description: str
+) -> None:
+    """The task of an image of several disks, and one for each of those."""
+    parts = [ids.new("import_snapshot") for _ in sources]
+    size = sum(source.found.size for _, source in sources)
+    details = {**kept, "container": sources[0][1].container, "size": size, "parts": parts}
+    values = {"id": id, "account": ctx.account, "kind": "image", "description": description, "details": details}
+    image_task.add(tx, {**values, "image": ids.new("image")})
+    for part, (device, source) in zip(parts, sources, strict=True):
+        about = str(source.container.get("Description") or f"{device} of import task {id}")
+        _write(ctx, tx, part, "disk", source, {"of": id, "device": device, "encrypted": False}, about)
+
+
+def _tasks(ctx: Context, kind: str) -> list[Told]:
     with ctx.read() as tx:
         tags = tag.of_account(tx, ctx.account, [f"import-{kind}-task"])
         rows = image_task.of_account(tx, ctx.account, kind)
-        return [(row, _file_of(tx, row), tags.get(row.id, [])) for row in rows]
+        return [_told(tx, row, tags.get(row.id, [])) for row in rows]
+
+
+def _told(tx: Tx, row: Row, tags: list[dict[str, str]]) -> Told:
+    """The task with the files of those of its parts that are not over, which say how far they are."""
+    found = [image_task.find(tx, id) for id in row.details.get("parts", [])]
+    parts = [(one, _file_of(tx, one)) for one in found if one is not None]
+    return Told(row, _file_of(tx, row), tags, parts)
 
 
 def _file_of(tx: Tx, row: Row) -> Row | None:
-    """The file of a task that is not over: it says how far that is."""
     return image.file(tx, row.image_file) if row.state == "active" else None
 
 
@@ -250,8 +298,18 @@ def _disk(row: Row) -> Item:
     return {**told, "DiskImageSize": float(row.details["size"])}
 
 
-def _image_item(row: Row, file: Row | None, tags: list[dict[str, str]]) -> Item:
-    told = progress_of(row, file)
+def _part(row: Row, file: Row | None) -> Item:
+    """A disk of an image of several."""
+    made = row.snapshot if row.state == "completed" else None
+    return _disk(row) | progress_of(row, file) | {"DeviceName": row.details["device"], "SnapshotId": made}
+
+
+def _image_item(found: Told) -> Item:
+    row = found.row
+    told = progress_of(row, found.file)
+    parts = [_part(*one) for one in found.parts]
+    if parts and "Progress" in told:
+        told["Progress"] = str(sum(int(one.get("Progress") or 100) for one in parts) // len(parts))
     return {
         "ImportTaskId": row.id,
         "Architecture": "x86_64",
@@ -259,16 +317,17 @@ def _image_item(row: Row, file: Row | None, tags: list[dict[str, str]]) -> Item:
         "Description": row.description or None,
         "ImageId": row.image if row.state == "completed" else None,
         "Platform": row.details["platform"] or None,
-        "SnapshotDetails": [_disk(row) | {"Status": told["Status"]}],
-        "Tags": tags,
+        "SnapshotDetails": parts or [_disk(row) | {"Status": told["Status"]}],
+        "Tags": found.tags,
         **told,
     }
 
 
-def _snapshot_item(row: Row, file: Row | None, tags: list[dict[str, str]]) -> Item:
-    told = progress_of(row, file)
+def _snapshot_item(found: Told) -> Item:
+    row = found.row
+    told = progress_of(row, found.file)
     detail = {**_disk(row), **told, "SnapshotId": row.snapshot if row.state == "completed" else None}
     detail["Encrypted"] = row.details.get("encrypted", False)
     del detail["DeviceName"]
-    told_of = {"ImportTaskId": row.id, "Description": row.description or None, "Tags": tags}
+    told_of = {"ImportTaskId": row.id, "Description": row.description or None, "Tags": found.tags}
     return {**told_of, "SnapshotTaskDetail": detail}
