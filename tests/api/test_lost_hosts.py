@@ -292,6 +292,66 @@ def test_a_disk_on_a_third_host_is_not_reached_by_the_lost_one_any_more(
     assert shown(ec2, id)["State"]["Name"] == "running"
 
 
+def with_a_volume_of_the_other(cloud: TestedCloud, ec2: Any) -> tuple[str, str]:
+    """An instance on h3, and a volume on h2 that it has."""
+    enable(cloud, "h3", False)
+    disk = str(ec2.create_volume(AvailabilityZone=ZONE, Size=1)["VolumeId"])
+    cloud.settle()
+    enable(cloud, "h3", True)
+    id = launched_on(cloud, ec2, "h3")
+    ec2.attach_volume(VolumeId=disk, InstanceId=id, Device="/dev/sdf")
+    cloud.settle()
+    assert place(cloud, id) == ("h3", ["h3", "h2"])
+    return id, disk
+
+
+def test_a_guest_lets_go_of_a_volume_of_a_lost_host_and_has_it_from_another(
+    cloud: Any, ec2: Any, fleet: FencedHosts
+) -> None:
+    id, disk = with_a_volume_of_the_other(cloud, ec2)
+    fleet.lose("h2")
+    ec2.detach_volume(VolumeId=disk)
+    fleet.pass_time(FENCE)
+    assert [one["State"] for one in ec2.describe_volumes(VolumeIds=[disk])["Volumes"]] == ["in-use"], "not lost yet"
+    fleet.pass_time(ENDS + SETTLES)
+    assert [one["State"] for one in ec2.describe_volumes(VolumeIds=[disk])["Volumes"]] == ["available"]
+    ec2.attach_volume(VolumeId=disk, InstanceId=id, Device="/dev/sdf")
+    fleet.pass_time(SETTLES)
+    assert (place(cloud, id), fleet.worlds["h3"].names("volume_export")) == (("h3", ["h3", "h3"]), [])
+    fleet.bring_back("h2")
+    fleet.pass_time(SETTLES)
+    assert fleet.worlds["h2"].names("volume_export") == []
+    with cloud.database.read() as tx:
+        assert left_behind.on(tx, "volume", "h2") == []
+        found = capacity.counted(tx)
+        assert {name: amount for name, amount in found.items() if amount != capacity.NOTHING} == capacity.promised(tx)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_instance_that_is_stopped_starts_with_its_volume_of_a_lost_host(
+    cloud: Any, ec2: Any, fleet: FencedHosts, when: str
+) -> None:
+    """It was stopped before that host was lost, or is then."""
+    id, _ = with_a_volume_of_the_other(cloud, ec2)
+    if when == "before":
+        ec2.stop_instances(InstanceIds=[id], Force=True)
+        cloud.settle()
+    fleet.lose("h2")
+    fleet.pass_time(ENDS + SETTLES)
+    if when == "after":
+        assert "what is read and written waits" in said(cloud, id)
+        ec2.stop_instances(InstanceIds=[id], Force=True)
+    fleet.pass_time(SETTLES)
+    assert shown(ec2, id)["State"]["Name"] == "stopped"
+    ec2.start_instances(InstanceIds=[id])
+    fleet.pass_time(SETTLES)
+    assert (shown(ec2, id)["State"]["Name"], place(cloud, id)) == ("running", ("h3", ["h3", "h3"]))
+    fleet.bring_back("h2")
+    fleet.pass_time(SETTLES)
+    assert fleet.worlds["h2"].names("volume_export") == []
+    assert place(cloud, id) == ("h3", ["h3", "h3"])
+
+
 def test_a_volume_that_is_deleted_while_its_snapshot_has_no_host_goes_with_the_snapshot_whole(
     cloud: Any, ec2: Any, fleet: FencedHosts
 ) -> None:

@@ -11,7 +11,7 @@ from crash.fenced_site import FencedSite
 from crash.lives import Life, launch_beside, launch_in, reboot, stop, terminate
 from crash.site import ZONES, Site
 from crash.test_crash_points import At, die, take_over_at
-from crash.volume_lives import attach, beside, create_volume, migrate, take_snapshot
+from crash.volume_lives import attach, beside, create_volume, detach, migrate, take_snapshot
 
 from cumulet.lib import crash
 from cumulet.lib.crash import Died
@@ -77,6 +77,25 @@ def _on_the_first(site: Site) -> list[str]:
     return found
 
 
+def _with_volume_of_the_other(site: Site) -> list[str]:
+    """It is on the first host, and has a volume of the second one."""
+    found = [*_on_the_first(site), create_volume(site, "h2")]
+    site.settle()
+    attach(site, found[1], found[0])
+    site.settle()
+    return found
+
+
+def _lost_and_stop(site: Site, found: list[str]) -> None:
+    _lost(site, found)
+    stop(site, found[0])
+
+
+def _lost_and_detach(site: Site, found: list[str]) -> None:
+    _lost(site, found)
+    detach(site, found[1])
+
+
 LIVES = [
     Life("lost", beside, _lost, ["running"], every=4),
     Life("lost with a volume", _with_volume, _lost, ["running"], every=15),
@@ -85,6 +104,8 @@ LIVES = [
     Life("rebooted and lost", beside, _reboot, ["running"], every=15),
     Life("lost while the guest leaves it", beside, _while_it_goes, ["running"], every=11),
     Life("lost while a guest comes to it", _on_the_first, _while_it_comes, ["running"], every=11),
+    Life("stopped without the host of its volume", _with_volume_of_the_other, _lost_and_stop, ["stopped"], every=5),
+    Life("detached without the volume's host", _with_volume_of_the_other, _lost_and_detach, ["running"], every=4),
 ]
 EACH = [life._replace(name=f"{life.name}, at each point", every=1) for life in LIVES]
 TRIED = [*LIVES, *(pytest.param(life, marks=pytest.mark.slow) for life in EACH)]

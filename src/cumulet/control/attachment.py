@@ -120,7 +120,7 @@ def take_from_silent(run: Run, row: Row, disks: list[Row]) -> None:
     with run.read() as tx:
         silent = host.is_silent(tx, host.services_of(tx, row.host).get("compute"))
     if silent:
-        export.end(run, going)
+        export.shut_out(run, going)
         with run.write() as tx:
             for disk in going:
                 _free(tx, disk)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import Any, NamedTuple
 
+from cumulet.control import lost
 from cumulet.drivers.specs import VolumeExportSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Failure
@@ -81,7 +82,23 @@ def address_of(tx: Tx, disk: Row) -> str:
 
 
 def end(run: Run, disks: list[Row]) -> None:
-    """Nobody reaches these disks from other hosts any more; raises `Failure` while one's host does not say so."""
+    """Nobody reaches these disks from other hosts any more, whose guests have let go of them.
+
+    A host that is lost is not waited for: nobody is left who would ask it, and what it exports is taken away when it is
+    back. Where others have the same directory, the disk leaves it. Raises `Failure` while another one does not say so.
+    """
+    reached = [disk for disk in disks if disk.exported]
+    for disk in reached:
+        lost.remove(run, "volume", disk.exported, disk.attachment)
+    if reached:
+        with run.write() as tx:
+            for disk in reached:
+                attachment.say_unexported(tx, disk.attachment)
+                lost.leave_if_lost(tx, disk)
+
+
+def shut_out(run: Run, disks: list[Row]) -> None:
+    """The same of guests that may run and write: each volume's host has to say so; raises `Failure` until then."""
     reached = [disk for disk in disks if disk.exported]
     for disk in reached:
         run.driver("volume", disk.exported).remove(disk.attachment)

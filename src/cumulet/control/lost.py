@@ -5,7 +5,8 @@ from __future__ import annotations
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Superseded
 from cumulet.lib.log import Log
-from cumulet.model import host, interface, left_behind, work
+from cumulet.model import Tx, capacity, host, interface, left_behind, snapshot, work
+from cumulet.model.database import Row
 
 log = Log("lost")
 
@@ -24,6 +25,21 @@ def remove(run: Run, role: str, name: str, id: str) -> None:
         return
     with run.write() as tx:
         left_behind.add(tx, role, name, id, run.epoch)
+
+
+def leave_host(tx: Tx, disk: Row, place: Row) -> None:
+    """A volume is kept by no host, until it is by another one that has its directory too."""
+    capacity.leave_host(tx, disk, place.store)
+    snapshot.leave_host(tx, disk.id, place.name)
+    work.wake(tx, "volume", disk.id)
+
+
+def leave_if_lost(tx: Tx, disk: Row) -> None:
+    """So does a volume that no guest has open, where its host is lost and others have its directory."""
+    place = host.find(tx, disk.host) if disk.host is not None else None
+    rests = disk.state == "ready" and not (disk.moving_to or disk.moved_from)
+    if place is not None and place.lost and place.store and rests:
+        leave_host(tx, disk, place)
 
 
 def take_away(run: Run, role: str, name: str) -> None:

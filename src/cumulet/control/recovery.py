@@ -8,7 +8,7 @@ the lost host may have of it still is taken away when that is back (`model.left_
 
 from __future__ import annotations
 
-from cumulet.control import export, placing
+from cumulet.control import export, lost, placing
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later
 from cumulet.lib.log import Log
@@ -22,7 +22,7 @@ from cumulet.model import (
     instance_use,
     interface,
     left_behind,
-    snapshot,
+    stalled,
     vpc_host,
     work,
 )
@@ -50,17 +50,12 @@ def _is_over(tx: Tx, row: Row) -> bool:
 
 
 def _free_volumes(tx: Tx, place: Row) -> None:
-    """Volumes that no instance has are kept by no host, until they are by another one."""
+    """Volumes that no instance has, or one of another host that is off, are kept by no host, until by another one."""
     free = attachment.free_volumes(tx, place.name) if place.store else []
+    free += stalled.resting(tx, place.name) if place.store else []
     for disk in free:
         if disk.state == "ready" and not disk.moved_from:
-            _leave_host(tx, disk, place)
-
-
-def _leave_host(tx: Tx, disk: Row, place: Row) -> None:
-    capacity.leave_host(tx, disk, place.store)
-    snapshot.leave_host(tx, disk.id, place.name)
-    work.wake(tx, "volume", disk.id)
+            lost.leave_host(tx, disk, place)
 
 
 def _wake_instances(tx: Tx, place: Row) -> None:
@@ -97,7 +92,7 @@ def leave(run: Run, row: Row, place: Row, disks: list[Row], nics: list[Row]) -> 
         capacity.release_instance(tx, row.id)
         instance_use.end(tx, row.id)
         for disk in here:
-            _leave_host(tx, disk, place)
+            lost.leave_host(tx, disk, place)
         for disk in away:
             attachment.rename(tx, disk.attachment)
         for nic in nics:

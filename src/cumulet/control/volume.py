@@ -77,15 +77,15 @@ def _adopt(run: Run, row: Row) -> None:
     with run.write() as tx:
         held = attachment.of_volume(tx, row.id)
         guest = instance.find(tx, held.instance) if held is not None else None
-        if guest is not None and guest.desired == "running":
+        if guest is not None and guest.desired == "running" and guest.host is None:
             return
         keeper = capacity.adopt(tx, row, run.settings)
         if keeper is not None:
             snapshot.be_kept_by(tx, row.id, keeper)
     if keeper is None:
         raise Later(ROOM_SECONDS, "its host is lost, and no other one that has the same directory has room for it")
-    if row.desired == "absent":
-        raise Later(0.0, f"{keeper} keeps its snapshots, and it goes")
+    then = "keeps its snapshots, and it goes" if row.desired == "absent" else "has it from now on, and is told so"
+    raise Later(0.0, f"{keeper} {then}")
 
 
 def _check_image(run: Run, row: Row) -> None:

@@ -1,4 +1,4 @@
-"""Volumes whose host is silent, and that guests on other hosts have: what these read and write there waits for it."""
+"""Volumes whose host is silent or lost, and that guests on other hosts have: who waits for it, and who need not."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from cumulet.model.volume import volume
 
 
 def volumes(tx: Tx, *conditions: sa.ColumnElement[bool]) -> dict[str, Row]:
-    """Those of which the conditions hold: by id the `instance`, its `place`, the volume's `host`, and when that was
-    `heard` last. Not those that the guest's host opens by itself."""
+    """Those of a silent host of which the conditions hold, without those that the guest's host opens by itself.
+
+    By id: the `instance`, its `place`, the volume's `host`, and when that was `heard` last.
+    """
     columns = volume.c.id, attachment.c.instance, instance.c.host.label("place"), volume.c.host, host.service.c.heard
     query = sa.select(*columns).join(attachment, attachment.c.volume == volume.c.id)
     query = query.join(instance, instance.c.id == attachment.c.instance)
@@ -22,6 +24,16 @@ def volumes(tx: Tx, *conditions: sa.ColumnElement[bool]) -> dict[str, Row]:
     there = sa.and_(silent, instance.c.host != volume.c.host, instance.c.desired == "running")
     rows = tx.all(query.where(there, *conditions).order_by(volume.c.id), since=tx.now - host.LIVE_SECONDS)
     return {row.id: row for row in rows if not host.open_the_same(tx, row.place, row.host)}
+
+
+def resting(tx: Tx, name: str) -> list[Row]:
+    """The volumes of this host that instances of other hosts have, which are stopped; those that stay there."""
+    elsewhere = sa.or_(instance.c.host.is_(None), instance.c.host != name)
+    off = sa.and_(instance.c.desired == "stopped", instance.c.state == "stopped", elsewhere)
+    stays = sa.and_(volume.c.host == name, volume.c.moving_to == "", volume.c.desired == "present")
+    query = sa.select(volume).join(attachment, attachment.c.volume == volume.c.id)
+    query = query.join(instance, instance.c.id == attachment.c.instance)
+    return tx.all(query.where(off, stays, attachment.c.exported == "").order_by(volume.c.id))
 
 
 def of_account(tx: Tx, account: str) -> dict[str, Row]:
