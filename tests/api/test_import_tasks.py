@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from support.tested_cloud import TestedCloud
 
 from cumulet.administration import accounts
 from cumulet.administration.desk import Named
+from cumulet.control import export_links
 from cumulet.drivers.places import image_files
 from cumulet.lib.command import run
 from cumulet.model import image, image_task, volume, work
@@ -314,6 +316,33 @@ def test_an_image_is_exported_to_a_bucket(cloud: Any, ec2: Any, tmp_path: Path, 
     run(["qemu-img", "convert", "-f", known, "-O", "raw", tmp_path / "got", tmp_path / "out"])
     assert (tmp_path / "out").read_bytes()[: len(KEPT)] == KEPT
     assert list(cloud.config.image_directory().glob(".*")) == []
+
+
+@pytest.mark.parametrize("cancelled", [False, True], ids=["done", "cancelled"])
+def test_what_is_too_large_for_one_request_is_exported_in_parts(
+    cloud: Any, ec2: Any, monkeypatch: pytest.MonkeyPatch, cancelled: bool
+) -> None:
+    monkeypatch.setattr(export_links, "AT_ONCE_BYTES", 4 << 20)
+    monkeypatch.setattr(export_links, "PART_BYTES", 5 << 20)
+    content = DISK + random.Random(1).randbytes(9 << 20)
+    content += bytes(-len(content) % 512)
+    begun = ec2.import_image(DiskContainers=[{"UserBucket": put(cloud, content), "Format": "RAW"}])
+    id = imported(cloud, ec2, begun["ImportTaskId"])["ImageId"]
+    s3, where = cloud.client("s3"), {"S3Bucket": "disks", "S3Prefix": "out/"}
+    task = ec2.export_image(ImageId=id, DiskImageFormat="RAW", S3ExportLocation=where)["ExportImageTaskId"]
+    if cancelled:
+        cloud.cloud.engine.run_due()
+        assert len(s3.list_multipart_uploads(Bucket="disks")["Uploads"]) == 1
+        with cloud.database.write() as tx:
+            image_task.cancel(tx, task, "no more")
+    ids = {"ExportImageTaskIds": [task]}
+    done = over(cloud, ec2.describe_export_image_tasks, "ExportImageTasks", **ids)
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="disks")
+    if cancelled:
+        assert done["Status"] == "deleted"
+        return
+    found = s3.get_object(Bucket="disks", Key=f"out/{task}.raw")
+    assert (done["Status"], found["Body"].read(), found["ETag"].endswith('-3"')) == ("completed", content, True)
 
 
 def test_an_export_that_may_not_be_written_ends_with_the_reason(cloud: Any, ec2: Any) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from cumulet.control import image_parts
-from cumulet.control.object_links import Links
+from cumulet.control import export_links, image_parts
 from cumulet.drivers.specs import ExportSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later
@@ -115,12 +114,16 @@ def _export(run: Run, row: Row) -> None:
         raise Impossible("ClientError", f"the image {row.image} has no file any more")
     driver = run.driver("image", file.host)
     if there is None or there.marker:
-        link = Links(run, row.account, row.details["by"]).to(row.details["bucket"], row.details["key"], "PUT")
-        driver.ensure(ExportSpec(id=row.id, image_file=file.id, format=row.details["format"], url=link))
+        where = export_links.links(run, row, _disk_bytes(file))
+        driver.ensure(ExportSpec(id=row.id, image_file=file.id, format=row.details["format"], **where))
         raise Later(EXPORT_SECONDS, "being converted and uploaded")
     driver.remove(row.id)
     with run.write() as tx:
         image_task.end(tx, row.id, "completed")
+
+
+def _disk_bytes(file: Row) -> int:
+    return int((file.facts or {}).get("virtual_size", 0))
 
 
 def _go(run: Run, row: Row) -> None:
@@ -146,6 +149,8 @@ def _undo(run: Run, row: Row) -> None:
             file = image.file(tx, row.image_file)
         if file is not None and file.host is not None:
             run.driver("image", file.host).remove(row.id)
+        if file is not None and export_links.is_in_parts(_disk_bytes(file)):
+            export_links.abandon(run, row)
         return
     if row.details.get("parts"):
         image_parts.undo(run, row)

@@ -26,9 +26,9 @@ class Links:
             made, token = session.begin(tx.keys, account, self._now, SECONDS, **by)
         self._signer = Signer(made.key, made.secret, token, run.settings.region)
 
-    def to(self, bucket: str, key: str, method: str = "GET") -> str:
-        """The link to an object."""
-        return presigned(self._signer, self._endpoint, bucket, key, self._now, SECONDS, method)
+    def to(self, bucket: str, key: str, method: str = "GET", **parameters: str) -> str:
+        """The link to an object, or with no key to the bucket."""
+        return presigned(self._signer, self._endpoint, bucket, key, self._now, SECONDS, method, **parameters)
 
 
 def endpoint(run: Run) -> str:

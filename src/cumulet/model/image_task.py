@@ -71,6 +71,11 @@ def end(tx: Tx, id: str, state: str, message: str = "") -> bool:
     return tx.change(image_task.update().where(mine).values(state=state, message=message)) == 1
 
 
+def keep(tx: Tx, id: str, details: dict[str, Any]) -> None:
+    """The task has these details from now on."""
+    tx.change(image_task.update().where(image_task.c.id == id).values(details=details))
+
+
 def cancel(tx: Tx, id: str, why: str = "") -> None:
     """Have the task end, and what it has begun go."""
     tx.change(image_task.update().where(image_task.c.id == id).values(desired="cancelled", message=why))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
+from xml.sax.saxutils import escape
 
 from cumulet.drivers.image.http import SECONDS
 from cumulet.drivers.image.inspect import Limits, convert
@@ -14,10 +17,12 @@ from cumulet.drivers.places import image_files
 from cumulet.drivers.specs import ExportSpec
 from cumulet.lib.errors import CumuletError, Failure, Impossible
 from cumulet.lib.log import Log
+from cumulet.lib.s3_link import answer_to
 from cumulet.lib.urls import without_password
 from cumulet.lib.works import Work, Works
 
 log = Log("exporting")
+PIECE = 1 << 20
 MOST_BYTES = 5 << 30
 """S3 takes no larger object in one request."""
 _OPTIONS = {
@@ -76,22 +81,51 @@ class _Work(Work):
         done = convert(["-f", format, "-O", *_OPTIONS[self._spec.format], str(disk), str(target)], self._limits)
         if done.returncode != 0:
             raise Failure(f"converting {self._spec.image_file}: {done.stderr.strip()[:500]}")
-        size = target.stat().st_size
-        if size > MOST_BYTES:
-            text = f"the image has {size} bytes as {self._spec.format}, an exported object at most {MOST_BYTES}"
-            raise Impossible("ClientError", text)
         return target
 
     def _put(self, file: Path) -> None:
-        url, where = urlsplit(self._spec.url), without_password(self._spec.url)
+        size, spec = file.stat().st_size, self._spec
+        if not spec.parts:
+            if size > MOST_BYTES:
+                text = f"the image has {size} bytes as {spec.format}, an exported object at most {MOST_BYTES}"
+                raise Impossible("ClientError", text)
+            self._send(spec.url, file, 0, size)
+            return
+        count = max(1, -(-size // spec.part_bytes))
+        if count > len(spec.parts):
+            text = (
+                f"the image has {size} bytes as {spec.format}, more than {len(spec.parts)} parts of {spec.part_bytes}"
+            )
+            raise Impossible("ClientError", text)
+        tags = []
+        for number, link in enumerate(spec.parts[:count]):
+            start = number * spec.part_bytes
+            tags.append(self._send(link, file, start, min(spec.part_bytes, size - start)))
+        named = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(tag)}</ETag></Part>"
+            for number, tag in enumerate(tags, start=1)
+        )
+        answer_to("POST", spec.complete, f"<CompleteMultipartUpload>{named}</CompleteMultipartUpload>".encode())
+
+    def _send(self, link: str, file: Path, start: int, length: int) -> str:
+        """So many bytes of the file from there on; gives the entity tag."""
+        url, where = urlsplit(link), without_password(link)
         connection = (HTTPSConnection if url.scheme == "https" else HTTPConnection)(url.netloc, timeout=SECONDS)
-        headers = {"Content-Length": str(file.stat().st_size), "Content-Type": "application/octet-stream"}
+        headers = {"Content-Length": str(length), "Content-Type": "application/octet-stream"}
         with contextlib.closing(connection), file.open("rb") as body:
+            body.seek(start)
             # who refuses it says so without reading it
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                connection.request("PUT", f"{url.path}?{url.query}", body, headers)
+                connection.request("PUT", f"{url.path}?{url.query}", _pieces(body, length), headers)
             answer = connection.getresponse()
         if answer.status in (400, 403, 404):
             raise Impossible("ClientError", f"uploading to {where}: HTTP {answer.status} ({answer.reason})")
         if answer.status != 200:
             raise Failure(f"uploading to {where}: HTTP {answer.status} ({answer.reason})")
+        return answer.getheader("ETag") or ""
+
+
+def _pieces(body: BinaryIO, length: int) -> Iterator[bytes]:
+    while length > 0 and (piece := body.read(min(PIECE, length))):
+        length -= len(piece)
+        yield piece
