@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from cumulet.lib import ids
 from cumulet.lib.errors import Conflict
 from cumulet.model import Database, account, host, key_pair, migrate, tag, work
-from cumulet.model.database import retried
+from cumulet.model.database import Row, retried
 
 pytestmark = pytest.mark.all_databases
 
@@ -96,7 +96,7 @@ def test_schedulers_that_lease_at_once_take_different_rows(database: Database) -
         while rows := retried(lease):
             taken.extend(row.id for row in rows)
 
-    def lease() -> list[sa.Row[tuple[str]]]:
+    def lease() -> list[Row]:
         with database.write() as tx:
             return work.lease(tx, "h1", 60.0, 7, ["thing"])
 

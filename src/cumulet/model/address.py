@@ -93,9 +93,12 @@ def holder(tx: Tx, public_ip: str) -> str | None:
 
 def of_account(tx: Tx, account: str) -> list[Row]:
     """All of an account's, also those that come and go (their `allocation` is None)."""
-    return tx.all(
-        sa.select(address).where(address.c.account == account).order_by(address.c.created, address.c.public_ip)
-    )
+    return tx.all(_OF_ACCOUNT, of=account)
+
+
+_OF_ACCOUNT = (
+    sa.select(address).where(address.c.account == sa.bindparam("of")).order_by(address.c.created, address.c.public_ip)
+)
 
 
 def of_interfaces(tx: Tx, interfaces: list[str]) -> list[Row]:

@@ -78,7 +78,10 @@ _DISKS_OF = _DISKS.where(attachment.c.instance.in_(sa.bindparam("of", expanding=
 
 def disks_of_account(tx: Tx, account: str) -> list[Row]:
     """All the volumes that an account has in instances."""
-    return tx.all(_DISKS.where(volume.c.account == account).order_by(*_IN_ORDER))
+    return tx.all(_DISKS_OF_ACCOUNT, of=account)
+
+
+_DISKS_OF_ACCOUNT = _DISKS.where(volume.c.account == sa.bindparam("of")).order_by(*_IN_ORDER)
 
 
 def volumes(tx: Tx, account: str) -> list[Row]:

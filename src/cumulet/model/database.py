@@ -24,8 +24,9 @@ from cumulet.lib.errors import Away, Conflict, Unsure
 from cumulet.lib.sealed import Keyring
 from cumulet.model import servers
 from cumulet.model.prepared import FEW, Driver, Prepared, Statements, is_often
+from cumulet.model.row import Row as Row
+from cumulet.model.row import named
 
-Row = sa.Row[Any]
 Hint = Callable[[str, str], None]
 Result = TypeVar("Result")
 PATIENCE = {Conflict: 5.0, Away: 2.0, Unsure: 2.0}
@@ -56,14 +57,18 @@ class Tx:
         if (run := self._run(query, given)) is not None:
             prepared, cursor = run
             return prepared.rows(cursor, cursor.fetchall())
-        return list(self.connection.execute(query, given))
+        result = self.connection.execute(query, given)
+        row = named(tuple(result.keys()))
+        return [row(values) for values in result]
 
     def first(self, query: sa.Select[Any], **given: Any) -> Row | None:
         if (run := self._run(query, given)) is not None:
             prepared, cursor = run
             found = cursor.fetchone()
             return prepared.rows(cursor, [found])[0] if found is not None else None
-        return self.connection.execute(query, given).first()
+        result = self.connection.execute(query, given)
+        row, values = named(tuple(result.keys())), result.first()
+        return None if values is None else row(values)
 
     def held(self, query: sa.Select[Any]) -> list[Row]:
         """The same rows; in a transaction that writes they stay as they are until its end."""

@@ -94,8 +94,11 @@ _FIND = sa.select(instance).where(instance.c.id == sa.bindparam("of"))
 
 def of_account(tx: Tx, account: str) -> list[Row]:
     """An account's instances in the order of their launch, terminated ones while they are visible."""
-    query = sa.select(instance).where(instance.c.account == account)
-    return tx.all(query.order_by(instance.c.created, instance.c.reservation, instance.c.launch_index))
+    return tx.all(_OF_ACCOUNT, account=account)
+
+
+_IN_ORDER = instance.c.created, instance.c.reservation, instance.c.launch_index
+_OF_ACCOUNT = sa.select(instance).where(instance.c.account == sa.bindparam("account")).order_by(*_IN_ORDER)
 
 
 def of_ids(tx: Tx, account: str, ids: Iterable[str]) -> list[Row]:
@@ -106,7 +109,7 @@ def of_ids(tx: Tx, account: str, ids: Iterable[str]) -> list[Row]:
 _OF_IDS = (
     sa.select(instance)
     .where(instance.c.account == sa.bindparam("account"), instance.c.id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(instance.c.created, instance.c.reservation, instance.c.launch_index)
+    .order_by(*_IN_ORDER)
 )
 _OF_IDS_HELD = _OF_IDS.with_for_update()
 

@@ -162,30 +162,37 @@ _OF_INSTANCES = (
 
 
 def of_account(tx: Tx, account: str) -> list[Row]:
-    query = sa.select(interface).where(interface.c.account == account)
-    return tx.all(query.order_by(interface.c.created, interface.c.id))
+    return tx.all(_OF_ACCOUNT, of=account)
+
+
+_OF_ACCOUNT = (
+    sa.select(interface).where(interface.c.account == sa.bindparam("of")).order_by(interface.c.created, interface.c.id)
+)
 
 
 def groups_of_account(tx: Tx, account: str) -> dict[str, list[str]]:
     """Interface id to the ids of its groups, for all interfaces of an account."""
-    query = (
-        sa.select(interface_group)
-        .join(interface, interface.c.id == interface_group.c.interface)
-        .where(interface.c.account == account)
-        .order_by(interface_group.c.group_id)
-    )
+    return _by_interface(tx.all(_GROUPS_OF_ACCOUNT, of=account))
+
+
+_GROUPS_OF_ACCOUNT = (
+    sa.select(interface_group)
+    .join(interface, interface.c.id == interface_group.c.interface)
+    .where(interface.c.account == sa.bindparam("of"))
+    .order_by(interface_group.c.group_id)
+)
+
+
+def _by_interface(rows: list[Row]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for row in tx.all(query):
+    for row in rows:
         found.setdefault(row.interface, []).append(row.group_id)
     return found
 
 
 def groups_of(tx: Tx, interfaces: list[str]) -> dict[str, list[str]]:
     """Interface id to the ids of its groups, for these interfaces."""
-    found: dict[str, list[str]] = {}
-    for row in tx.all(_GROUPS_OF, of=interfaces):
-        found.setdefault(row.interface, []).append(row.group_id)
-    return found
+    return _by_interface(tx.all(_GROUPS_OF, of=interfaces))
 
 
 _GROUPS_OF = (

@@ -1,7 +1,7 @@
 """Statements that run often, past SQLAlchemy's execution: compiled once, and given to the driver as they are.
 
-SQLAlchemy says what a statement is in SQL, what becomes of its parameters, and what its rows are. What it does for each
-run besides takes several times as long as the drivers' own work (docs/decisions/0028-prepared-statements.md).
+SQLAlchemy says what a statement is in SQL, what becomes of its parameters, and of the values of its rows. What it does
+for each run besides takes several times as long as the drivers' own work (docs/decisions/0028-prepared-statements.md).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.sql.compiler import SQLCompiler
 
-Row = sa.Row[Any]
+from cumulet.model.row import Row, named
+
 STATEMENTS = 2000
 """How many compiled statements are kept: more than there are."""
 FEW = 8
@@ -52,10 +52,8 @@ class Prepared:
         self._lists = [(name, bind.value) for name, bind in self._compiled.binds.items() if bind.expanding]
         self._texts: dict[tuple[int, ...], Text] = {}
         self._columns = list(statement.selected_columns) if isinstance(statement, sa.SelectBase) else []
-        self._readers: list[Any] | None = None
-        self._looked = False
-        self._shape = SimpleResultMetaData([str(column.key) for column in self._columns])
-        self._places = self._shape._key_to_index  # noqa: SLF001 - SQLAlchemy's rows have no other constructor
+        self._row = named(tuple(str(column.key) for column in self._columns))
+        self._readers: list[tuple[int, Callable[[Any], Any]]] | None = None
 
     def text(self, given: Mapping[str, Any]) -> Text | None:
         """None for lists that are so long that hardly another is."""
@@ -90,14 +88,24 @@ class Prepared:
         return values if self._compiled.positional else dict(zip((n for n, *_ in text.takes), values, strict=True))
 
     def rows(self, cursor: Any, found: Iterable[Any]) -> list[Row]:
-        """As SQLAlchemy gives them: by name and by place."""
-        if not self._looked:  # what becomes of a number depends on the kind that the server gives
-            readers = [
+        """What a cursor has given, as SQLAlchemy would read it."""
+        readers = self._readers
+        if readers is None:  # what becomes of a number depends on the kind that the server gives
+            processors = [
                 column.type.dialect_impl(self._dialect).result_processor(self._dialect, described[1])
                 for column, described in zip(self._columns, cursor.description or (), strict=True)
             ]
-            self._readers, self._looked = readers if any(readers) else None, True
-        return [sa.Row(self._shape, self._readers, self._places, values) for values in found]
+            readers = self._readers = [(place, read) for place, read in enumerate(processors) if read is not None]
+        if not readers:
+            return [self._row(values) for values in found]
+        return [self._row(_read(readers, values)) for values in found]
+
+
+def _read(readers: list[tuple[int, Callable[[Any], Any]]], values: Iterable[Any]) -> list[Any]:
+    read = list(values)
+    for place, reader in readers:
+        read[place] = reader(read[place])
+    return read
 
 
 def _default(column: sa.Column[Any]) -> Any:

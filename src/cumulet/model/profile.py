@@ -49,7 +49,10 @@ def associate(tx: Tx, account: str, instance: str, profile: Row) -> str:
 
 
 def of_account(tx: Tx, account: str) -> list[Row]:
-    return tx.all(sa.select(association).where(association.c.account == account).order_by(association.c.created))
+    return tx.all(_OF_ACCOUNT, of=account)
+
+
+_OF_ACCOUNT = sa.select(association).where(association.c.account == sa.bindparam("of")).order_by(association.c.created)
 
 
 def of_instances(tx: Tx, instances: list[str]) -> list[Row]:

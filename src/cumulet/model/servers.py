@@ -81,7 +81,11 @@ class _Sqlite(SQLiteDialect_pysqlite):
 
 sa.dialects.registry.register("sqlite.cumulet", __name__, "_Sqlite")
 _COMPILED: LRUCache[Any, Any] = LRUCache(STATEMENTS)
-_OF_SQLITE = Statements(_Sqlite())
+_JSON: dict[str, Any] = {
+    "json_serializer": lambda value: msgspec.json.encode(value).decode(),
+    "json_deserializer": msgspec.json.decode,
+}
+_OF_SQLITE = Statements(_Sqlite(**_JSON))
 
 
 def statements(made: sa.Engine) -> Statements:
@@ -95,11 +99,7 @@ def engine(url: str, *, durable: bool) -> sa.Engine:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError) as e:
         raise Failure(f"the setting database_url is no URL: {e}; see docs/databases.md") from None
-    options: dict[str, Any] = {
-        "json_serializer": lambda value: msgspec.json.encode(value).decode(),
-        "json_deserializer": msgspec.json.decode,
-        "hide_parameters": True,
-    }
+    options: dict[str, Any] = {**_JSON, "hide_parameters": True}
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, durable, options)
     return _server(parsed, options)

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any
 
 from cumulet.wire.models import Model, Ref, Shape
-from cumulet.wire.scalars import WRITERS, escape, write_whole_time
+from cumulet.wire.scalars import SPECIAL, WRITERS, escape, write_whole_time
 
 Writer = Callable[[Any, list[str]], None]
 
@@ -210,7 +210,7 @@ def _text_element(tag: str) -> Writer:
     start, end = f"<{tag}>", f"</{tag}>"
 
     def element(value: str, out: list[str]) -> None:
-        out.append(f"{start}{escape(value)}{end}")
+        out.append(f"{start}{escape(value) if SPECIAL(value) else value}{end}")
 
     return element
 

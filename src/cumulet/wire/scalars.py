@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from operator import index
 from typing import Any
 
@@ -76,10 +77,12 @@ READERS: dict[str, Callable[[str], Any]] = {
 
 def escape(text: str) -> str:
     """Text as an XML element holds it; what XML 1.0 cannot hold (control characters, say) becomes U+FFFD."""
-    return _SPECIAL.sub(_escaped, text) if _SPECIAL.search(text) else text
+    return _SPECIAL.sub(_escaped, text) if SPECIAL(text) else text
 
 
 _SPECIAL = re.compile("[&<>\r]|[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+SPECIAL = _SPECIAL.search
+"""Whether `escape` has anything to do; the call is saved for texts of which an answer has thousands."""
 _ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 
 
@@ -102,6 +105,7 @@ def write_number(value: float) -> str:
     return repr(float(value))
 
 
+@lru_cache(4096)  # an instance and all that came with it have the same
 def write_time(value: datetime | float) -> str:
     """A time, or seconds since 1970, in UTC and with milliseconds as EC2 has it: 2026-01-02T03:04:05.000Z."""
     return f"{_utc(value).isoformat(timespec='milliseconds')}Z"
