@@ -93,6 +93,19 @@ def test_where_the_object_is_is_its_url(cloud: Any, s3: Any) -> None:
     assert done["Location"] == f"{cloud.url}/{BUCKET}/a%20b/%C3%BC"
 
 
+def test_who_has_begun_an_upload_may_be_denied_it(cloud: Any, s3: Any) -> None:
+    upload = begun(s3)
+    for action, call in (
+        ("s3:ListMultipartUploadParts", s3.list_parts),
+        ("s3:AbortMultipartUpload", s3.abort_multipart_upload),
+    ):
+        one = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": f"arn:aws:s3:::{BUCKET}/*"}
+        s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": [one]}))
+        assert code(call, **upload) == "AccessDenied"
+        s3.delete_bucket_policy(Bucket=BUCKET)
+        call(**upload)
+
+
 def test_tags_are_copied_by_who_may_read_them(cloud: Any, s3: Any) -> None:
     put(s3, "k", Tagging="a=1")
     theirs = support.client(cloud.account("other"))

@@ -58,6 +58,19 @@ def require(
         raise errors.denied()
 
 
+def require_of_upload(call: Call, action: str, listed: str, initiator: str) -> None:
+    """Who has begun an upload may end and list it, unless a policy denies that; others need a permission.
+
+    Source: "Multipart upload API and permissions" of the Amazon S3 User Guide.
+    """
+    if initiator != call.canonical_id:
+        require(call, call.bucket, action, listed, key=call.key)
+        return
+    asked = _asked(call, call.bucket, action, None, call.key)
+    if _decide(call, asked, _policy(call, call.bucket, action)).verdict == "explicitDeny":
+        raise errors.denied()
+
+
 def require_own(call: Call, action: str, resource: str) -> Principal:
     """The caller, who may do in its own account what is not of a bucket that is there; else raise AccessDenied."""
     if call.principal is None:

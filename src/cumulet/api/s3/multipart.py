@@ -164,8 +164,7 @@ def list_parts(call: Call, given: Given) -> Result:
     most = min(most, 1000)
     with call.read() as tx:
         row = find_upload(call, tx, given["UploadId"])
-        if row.initiator != call.canonical_id:
-            access.require(call, call.bucket, "s3:ListMultipartUploadParts", "", key=call.key)
+        access.require_of_upload(call, "s3:ListMultipartUploadParts", "", row.initiator)
         found = upload.parts(tx, row.id, marker, most + 1)
         names = account.of_canonical(tx, [row.owner, row.initiator])
     shown = found[:most]
@@ -194,8 +193,7 @@ def _listed_part(one: Row) -> Result:
 def abort_multipart_upload(call: Call, given: Given) -> Result:
     with call.write() as tx:
         row = find_upload(call, tx, given["UploadId"])
-        if row.initiator != call.canonical_id:
-            access.require(call, call.bucket, "s3:AbortMultipartUpload", "WRITE", key=call.key)
+        access.require_of_upload(call, "s3:AbortMultipartUpload", "WRITE", row.initiator)
         upload.abort(tx, row.id)
     call.house.wake()
     return {}
