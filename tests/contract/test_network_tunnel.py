@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 
+import msgspec
 import pytest
 from support.joined_hosts import (
     TUNNEL_MTU,
+    VLANS,
     JoinedHost,
     Start,
     join,
@@ -97,9 +99,10 @@ def test_ensuring_again_changes_nothing(hosts: list[JoinedHost]) -> None:
     first, second, third = hosts
     spec = reach(VPC, (second, [TWO]), (third, [THREE]))
     first.network.ensure(spec)
-    before = tunnel(first, VPC), first.inventory()
+    before = tunnel(first, VPC) | first.inventory()
     first.network.ensure(spec)
-    assert (tunnel(first, VPC), first.inventory()) == before
+    after = tunnel(first, VPC) | first.inventory()
+    assert {key: (before[key], after[key]) for key in after if before[key] != after[key]} == {}
     assert first.network.look(VPC.id) == Seen(id=VPC.id)
 
 
@@ -144,7 +147,9 @@ def test_after_everything_is_removed_nothing_is_left_on_any_host(hosts: list[Joi
     for host, spec in zip(hosts, specs, strict=True):
         for id in (spec.id, VPC.group_id, VPC.id):
             host.network.remove(id)
-    assert [host.inventory() for host in hosts] == before
+    for host, was in zip(hosts, before, strict=True):
+        now = host.inventory()
+        assert {key: (was[key], now[key]) for key in was if was[key] != now[key]} == {}
 
 
 def test_a_crash_anywhere_in_ensuring_a_tunnel_is_repaired_by_ensuring_again(
@@ -196,6 +201,24 @@ def test_what_cannot_be_a_tunnel_is_refused(hosts: list[JoinedHost]) -> None:
         first.network.ensure(VpcSpec(id=VPC.id, cidr=VPC.cidr, vni=1, peers=peers))
     with Host() as alone, pytest.raises(Failure, match="no tunnel_address"):
         Network(alone).ensure(reach(VPC))
+
+
+def test_a_vpc_that_gets_a_vlan_leaves_its_vxlan(hosts: list[JoinedHost], start: Start) -> None:
+    first, second = hosts[:2]
+    let([first, second], VPC.group(allow("icmp")))
+    one, _ = start(first, ONE), start(second, TWO)
+    join(VPC, (first, [ONE]), (second, [TWO]))
+    device = tunnel(first, VPC)["device"]
+    other = msgspec.structs.replace(reach(VPC, (second, [TWO])), vlan=0 if VLANS else 101)
+    if VLANS:
+        first.network.ensure(other)
+        assert ("vlan" in device, "vxlan" in tunnel(first, VPC)["device"]) == (True, True)
+        assert not one.ping(TWO.ip)
+        first.network.ensure(reach(VPC, (second, [TWO])))
+    else:
+        with pytest.raises(Failure, match="no vlan_interface"):
+            first.network.ensure(other)
+    assert one.ping(TWO.ip)
 
 
 @pytest.mark.parametrize(("link_mtu", "expected"), [(1500, "1450"), (1400, "1350")])

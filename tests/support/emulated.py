@@ -36,10 +36,13 @@ for module in $(/bin/busybox cat /modules/order); do /bin/busybox insmod /module
 /bin/busybox mkdir -p /files/run/lock /files/dev/shm
 /bin/busybox cp /command /files/run/command
 set +e
-/bin/busybox chroot /files /bin/sh /run/command
+cd /files
+/bin/busybox mount --move . /
+/bin/busybox chroot . /bin/sh /run/command
 echo "The command has ended: $?"
 /bin/busybox poweroff -f
 """
+"""The files become the root of the mount namespace: whoever enters another one, made of it, has them as well."""
 _ENDED = "The command has ended: "
 
 

@@ -83,7 +83,9 @@ class Host:
         return run(self.command(*arguments), check=check, timeout=20).stdout
 
     def inventory(self) -> dict[str, list[str]]:
-        """All that could be left behind, to be compared."""
+        """All that could be left behind, to be compared; a process that has ended is not, though nobody has asked for it."""
+        lines = self.run("ps", "-e", "-o", "stat=,comm=").splitlines()
+        processes = [line.split()[1] for line in lines if not line.startswith("Z")]
         return {
             "namespaces": sorted(self.run("ls", "/run/netns").split()),
             "links": sorted(link["ifname"] for link in json.loads(self.run("ip", "-j", "link"))),
@@ -94,7 +96,7 @@ class Host:
             "files": sorted(
                 self.run("find", "/run", "-path", "/run/test", "-prune", "-o", "-type", "f", "-print").split()
             ),
-            "servers": [line for line in self.run("ps", "-e", "-o", "comm").splitlines() if line == "dnsmasq"],
+            "servers": [line for line in processes if line == "dnsmasq"],
             "forwarding": self.run("sh", "-c", "grep . /proc/sys/net/ipv4/conf/*/forwarding").split(),
         }
 

@@ -1,7 +1,11 @@
-"""VPCs joined by VLANs: two machines with the distribution's own kernel, and a trunk between them (slow)."""
+"""VPCs joined by VLANs, on the distribution's kernel: two machines with a trunk between them, and the contract (slow).
+
+This machine's kernel may have no 802.1q; that of a guest, emulated, has.
+"""
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +18,32 @@ from support.joined_hosts import VARIABLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
-SUPPORT = Path(__file__).resolve().parents[1] / "support"
+TESTS = Path(__file__).resolve().parents[1]
+SUPPORT = TESTS / "support"
 LONGEST = 600.0
 SCRIPT = """\
 set -e
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/run TMPDIR=/run PYTHONDONTWRITEBYTECODE=1 {variable}=1
 cd {tests}
 {python} -u -P {program} {number}
+"""
+CHOSEN = "changes_nothing or crash_anywhere or gets_a_vlan or address_changed"
+OPTIONS = [
+    "-x",
+    "-p",
+    "no:cacheprovider",
+    "--color=no",
+    "--timeout=500",
+    "--basetemp=/run/work",
+    "--durations=5",
+    "-vv",
+]
+CONTRACT = f"""\
+set -e
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/run TMPDIR=/run PYTHONDONTWRITEBYTECODE=1 {VARIABLE}=1
+ip link set lo up
+cd {TESTS.parent}
+{sys.executable} -m pytest {" ".join(OPTIONS)} -k "{CHOSEN}" {TESTS}/contract/test_network_tunnel.py
 """
 MODULES = ["virtio_net", "8021q", "veth", "tun", "nf_tables", "nft_ct", "nft_nat", "nft_masq", "nft_chain_nat"]
 MODULES += ["nft_fib_inet", "nf_conntrack_netlink"]
@@ -44,6 +67,15 @@ def test_two_machines_are_joined_by_a_vlan_of_each_vpc_on_their_trunk(tiny_image
     with ThreadPoolExecutor(2) as pool:
         texts = list(pool.map(said, (1, 2)))
     assert all("both: all is as before" in text for text in texts), "\n\n".join(texts)
+
+
+def test_the_contract_of_tunnels_holds_for_vlans(tiny_image: Path) -> None:
+    """Hosts in namespaces of one guest, the underlay's bridge being the trunk: what two machines have not tried."""
+    if not has_files_server():
+        pytest.skip("it needs virtiofsd: apt-get install qemu-system-common (or virtiofsd)")
+    said = run_in_guest(CONTRACT, tiny=tiny_image, modules=[*MODULES, "bridge", "vxlan"], seconds=LONGEST)
+    assert re.search(r"\b\d+ passed", said)
+    assert "failed" not in said
 
 
 def free_ports() -> list[int]:
