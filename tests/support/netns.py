@@ -83,7 +83,7 @@ class Host:
         return run(self.command(*arguments), check=check, timeout=20).stdout
 
     def inventory(self) -> dict[str, list[str]]:
-        """All that could be left behind, to be compared; a process that has ended is not, though nobody has asked for it."""
+        """All that could be left behind, to be compared; processes that have ended are not, though not reaped yet."""
         lines = self.run("ps", "-e", "-o", "stat=,comm=").splitlines()
         processes = [line.split()[1] for line in lines if not line.startswith("Z")]
         return {
