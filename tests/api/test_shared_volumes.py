@@ -18,7 +18,8 @@ from cumulet.drivers.hypervisor.fake import FakeHypervisor
 from cumulet.drivers.specs import InstanceSpec, decode
 from cumulet.drivers.volume.shared import DirectoryLock, identity
 from cumulet.lib.errors import Failure
-from cumulet.model import attachment, capacity, instance
+from cumulet.model import attachment, capacity, instance, volume
+from cumulet.model.host import host
 
 
 @pytest.fixture
@@ -75,34 +76,85 @@ def test_a_guest_moves_with_its_memory_alone(cloud: Any, ec2: Any, volume_dir: P
         assert list(capacity.promised(tx)) == [row.host]
 
 
+class Pooled:
+    """An instance on one of two hosts that open the same pool, and a volume that the other one keeps."""
+
+    def __init__(self, cloud: Any, ec2: Any, directory: Path) -> None:
+        self.cloud, self.ec2 = cloud, ec2
+        self.hosts = {name: add_host(cloud, name, volume_dir=str(directory)) for name in ("h2", "h3")}
+        for one in self.hosts.values():
+            one.heartbeat.facts["opens"] = ["rbd"]
+            one.heartbeat.beat()
+        drain(cloud, "h1")
+        self.guest = launched(cloud, ec2)
+        self.volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+        cloud.settle()
+        (self.home,) = set(place(cloud, self.guest))
+        self.other = "h3" if self.home == "h2" else "h2"
+        with cloud.database.read() as tx:
+            row = volume.find(tx, self.volume)
+            assert row is not None and row.host == self.other
+
+    def attached(self) -> Any:
+        """The volume as a disk, and what its guest's host was told of it."""
+        self.ec2.attach_volume(VolumeId=self.volume, InstanceId=self.guest, Device="/dev/vdf")
+        self.cloud.settle()
+        with self.cloud.database.read() as tx:
+            (disk,) = [disk for disk in attachment.disks(tx, self.guest) if disk.id == self.volume]
+            assert capacity.counted(tx) == {
+                **dict.fromkeys(capacity.counted(tx), capacity.NOTHING),
+                **capacity.promised(tx),
+            }
+        order = self.hosts[self.home].agents["compute"].documents.get(self.guest)
+        assert order is not None and order.spec is not None
+        spec = decode(order.spec)
+        assert isinstance(spec, InstanceSpec)
+        assert [(one.volume == self.volume, one.export) for one in spec.disks] == [(False, ""), (True, "")]
+        return disk
+
+    def exports(self) -> dict[str, Any]:
+        world = FakeWorld(self.cloud.config.state_dir / "hosts" / self.other / "world")
+        return {id: world.get("volume_export", id) for id in world.names("volume_export")}
+
+
+def test_a_volume_in_a_pool_is_kept_by_the_host_of_whoever_it_is_attached_to(
+    cloud: Any, ec2: Any, volume_dir: Path
+) -> None:
+    pooled = Pooled(cloud, ec2, volume_dir)
+    disk = pooled.attached()
+    assert (disk.host, disk.exported, pooled.exports()) == (pooled.home, "", {})
+
+
+def test_force_takes_a_volume_in_a_pool_from_a_host_that_keeps_it_and_is_silent(
+    cloud: Any, ec2: Any, volume_dir: Path
+) -> None:
+    pooled = Pooled(cloud, ec2, volume_dir)
+    disk = pooled.attached()
+    for role in ("compute", "volume"):
+        cloud.cloud.bus.leave(f"{role}.{pooled.home}")
+    cloud.clock.ahead += 20
+    pooled.hosts[pooled.other].heartbeat.beat()
+    ec2.detach_volume(VolumeId=pooled.volume, Force=True)
+    cloud.settle()
+    assert ec2.describe_volumes(VolumeIds=[pooled.volume])["Volumes"][0]["State"] == "available"
+    order = pooled.hosts[pooled.other].agents["volume"].documents.get(disk.attachment)
+    assert order is not None and not order.living(), "the other host has shut it out"
+    assert pooled.exports() == {}
+
+
 def test_a_guest_opens_by_itself_what_another_host_keeps_in_the_pool_of_both(
     cloud: Any, ec2: Any, volume_dir: Path
 ) -> None:
-    hosts = {name: add_host(cloud, name, volume_dir=str(volume_dir)) for name in ("h2", "h3")}
-    for host in hosts.values():
-        host.heartbeat.facts["opens"] = ["rbd"]
-        host.heartbeat.beat()
-    drain(cloud, "h1")
-    id = launched(cloud, ec2)
-    made = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    pooled = Pooled(cloud, ec2, volume_dir)
+    with cloud.database.write() as tx:
+        tx.change(host.update().where(host.c.name == pooled.home).values(disk_gib=0))
+    disk = pooled.attached()
+    assert disk.exported == disk.host == pooled.other
+    assert pooled.exports() == {disk.attachment: {"volume": pooled.volume, "direct": True}}
+    ec2.detach_volume(VolumeId=pooled.volume)
     cloud.settle()
-    ec2.attach_volume(VolumeId=made, InstanceId=id, Device="/dev/vdf")
-    cloud.settle()
-    with cloud.database.read() as tx:
-        (disk,) = [disk for disk in attachment.disks(tx, id) if disk.id == made]
-    home = place(cloud, id)[0]
-    assert disk.exported == disk.host != home
-    order = hosts[home].agents["compute"].documents.get(id)
-    assert order is not None and order.spec is not None
-    spec = decode(order.spec)
-    assert isinstance(spec, InstanceSpec)
-    assert [(one.volume == made, one.export) for one in spec.disks] == [(False, ""), (True, "")]
-    keeper = FakeWorld(cloud.config.state_dir / "hosts" / disk.host / "world")
-    assert keeper.get("volume_export", disk.attachment) == {"volume": made, "direct": True}
-    ec2.detach_volume(VolumeId=made)
-    cloud.settle()
-    assert keeper.names("volume_export") == [], "its end shuts out a guest that has not let go"
-    assert ec2.describe_volumes(VolumeIds=[made])["Volumes"][0]["State"] == "available"
+    assert pooled.exports() == {}, "its end shuts out a guest that has not let go"
+    assert ec2.describe_volumes(VolumeIds=[pooled.volume])["Volumes"][0]["State"] == "available"
 
 
 def drain(cloud: Any, name: str) -> Any:

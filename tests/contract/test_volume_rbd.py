@@ -181,6 +181,19 @@ def test_a_lost_snapshot_and_a_lost_volume_are_named(host: Host) -> None:
         host.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=1, key="a" * 44))
 
 
+SECRETS: list[bytes] = []
+LIBVIRT = SimpleNamespace(secretDefineXML=lambda xml: SimpleNamespace(setValue=SECRETS.append))
+"""Takes secrets."""
+
+
+def told(host: Host) -> Pool:
+    """The pool, with a keyring."""
+    keyring = host.directory / "keyring"
+    keyring.write_text("[client.other]\n\tkey = bm8=\n[client.cumulet]\n\tkey = c2VjcmV0\n\tcaps mon = x\n")
+    host.pool.keyring = host.fake.keyring = keyring
+    return host.pool
+
+
 def test_a_guest_elsewhere_is_shut_out_when_its_export_ends_and_after_a_restart_too(fake: Host) -> None:
     guest = "192.0.2.7:0/41"
     fake.ensure(VolumeSpec(id=VOLUME, size_gib=1))
@@ -192,6 +205,11 @@ def test_a_guest_elsewhere_is_shut_out_when_its_export_ends_and_after_a_restart_
     for _ in range(2):
         fake.volumes.remove(EXPORT)
     assert (fake.fake.shut_out, fake.volumes.look(EXPORT)) == ([guest], None)
+    with pytest.raises(Failure, match="was taken from its guest by force"):
+        pools.prepare(LIBVIRT, told(fake), [DiskSpec(volume=VOLUME, attachment=EXPORT)])
+    fake.fake.users[VOLUME] = ["192.0.2.8:0/42"]
+    pools.prepare(LIBVIRT, told(fake), [DiskSpec(volume=VOLUME, attachment=f"{EXPORT[:-1]}1")])
+    assert fake.fake.shut_out == [guest, "192.0.2.8:0/42"]
 
 
 @pytest.mark.parametrize("secret", ["", "not-to-be-guessed"], ids=["nbd", "iscsi"])
@@ -216,19 +234,22 @@ def test_hosts_without_the_pool_reach_and_copy_a_volume_by_an_export(host: Host,
     assert host.reads(OTHER) == "a"
 
 
+def test_an_export_that_ends_late_does_not_shut_out_who_was_given_the_volume_since(fake: Host) -> None:
+    fake.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    fake.volumes.ensure(VolumeExportSpec(id=EXPORT, volume=VOLUME, direct=True))
+    for attachment in (EXPORT, f"{EXPORT[:-1]}1"):
+        pools.prepare(LIBVIRT, told(fake), [DiskSpec(volume=VOLUME, attachment=attachment)])
+    fake.fake.users[VOLUME] = ["192.0.2.8:0/42"]
+    fake.volumes.remove(EXPORT)
+    assert (fake.fake.shut_out, fake.pool.bars(VOLUME, EXPORT)) == ([], True)
+
+
 def test_a_guest_is_given_a_disk_when_everybody_else_is_shut_out(fake: Host) -> None:
-    told: list[bytes] = []
-    libvirt = SimpleNamespace(secretDefineXML=lambda xml: SimpleNamespace(setValue=told.append))
-    keyring = fake.directory / "keyring"
-    keyring.write_text("[client.other]\n\tkey = bm8=\n[client.cumulet]\n\tkey = c2VjcmV0\n\tcaps mon = x\n")
-    fake.pool.keyring = keyring
-    with pytest.raises(AssertionError, match="--keyring"):
-        fake.pool.volumes()
-    fake.fake.keyring = keyring
+    del SECRETS[:]
     fake.ensure(VolumeSpec(id=VOLUME, size_gib=1))
     fake.fake.users[VOLUME] = ["192.0.2.7:0/41", "192.0.2.8:0/42"]
-    pools.prepare(libvirt, fake.pool, [DiskSpec(volume=VOLUME), DiskSpec(volume=OTHER, export="192.0.2.9")])
-    assert (told, fake.fake.shut_out) == ([b"secret"], ["192.0.2.7:0/41", "192.0.2.8:0/42"])
+    pools.prepare(LIBVIRT, told(fake), [DiskSpec(volume=VOLUME), DiskSpec(volume=OTHER, export="192.0.2.9")])
+    assert (SECRETS, fake.fake.shut_out) == ([b"secret"], ["192.0.2.7:0/41", "192.0.2.8:0/42"])
     fake.pool.keyring = fake.directory / "nowhere"
     with pytest.raises(Failure, match="there is no key of client.cumulet in .*nowhere"):
         fake.pool.key()

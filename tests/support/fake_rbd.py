@@ -78,13 +78,14 @@ class FakeRbd:
     def _rbd(self, words: list[str]) -> str | None:
         assert words[: len(ALWAYS)] == ALWAYS, words
         words = words[len(ALWAYS) :]
-        verb = "_".join(words[:2]) if words[0] == "snap" else words[0]
+        two = words[0] in ("snap", "image-meta")
+        verb = "_".join(words[: 1 + two]).replace("-", "_")
         parser = argparse.ArgumentParser()
         for option in ("--format", "--size"):
             parser.add_argument(option)
         parser.add_argument("--no-progress", action="store_true")
         parser.add_argument("names", nargs="*")
-        given = parser.parse_args(words[2 if words[0] == "snap" else 1 :])
+        given = parser.parse_args(words[1 + two :])
         images = self._read()
         said = getattr(self, f"_{verb}")(images, *given.names, *([int(given.size[:-1])] if given.size else []))
         (self.directory / "pool.json").write_text(json.dumps(images))
@@ -187,6 +188,14 @@ class FakeRbd:
             raise Refused(16, "error: image still has watchers")
         image["trash"] = True
         self._collect(images)
+
+    def _image_meta_set(self, images: dict[str, Any], name: str, key: str, value: str) -> None:
+        self._image(images, name).setdefault("meta", {})[key] = value
+
+    def _image_meta_get(self, images: dict[str, Any], name: str, key: str) -> str:
+        if key not in (known := self._image(images, name).get("meta", {})):
+            raise Refused(2, f"failed to get metadata {key} of image : (2) No such file or directory")
+        return str(known[key])
 
     def _status(self, images: dict[str, Any], name: str) -> dict[str, Any]:
         self._image(images, name)

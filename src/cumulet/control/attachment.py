@@ -113,13 +113,15 @@ def _settled(tx: Tx, disk: Row, there: bool) -> bool:
 
 
 def take_from_silent(run: Run, row: Row, disks: list[Row]) -> None:
-    """Free what is to go by force from a guest whose host is not heard: the volume's own host shuts that out."""
-    going = [disk for disk in disks if disk.forced and disk.exported and not _wanted(disk)]
+    """Free what is to go by force from a guest whose host is not heard: the volume's own host shuts that out, or
+    another one that has the same pool."""
+    going = [disk for disk in disks if disk.forced and not _wanted(disk)]
     if not going:
         return
     with run.read() as tx:
         silent = host.is_silent(tx, host.services_of(tx, row.host).get("compute"))
     if silent:
+        going = export.through_another(run, row, going)
         export.shut_out(run, going)
         with run.write() as tx:
             for disk in going:

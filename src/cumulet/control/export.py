@@ -81,6 +81,22 @@ def address_of(tx: Tx, disk: Row) -> str:
     return found
 
 
+def through_another(run: Run, row: Row, disks: list[Row]) -> list[Row]:
+    """These disks of an instance whose host is silent, as far as somebody else can shut that out: who exports them, or,
+    of those that the host itself keeps in a pool, another host that opens it. Raises `Failure`."""
+    with run.write() as tx:
+        place = host.find(tx, row.host)
+        other = host.of_store(tx, place.store) if place is not None and "opens" in place.facts else None
+        own = [disk for disk in disks if disk.host == row.host and other is not None]
+        for disk in own:
+            attachment.move(tx, disk.attachment, disk.attach_desired, exported=other)
+    for disk in own:
+        run.driver("volume", str(other)).ensure(VolumeExportSpec(id=disk.attachment, volume=disk.id, direct=True))
+    with run.read() as tx:
+        wanted = {disk.attachment for disk in disks}
+        return [disk for disk in attachment.disks(tx, row.id) if disk.attachment in wanted and disk.exported]
+
+
 def end(run: Run, disks: list[Row]) -> None:
     """Nobody reaches these disks from other hosts any more, whose guests have let go of them.
 

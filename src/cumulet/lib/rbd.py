@@ -21,6 +21,7 @@ _REMOVING_SECONDS = 86400.0
 _SHUT_OUT_SECONDS = 30 * 86400
 """For so long a client that was shut out stays so: by then its host has been started anew."""
 _NO_SUCH, _BUSY, _THERE = 2, 16, 17
+_BARRED, _HOLDER = "cumulet.barred.", "cumulet.holder"
 _LOGGED = re.compile(r"\d{4}-\d\d-\d\dT")
 _ALWAYS = ["--rbd-default-features=61", "--rbd-default-clone-format=2", "--rbd-move-parent-to-trash-on-remove=true"]
 """Whatever Ceph's own settings say. 61: layering, exclusive-lock, object-map, fast-diff, deep-flatten."""
@@ -109,12 +110,33 @@ class Pool:
         found = json.loads(done.stdout).get("watchers", [])
         return [one["address"] for one in (found.values() if isinstance(found, dict) else found)]
 
-    def shut_out(self, name: str) -> list[str]:
-        """Whoever has it open now reads and writes no more, wherever and whatever that is; gives those addresses."""
+    def shut_out(self, name: str, of: str | None = None) -> list[str]:
+        """Whoever has it open now reads and writes no more, wherever and whatever that is; gives those addresses.
+
+        With `of`, only while nobody was said to have it since (`hold`).
+        """
         found = self.users(name)
+        if found and of is not None and self._meta(name, _HOLDER) not in (None, of):
+            return []
         for address in found:
             self._ceph("osd", "blocklist", "add", address, str(_SHUT_OUT_SECONDS))
         return found
+
+    def hold(self, name: str, whom: str) -> None:
+        """Write down with the image who is about to open it. That waits for whoever has it open, unless shut out."""
+        self._rbd("image-meta", "set", name, _HOLDER, whom)
+
+    def bar(self, name: str, whom: str) -> None:
+        """Write down with the image that who goes by this name is not to open it any more."""
+        self._rbd("image-meta", "set", name, _BARRED + whom, "yes")
+
+    def bars(self, name: str, whom: str) -> bool:
+        """Whether that is written down."""
+        return self._meta(name, _BARRED + whom) is not None
+
+    def _meta(self, name: str, key: str) -> str | None:
+        done = self._rbd("image-meta", "get", name, key, fine=(_NO_SUCH,))
+        return done.stdout.strip() if done.returncode == 0 else None
 
     def room(self) -> Room:
         """That of the pool; raises `Failure` where it is not reached, with what would be right."""

@@ -16,7 +16,8 @@ from cumulet.lib.contract import NEWEST, OLDEST
 from cumulet.model.database import Row, Tx
 from cumulet.model.host import LIVE_SECONDS, host, promises, service
 from cumulet.model.instance import instance
-from cumulet.model.volume import volume
+from cumulet.model.volume import begin_move, volume
+from cumulet.model.work import wake
 
 
 class Amount(NamedTuple):
@@ -205,6 +206,17 @@ def hand_over(tx: Tx, row: Row, to: str) -> bool:
         return False
     release(tx, row.host, Amount(0, 0, row.size_gib))
     return True
+
+
+def bring(tx: Tx, row: Row, to: str, config: Config) -> bool:
+    """A volume that is free is kept by this host from now on, which has the same files, if that has room for it."""
+    if not claim_disk(tx, to, row.size_gib, config):
+        return False
+    if not begin_move(tx, row.id, row.host, to):
+        release(tx, to, Amount(0, 0, row.size_gib))
+        return False
+    wake(tx, "volume", row.id)
+    return hand_over(tx, row, to)
 
 
 def keep(tx: Tx, row: Row) -> bool:

@@ -12,7 +12,7 @@ from cumulet.api.ec2.volume_rows import owned, state
 from cumulet.api.ec2.volume_view import attachment_item
 from cumulet.lib import devices
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, attachment, host, work
+from cumulet.model import Tx, attachment, capacity, host, work
 from cumulet.model.database import Row
 
 
@@ -26,6 +26,8 @@ def attach_volume(ctx: Context, volume_id: str, instance_id: str, device: str) -
         row = owned(tx, ctx.account, volume_id)
         _check_volume(row)
         _check_guest(tx, guest, row)
+        if guest.host not in (None, row.host) and host.open_the_same(tx, guest.host, row.host):
+            capacity.bring(tx, row, guest.host, ctx.config)
         _attach(tx, guest, row, device)
         work.wake(tx, "instance", guest.id)
         made = attachment.find_volume(tx, row.id)

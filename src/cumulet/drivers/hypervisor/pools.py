@@ -12,6 +12,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from cumulet.drivers.specs import DiskSpec
+from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
 from cumulet.lib.rbd import Pool
 
@@ -37,8 +38,11 @@ def prepare(connection: Any, pool: Pool | None, disks: list[DiskSpec]) -> None:
         return
     tell(connection, pool)
     for disk in own:
+        if pool.bars(disk.volume, disk.name):
+            raise Failure(f"{disk.volume} was taken from its guest by force, while this host was not heard")
         for address in pool.shut_out(disk.volume):
             log.warning("somebody else had it open, and is shut out", volume=disk.volume, address=address)
+        pool.hold(disk.volume, disk.name)
 
 
 def tell(connection: Any, pool: Pool | None) -> None:

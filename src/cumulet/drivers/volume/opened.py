@@ -35,10 +35,18 @@ class Opened:
             volume = file.read_text()
         except FileNotFoundError:
             return
-        for address in self._pool.shut_out(volume):
-            log.warning("a guest had it open still, and is shut out", volume=volume, export=id, address=address)
+        self._shut_out(volume, id)
+        if self._pool.size(volume) is not None:
+            self._pool.bar(volume, id)
+        crash.point("volume.opened.barred")
+        self._shut_out(volume, id)  # the guest's host may have been back in between
         crash.point("volume.opened.shut_out")
         file.unlink(missing_ok=True)
+
+    def _shut_out(self, volume: str, id: str) -> None:
+        """Not whoever was given the volume since: this host may have been away for long."""
+        for address in self._pool.shut_out(volume, of=id):
+            log.warning("a guest had it open still, and is shut out", volume=volume, export=id, address=address)
 
     def seen(self) -> list[Seen]:
         """Those that there are."""
