@@ -11,7 +11,7 @@ from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from support import s3 as support
-from support.s3 import BUCKET, Raw, ask, put, signed
+from support.s3 import BUCKET, Raw, ask, body, put, signed
 
 AT = f"/{BUCKET}/k"
 
@@ -148,6 +148,24 @@ def test_what_has_not_changed_is_said_with_what_caches_need(cloud: Any, s3: Any)
     assert (answer.status, answer.body, answer.headers["cache-control"]) == (304, b"", "max-age=5")
     assert answer.headers["expires"] == "Thu, 01 Dec 2033 16:00:00 GMT"
     assert answer.headers["etag"] == s3.head_object(Bucket=BUCKET, Key="c")["ETag"]
+
+
+def test_a_part_of_a_thing_is_not_taken_for_the_thing(cloud: Any, s3: Any) -> None:
+    s3.create_bucket(Bucket="empty-bucket")
+    for method, path in (
+        ("DELETE", "/empty-bucket?acl"),
+        ("DELETE", "/empty-bucket?versioning"),
+        ("DELETE", f"{AT}?acl"),
+        ("DELETE", f"{AT}?uploads"),
+        ("PUT", "/new-bucket?location"),
+        ("PUT", f"{AT}?torrent"),
+        ("POST", "/empty-bucket?cors"),
+    ):
+        answer = signed(cloud, method, path, b"x" if method == "PUT" else b"")
+        assert (answer.status, answer.code) == (405, "MethodNotAllowed"), path
+    assert body(s3, "k") == b"0123456789"
+    assert {one["Name"] for one in s3.list_buckets()["Buckets"]} == {BUCKET, "empty-bucket"}
+    assert signed(cloud, "PUT", f"{AT}?anything=else", b"x").status == 200
 
 
 def test_the_methods_that_there_are_are_said(cloud: Any, s3: Any) -> None:

@@ -18,6 +18,10 @@ SUPERSEDED = frozenset(
 """Operations that are asked for in the same way as another, which is meant; or at another host (S3's object lambda)."""
 
 
+CHANGING = ("PUT", "POST", "DELETE")
+"""Methods with which a subresource that they do not have must not be taken for the thing itself: DELETE /BUCKET?acl."""
+
+
 @dataclass(frozen=True)
 class _Route:
     operation: str
@@ -40,6 +44,7 @@ def route(model: Model, method: str, level: Level, query: Mapping[str, str], hea
     """The operation's name, None if there is none for this method; `headers`: the names, in lower case.
 
     What the model's URI has as a literal (`?acl`) decides; then what is required (`uploadId`, `x-amz-copy-source`).
+    None too for a change of a literal that there is not for this method.
     """
     said = [one for one in _routes(model).get((method, level), ()) if one.says(query)]
     if not said:
@@ -49,7 +54,17 @@ def route(model: Model, method: str, level: Level, query: Mapping[str, str], hea
         (one for one in said if len(one.literals) == most),
         key=lambda one: (one.lacks(query, headers) > 0, -one.needs if not one.lacks(query, headers) else one.needs),
     )
-    return None if best.lacks(query, headers) and not best.literals else best.operation
+    if not best.literals and (
+        best.lacks(query, headers) or (method in CHANGING and _subresources(model) & query.keys())
+    ):
+        return None
+    return best.operation
+
+
+@cache
+def _subresources(model: Model) -> frozenset[str]:
+    """The names that stand in a URL for a part of a thing: acl, cors, …"""
+    return frozenset(name for found in _routes(model).values() for one in found for name in one.literals)
 
 
 def methods_of(model: Model, level: Level) -> set[str]:

@@ -59,7 +59,9 @@ def get_bucket_website(call: Call, given: Given) -> Result:
 
 @operation("PutBucketWebsite", "WebsiteConfiguration", needs=("s3:PutBucketWebsite", ""))
 def put_bucket_website(call: Call, given: Given) -> Result:
-    wanted = given.get("WebsiteConfiguration") or {}
+    wanted = given.get("WebsiteConfiguration")
+    if wanted is None:
+        raise malformed("the body is WebsiteConfiguration")
     if "RedirectAllRequestsTo" in wanted:
         if len(wanted) > 1:
             raise errors.invalid_argument(
