@@ -1,0 +1,132 @@
+"""Hosts that open the same pool of volumes, whoever dies: volumes are free when they should be, and nothing is left."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crash.afterwards import check
+from crash.fenced_site import FencedSite
+from crash.lives import Life, launch_in, stop
+from crash.site import ZONES, Site
+from crash.test_crash_points import At, die
+from crash.volume_lives import attach, beside, create_volume, detach
+
+from cumulet.lib import crash
+from cumulet.lib.crash import Died
+from cumulet.model import attachment, instance
+
+SILENT = 20.0
+
+
+class PoolSite(FencedSite):
+    """Its hosts promise nothing; the second one is silent from `lose` on, and its guests go on."""
+
+    fence_seconds = 0.0
+
+    def open(self) -> None:
+        super().open()
+        for one in self.hosts.values():
+            one.heartbeat.facts["opens"] = ["rbd"]
+
+    def _wait_for_the_end(self) -> None:
+        if self.lost:
+            self.pass_time(SILENT)
+            self.beat()
+
+    def waiting(self) -> list[Any]:
+        """What waits for the silent host only is not waited for."""
+        silent = tuple(f"nobody serves {role}.{name}" for name in self.lost for role in self.hosts[name].agents)
+        return [row for row in Site.waiting(self) if not row.error.endswith(silent or ("-",))]
+
+    def bring_back(self) -> None:
+        super().bring_back()
+        self.hosts["h2"].heartbeat.facts["opens"] = ["rbd"]
+        self.beat()
+
+
+def _attached_elsewhere(site: Site) -> list[str]:
+    """A guest on the first host, with a volume that the second one keeps."""
+    with site.database.write() as tx:
+        guest = launch_in(tx, site, zone=ZONES[1])
+        instance.move(tx, guest, {}, wanted_host="h1")
+    return _attached(site, [guest, create_volume(site, "h2")])
+
+
+def _attached_at_home(site: Site) -> list[str]:
+    """A guest on the second host, with a volume that this keeps itself."""
+    return _attached(site, [*beside(site), create_volume(site, "h2")])
+
+
+def _attached(site: Site, found: list[str]) -> list[str]:
+    site.settle()
+    attach(site, found[1], found[0])
+    site.settle()
+    return found
+
+
+def _detach(site: Site, found: list[str]) -> None:
+    detach(site, found[1])
+
+
+def _stop(site: Site, found: list[str]) -> None:
+    stop(site, found[0])
+
+
+def _take(site: Site, found: list[str]) -> None:
+    """By force, while the guest's host is silent."""
+    assert isinstance(site, PoolSite)
+    site.lose()
+    detach(site, found[1], force=True)
+
+
+LIVES = [
+    Life("detached from a guest elsewhere", _attached_elsewhere, _detach, ["running"], every=5),
+    Life("stopped elsewhere", _attached_elsewhere, _stop, ["stopped"], every=4),
+    Life("taken by force from a silent host", _attached_at_home, _take, ["running"], every=3),
+]
+
+
+@pytest.fixture(scope="module")
+def pooled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a prepared site, which is closed."""
+    directory = tmp_path_factory.mktemp("pooled") / "site"
+    PoolSite(directory).close()
+    return directory
+
+
+def end(site: PoolSite, life: Life, subjects: list[str]) -> None:
+    """What was to be free is free at once, and all is well when the host is back."""
+    site.settle()
+    if life.act is not _stop:
+        with site.database.read() as tx:
+            row = attachment.find_volume(tx, subjects[1])
+            assert row is not None and row.attachment is None
+    site.bring_back()
+    site.settle()
+    site.sweep()
+    check(site, dict(zip(subjects, life.states, strict=False)), site.shared)
+    site.close()
+
+
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.name)
+def test_a_crash_at_any_point(life: Life, pooled: Path, tmp_path: Path) -> None:
+    deaths = 0
+    while True:
+        site = PoolSite.copy(pooled, tmp_path / str(deaths))
+        assert isinstance(site, PoolSite)
+        subjects = life.prepare(site)
+        site.settle()
+        life.act(site, subjects)
+        point = At(deaths, die)
+        with suppress(Died), crash.at_each_point(point):
+            site.settle()
+        if not point.name:
+            break
+        site.start_again()
+        end(site, life, subjects)
+        deaths += life.every
+    end(site, life, subjects)
+    assert deaths > life.every
