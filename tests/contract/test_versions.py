@@ -23,7 +23,7 @@ from cumulet.bus import remote
 from cumulet.bus.memory import MemoryBus
 from cumulet.bus.remote import Answer, Order, Remote
 from cumulet.control import hosts
-from cumulet.drivers import specs
+from cumulet.drivers import image_specs, specs
 from cumulet.lib import seen
 from cumulet.lib.config import AGENTS, Config
 from cumulet.lib.contract import CONTRACT, gap
@@ -66,7 +66,7 @@ def _ensures(record: Record) -> list[Order]:
 def test_no_struct_that_crosses_is_forgotten() -> None:
     found = {
         one
-        for module in (specs, seen, remote, heartbeat, documents, lease)
+        for module in (specs, image_specs, seen, remote, heartbeat, documents, lease)
         for name, one in vars(module).items()
         if isinstance(one, type) and issubclass(one, msgspec.Struct) and one.__module__ == module.__name__
         if not name.startswith("_")
