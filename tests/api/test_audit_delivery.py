@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from support.refusals import code
 from support.tested_cloud import TestedCloud
 
 from cumulet.cli import audit
-from cumulet.cli.delivery import Delivery
+from cumulet.lib.repeating import Repeating
 
 BUCKET = {"audit_bucket": "our-trail", "audit_bucket_seconds": 0.01}
 KEY = re.compile(
@@ -81,12 +82,14 @@ def test_a_line_that_is_being_written_waits_and_a_large_file_is_parted(
 
 def test_it_goes_on_by_itself_and_a_bucket_that_cannot_be_is_said(cloud: TestedCloud, ec2: Any) -> None:
     ec2.create_key_pair(KeyName="k")
-    delivery = Delivery("the audit log", 0.01, lambda ends: audit.delivered(cloud.config, cloud.url))
+    deliver = partial(audit.delivered, cloud.config, cloud.url)
+    delivery = Repeating("delivery", 0.01, deliver, end=deliver, failed="cannot be delivered")
     delivery.start()
     delivery.stop()
     assert len(keys(cloud)) == 1
     ec2.delete_key_pair(KeyName="k")
-    broken = Delivery("the audit log", 0.01, lambda ends: audit.delivered(cloud.config, "http://127.0.0.1:9"))
+    deliver = partial(audit.delivered, cloud.config, "http://127.0.0.1:9")
+    broken = Repeating("delivery", 0.01, deliver, end=deliver, failed="the audit log cannot be delivered")
     broken.start()
     broken.stop()
     assert any("the audit log cannot be delivered" in line for line in cloud.watch.lines)

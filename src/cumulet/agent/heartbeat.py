@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from cumulet.bus.contract import Bus
 from cumulet.lib.contract import CONTRACT
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
+from cumulet.lib.repeating import Repeating
 
 log = Log("heartbeat")
 EVERY_SECONDS = 5.0
@@ -84,8 +84,8 @@ class Heartbeat:
         self._bus = bus
         self._host, self._roles, self._zones = host, roles, zones
         self._directory = directory
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._beat_until_stopped, name="heartbeat", daemon=True)
+        # a full disk, on which the lease is kept, is no reason to be silent for good
+        self._beats = Repeating("heartbeat", EVERY_SECONDS, self.beat, failed="a heartbeat failed")
         self.facts: dict[str, Any] = {}
         self.address = ""
         self.guest_mtu = 1500
@@ -101,12 +101,10 @@ class Heartbeat:
         if self.seen is not None:
             self.seen = Measured(self.seen, SEEN_SECONDS)  # a driver that does not answer keeps no beat back
         self.beat()
-        self._thread.start()
+        self._beats.start()
 
     def stop(self) -> None:
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._beats.stop()
 
     def beat(self) -> None:
         """Say it once; once more where the host has another lease from now on."""
@@ -162,13 +160,6 @@ class Heartbeat:
         except Exception:  # noqa: BLE001 - whoever reports goes on, whatever became of whoever should hear
             log.exception("a report failed")
         return None
-
-    def _beat_until_stopped(self) -> None:
-        while not self._stopped.wait(EVERY_SECONDS):
-            try:
-                self.beat()
-            except Exception:  # noqa: BLE001 - a full disk, on which the lease is kept, is no reason to be silent for good
-                log.exception("a heartbeat failed")
 
 
 def capacity(directory: Path) -> dict[str, Any]:

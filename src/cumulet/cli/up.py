@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from cumulet.lib.errors import Failure
 if TYPE_CHECKING:
     from cumulet.api.s3.asgi import S3
     from cumulet.api.server import Server
-    from cumulet.cli.delivery import Delivery
+    from cumulet.lib.repeating import Repeating
     from cumulet.services import Cloud
 
 OVERCOMMITS = ("vcpu_overcommit", "memory_overcommit", "disk_overcommit")
@@ -76,7 +77,7 @@ def run(config: Config) -> None:
         signal.signal(number, lambda *_: ended.set())
     cloud = Cloud(config)
     servers: list[Server] = []
-    deliveries: list[Delivery] = []
+    deliveries: list[Repeating] = []
     try:
         cloud.prepare()
         s3 = _s3(cloud)
@@ -100,20 +101,26 @@ def run(config: Config) -> None:
         cloud.stop()
 
 
-def _deliveries(cloud: Cloud, s3: S3 | None, url: str) -> list[Delivery]:
+def _deliveries(cloud: Cloud, s3: S3 | None, url: str) -> list[Repeating]:
     """What a process with objects puts elsewhere from time to time: logs into buckets, counts into the database."""
     from cumulet.cli import access_logs, audit
-    from cumulet.cli.delivery import Delivery
+    from cumulet.lib.repeating import Repeating
 
-    config, made = cloud.config, []
-    if s3 is not None:
-        counts = s3.house.counts
-        made.append(Delivery("a count of requests", COUNT_SECONDS, lambda _: counts.flush()))
-        deliver = partial(access_logs.delivered, config, cloud.database, url)
-        made.append(Delivery("an access log", config.access_log_seconds, deliver))
-    if s3 is not None and config.audit_bucket and "api" in config.role_names():
-        made.append(Delivery("the audit log", config.audit_bucket_seconds, lambda _: audit.delivered(config, url)))
-    return made
+    if s3 is None:
+        return []
+    config = cloud.config
+    logs = partial(access_logs.delivered, config, cloud.database, url)
+    whats: list[tuple[str, float, Callable[[], object], Callable[[], object]]] = [
+        ("a count of requests", COUNT_SECONDS, s3.house.counts.flush, s3.house.counts.flush),
+        ("an access log", config.access_log_seconds, logs, partial(logs, everything=True)),
+    ]
+    if config.audit_bucket and "api" in config.role_names():
+        audited = partial(audit.delivered, config, url)
+        whats.append(("the audit log", config.audit_bucket_seconds, audited, audited))
+    return [
+        Repeating("delivery", seconds, act, end=end, failed=f"{what} cannot be delivered")
+        for what, seconds, act, end in whats
+    ]
 
 
 def _servers(cloud: Cloud, s3: S3 | None) -> list[Server]:

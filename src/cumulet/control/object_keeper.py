@@ -6,7 +6,6 @@ that was cut short is done by the next.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from itertools import islice
 
@@ -14,6 +13,7 @@ from cumulet.control.object_lifecycle import carry_out
 from cumulet.lib.blobs import Blobs, BlobSeen
 from cumulet.lib.config import Config
 from cumulet.lib.log import Log
+from cumulet.lib.repeating import Repeating
 from cumulet.model import Database, blob
 
 log = Log("keeper")
@@ -34,35 +34,19 @@ class Keeper:
         self._database = database
         self._blobs = blobs
         self._config = config
-        self._woken = threading.Event()
-        self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._runs = Repeating("keeper", LOOK_SECONDS, self.run_once, failed="a run failed", pause=PAUSE_SECONDS)
         self._audited = ""
         self._next: dict[str, float] = {}
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-        self._thread.start()
+        self._runs.start()
 
     def stop(self) -> None:
-        self._ended.set()
-        self._woken.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._runs.stop()
 
     def wake(self) -> None:
         """Something may have been let go of."""
-        self._woken.set()
-
-    def _run(self) -> None:
-        while not self._ended.is_set():
-            self._woken.wait(LOOK_SECONDS)
-            self._woken.clear()
-            try:
-                self.run_once()
-            except Exception:  # noqa: BLE001 - the next run does what this one has not done
-                log.exception("a run of the keeper failed")
-            self._ended.wait(PAUSE_SECONDS)
+        self._runs.wake()
 
     def run_once(self) -> None:
         """Do what is due by now."""
