@@ -127,6 +127,13 @@ def test_a_bucket_that_is_made_again_in_us_east_1_gets_its_list_anew(cloud: Any,
     assert readers() == 1
 
 
+def test_the_root_element_is_the_documents_own(cloud: Any, s3: Any) -> None:
+    where = "<{0}><LocationConstraint>us-east-1</LocationConstraint></{0}>"
+    for root, expected in (("CreateBucketConfiguration", 200), ("CreateBucketConstraint", 200), ("Tagging", 400)):
+        answer = signed(cloud, "PUT", "/another-bucket", where.format(root).encode())
+        assert (answer.status, answer.code) == (expected, "MalformedXML" if expected == 400 else "")
+
+
 def test_a_preflight_for_a_method_that_is_none_is_refused(cloud: Any, s3: Any) -> None:
     for method in ("FOO", "PATCH", "get"):
         answer = ask(cloud, "OPTIONS", f"/{BUCKET}/k", Origin="http://a", Access_Control_Request_Method=method)

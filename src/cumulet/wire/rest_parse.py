@@ -17,6 +17,8 @@ from cumulet.wire.xml_tree import Element, read_xml
 
 RAW = frozenset(["Expires", "ResponseExpires"])
 """Times that are kept as they were sent."""
+OLD_ROOTS = {"CreateBucketConfiguration": "CreateBucketConstraint"}
+"""Root elements by which clients of ten years ago (boto 2) called what has another name."""
 OPEN = frozenset(["BucketLocationConstraint", "Event", "ChecksumAlgorithm"])
 """Enumerations whose other values have a refusal of their own."""
 
@@ -71,7 +73,7 @@ def _root(body: bytes, name: str) -> Element:
         root = read_xml(body)
     except ValueError as e:
         raise malformed(str(e)) from None
-    if root.name != name:
+    if root.name not in (name, OLD_ROOTS.get(name)):
         raise malformed(f"the root element is {shown(root.name)}, and has to be {name}")
     return root
 
