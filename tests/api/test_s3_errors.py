@@ -85,6 +85,8 @@ def test_times_that_are_wrong_are_said_with_ours(cloud: Any, s3: Any) -> None:
         ("GET", f"/{BUCKET}?max-keys=abc", {}, (400, "InvalidArgument", {"ArgumentName": "max-keys"})),
         ("GET", f"/{BUCKET}?max-keys=2147483648", {}, (400, "InvalidArgument", {"ArgumentValue": "2147483648"})),
         ("GET", f"{AT}?partNumber=abc", {}, (400, "InvalidArgument", {"ArgumentName": "partNumber"})),
+        ("PUT", f"{AT}?partNumber=&uploadId=", {}, (400, "InvalidArgument", {"ArgumentName": "partNumber"})),
+        ("PUT", f"/{BUCKET}?metrics=", {}, (400, "InvalidArgument", {"ArgumentName": "id"})),
         ("GET", f"{AT}?partNumber=2", {}, (416, "InvalidPartNumber", {"ActualPartCount": "1"})),
         ("PATCH", AT, {}, (405, "MethodNotAllowed", {"ResourceType": "OBJECT"})),
         ("PUT", AT, {"If_None_Match": '"a"'}, (501, "NotImplemented", {"Header": "If-None-Match"})),
@@ -182,6 +184,12 @@ def test_a_path_that_is_no_uri_is_refused(cloud: Any, s3: Any) -> None:
     for path in (f"/{BUCKET}/%zz", f"/{BUCKET}/100%", f"/{BUCKET}/%ff", f"/{BUCKET}?prefix=%f"):
         answer = ask(cloud, "GET", path)
         assert (answer.status, answer.code) == (400, "InvalidURI")
+
+
+def test_a_key_without_a_bucket_is_refused(cloud: Any, s3: Any) -> None:
+    for method in ("GET", "PUT", "DELETE", "HEAD"):
+        answer = ask(cloud, method, "//k", b"x" if method == "PUT" else None)
+        assert (answer.status, answer.code) == (400, "" if method == "HEAD" else "InvalidBucketName")
 
 
 def test_a_versioning_without_a_status_is_none(cloud: Any, s3: Any) -> None:

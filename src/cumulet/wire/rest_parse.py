@@ -51,7 +51,16 @@ def parse_rest(
             continue
         if found is not None:
             values[name] = found
+        elif name in shape.required and ref.location in ("querystring", "header"):
+            raise _lacking(ref.location_name)
     return values | _from_body(model, operation, shape, body)
+
+
+def _lacking(name: str) -> Refusal:
+    if name == "partNumber":
+        return _invalid(name, "", "an integer", number=True)
+    message = f"The request needs {name}, which is missing or empty."
+    return Refusal("InvalidArgument", message, 400, ArgumentName=name, ArgumentValue="")
 
 
 def _from_body(model: Model, operation: str, shape: Shape, body: bytes | None) -> dict[str, Any]:

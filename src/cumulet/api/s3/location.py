@@ -67,7 +67,8 @@ def of_host(host: str, config: Config) -> tuple[str, bool] | None:
 
 
 def locate(request: Request, config: Config) -> Place:
-    """Raises InvalidURI for what is not UTF-8, KeyTooLongError for a key of more than 1,024 bytes."""
+    """Raises InvalidURI for what is not UTF-8, KeyTooLongError for a key of more than 1,024 bytes, InvalidBucketName
+    for a key without a bucket."""
     by_host = of_host(request.header("host") or "", config)
     path = request.raw_path.removeprefix("/")
     if by_host is not None and by_host[0]:
@@ -80,6 +81,8 @@ def locate(request: Request, config: Config) -> Place:
     if len(key) > MAX_KEY:
         long = {"Size": str(len(key)), "MaxSizeAllowed": str(MAX_KEY)}
         raise errors.S3Refusal("KeyTooLongError", "Your key is too long", 400, **long)
+    if key and not bucket:
+        raise errors.S3Refusal("InvalidBucketName", "The specified bucket is not valid.", 400, BucketName="")
     website = by_host is not None and by_host[1]
     return Place(bucket, key, _query(request.query), bool(by_host and by_host[0]), website)
 
