@@ -98,9 +98,9 @@ def test_what_ran_on_a_lost_host_runs_on_another_and_once(
     id = launched(cloud, ec2)
     before, (lost, _) = shown(ec2, id), place(cloud, id)
     fleet.lose(lost)
-    fleet.pass_time(FENCE - 2)
+    fleet.pass_time(FENCE - 8)
     assert fleet.running() == {id: lost}, "it has promised to stop it later"
-    fleet.pass_time(4)
+    fleet.pass_time(10)
     assert fleet.running() == {}
     assert (place(cloud, id)[0], shown(ec2, id)["State"]["Name"]) == (lost, "running"), "it is not given up before"
     fleet.pass_time(host_lease.MARGIN_SECONDS + SETTLES)
