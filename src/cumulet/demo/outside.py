@@ -25,17 +25,22 @@ def show(title: str, module: str, inside: Callable[[Path], int]) -> int:
         return inside(Path(os.environ[MARK]))
     begun = time.monotonic()
     watched = [Path("/run/cumulet"), Path("/var/lib/cumulet")]
-    scratch = set(Path(tempfile.gettempdir()).iterdir())
+    scratch = _scratch()
     before = inventory(*watched)
     said(title)
     status = _run(module)
     left = differences(before, inventory(*watched))
-    left += [f"left behind (files): {path}" for path in sorted(set(Path(tempfile.gettempdir()).iterdir()) - scratch)]
+    left += [f"left behind (files): {path}" for path in sorted(_scratch() - scratch)]
     for line in left:
         failed(line)
     if not left:
         said(f"nothing is left on this machine ({time.monotonic() - begun:.0f} s in all)")
     return status or (1 if left else 0)
+
+
+def _scratch() -> set[Path]:
+    """What is ours among the temporary files; those of other programs come and go meanwhile."""
+    return set(Path(tempfile.gettempdir()).glob("cumulet-*"))
 
 
 def _run(module: str) -> int:

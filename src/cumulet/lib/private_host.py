@@ -1,9 +1,9 @@
 """A host of its own inside this one: a command with private network, mounts and processes, and its own libvirtd.
 
 `python -m cumulet.lib.private_host -- COMMAND…` runs COMMAND in fresh network, mount and process namespaces with an
-empty /run, /var/lib/libvirt and /etc/libvirt and a libvirtd that it reaches as qemu:///system. Nothing of it shows
-outside (`ip link`, `ip netns`, `nft`, `virsh`), and nothing outlives it: the kernel ends every process of a process
-namespace together with its first one, however that ends.
+empty /run, /var/lib/libvirt and /etc/libvirt, a TMPDIR that goes with it, and a libvirtd that it reaches as
+qemu:///system. Nothing of it shows outside (`ip link`, `ip netns`, `nft`, `virsh`), and nothing outlives it: the kernel
+ends every process of a process namespace together with its first one, however that ends.
 """
 
 from __future__ import annotations
@@ -164,7 +164,10 @@ def _inside(scratch: Path, command: Sequence[str]) -> int:
 
 
 def _with_libvirtd(scratch: Path, command: Sequence[str], signals: list[int]) -> int:
-    os.environ[SCRATCH_VARIABLE] = str(scratch)
+    own = scratch / "tmp"
+    own.mkdir(mode=0o1777)
+    own.chmod(0o1777)
+    os.environ |= {SCRATCH_VARIABLE: str(scratch), "TMPDIR": str(own)}
     _mount_privately(scratch)
     run(["ip", "link", "set", "lo", "up"])
     start_libvirtd()
