@@ -32,6 +32,7 @@ class Row(tuple[Any, ...]):
 def named(columns: tuple[str, ...]) -> type[Row]:
     """The rows that have these columns; of two with one name, the last is known by it."""
     places = [f"place_{number}" for number in range(len(columns))]
-    getters = namedtuple("_Places", places).__dict__  # noqa: PYI024 - for its quick getters alone
-    names = {name: getters[place] for name, place in zip(columns, places, strict=True)}
+    quick: type = namedtuple("_Places", places)  # type: ignore[misc]  # noqa: PYI024 - for its quick getters alone
+    # the class is held until all are taken: one that nobody holds is collected at any moment, and emptied by that
+    names = {name: vars(quick)[place] for name, place in zip(columns, places, strict=True)}
     return type("Row", (Row,), {"__slots__": (), "_fields": columns, **names})
