@@ -66,6 +66,8 @@ def test_a_cloud_that_is_not_there_is_said_in_one_line(shell: Shell) -> None:
 
 def test_a_wrong_command_line_is_a_usage_error(shell: Shell) -> None:
     assert shell.run("nonsense").exit_code == 2
+    assert "Did you mean 'config'?" in shell.run("konfig").stderr
+    assert "Did you mean 'list'?" in shell.run("image", "lst").stderr
     assert shell.run("image", "import").exit_code == 2
 
 

@@ -36,6 +36,14 @@ class Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(f"cumulet.cli.{module}"), function)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as e:  # click knows the names of loaded commands only
+            raise click.exceptions.NoSuchCommand(e.command_name, possibilities=self._places, ctx=ctx) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)

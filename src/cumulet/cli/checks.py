@@ -72,7 +72,7 @@ def kvm(config: Config) -> Iterator[Finding]:
     elif config.emulation == "kvm":
         yield Finding("KVM", "problem", "no guest runs under it", "set emulation to auto or tcg, or make KVM work")
     elif seconds_of_guest("tcg") is not None:
-        yield Finding("KVM", "ok", "no guest runs under it, a guest runs emulated (slower)")
+        yield Finding("KVM", "ok", "guests run emulated, which is slower: none runs under it here")
     else:
         yield Finding("KVM", _unless_fake(config), "no guest runs, neither under KVM nor emulated", "see QEMU above")
 
