@@ -65,6 +65,13 @@ def test_a_policy_may_escape_what_json_does_not(cloud: Any, s3: Any) -> None:
     assert escaped(["starts-with", "$key", "\\$a"], key="\\$abc") == 204
 
 
+def test_tags_of_a_form_are_a_document(cloud: Any, s3: Any) -> None:
+    s3.put_bucket_acl(Bucket=BUCKET, ACL="public-read-write")
+    for wrong in ("", "a=1", "<Another/>"):
+        answer = form(cloud, {"key": "k", "tagging": wrong}, b"x")
+        assert (answer.status, answer.code) == (400, "MalformedXML")
+
+
 def test_what_a_signature_needs_is_there(cloud: Any, s3: Any) -> None:
     whole = fields(cloud, ANY_KEY, {"bucket": BUCKET})
     assert form(cloud, whole, b"x").status == 204

@@ -23,6 +23,7 @@ from cumulet.lib import checksums
 from cumulet.model import bucket
 from cumulet.wire.models import load
 from cumulet.wire.request import Request
+from cumulet.wire.rest_parse import malformed as malformed_xml
 from cumulet.wire.rest_parse import parse_rest
 from cumulet.wire.s3_signature import form_claim
 from cumulet.wire.scalars import escape
@@ -202,6 +203,8 @@ def _tags_of_xml(text: str) -> str:
     request = Request("PUT", "/", "", (), None)
     path = {"Bucket": "b", "Key": "k"}
     found = parse_rest(load("s3"), "PutObjectTagging", request, {}, path, text.encode())
+    if "Tagging" not in found:
+        raise malformed_xml("the field tagging is empty")
     return urlencode([(tag["Key"], tag["Value"]) for tag in found["Tagging"]["TagSet"]])
 
 
