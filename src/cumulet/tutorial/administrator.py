@@ -14,6 +14,7 @@ from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 from cumulet.tutorial.clients import Aws
 from cumulet.tutorial.installation import Installation, sourced
+from cumulet.tutorial.second_host import NAME
 from cumulet.tutorial.warm_aws import WarmAws
 
 ROOT_BYTES = 16 << 20
@@ -98,10 +99,23 @@ class Administrator:
                 client.make_public(id)
         return found["emi"]
 
-    def _services(self) -> list[str]:
-        """The smileys."""
-        lines = self._there.nova_manage("service", "list").splitlines()[1:]
-        return [line.split()[4] for line in lines]
+    def see_a_host_die(self) -> None:
+        """A second one, that joins for this; its services have an XXX within 15 s, and a smile again by themselves."""
+        with step(f"cumulet host add {NAME}, cumulet join: nova-manage service list has it"):
+            self._there.join_second()
+            until(lambda: self._services(NAME) == [":-)"], 60, f"{NAME} to be heard")
+        with step(f"{NAME} dies without a word: XXX"):
+            self._there.second.kill()
+            until(lambda: self._services(NAME) == ["XXX"], 30, f"{NAME} to have an XXX")
+        shown(self._there.nova_manage("service", "list"))
+        with step(f"{NAME} is started again: :-)"):
+            self._there.second.start()
+            until(lambda: self._services(NAME) == [":-)"], 60, f"{NAME} to be heard again")
+
+    def _services(self, host: str = "") -> list[str]:
+        """The smileys, of all hosts or of one."""
+        lines = [line.split() for line in self._there.nova_manage("service", "list").splitlines()[1:]]
+        return [line[4] for line in lines if host in ("", line[1])]
 
     def _client_environ(self, printed: dict[str, str]) -> dict[str, str]:
         url = (self._there.cloud.state / "endpoint").read_text().strip()

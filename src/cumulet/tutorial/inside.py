@@ -73,7 +73,9 @@ def _walk(there: Installation, aws: WarmAws, image: Path, before: dict[str, set[
         zones = Aws(aws, own).zones("verbose")
     shown("\n".join(f"{name:24} {state}" for name, state in zones))
     red, blue = Tenant("red", Aws(aws, first), directory), Tenant("blue", _client_of_2012(aws, second), directory)
-    _together(lambda: red.use_everything(published), lambda: blue.use_everything(published))
+    _together(
+        lambda: red.use_everything(published), lambda: blue.use_everything(published), administrator.see_a_host_die
+    )
     _look_at_one_another(red, blue)
     if isinstance(blue.client, Boto2):
         _see_namespaces(Boto2(own))

@@ -12,6 +12,7 @@ from cumulet.demo.process import CloudProcess
 from cumulet.lab.servers import MariaDB, RabbitMQ
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
+from cumulet.tutorial.second_host import NAME, SecondHost
 
 ADDRESS = "127.0.0.1"
 ZONE = "nova"
@@ -51,7 +52,9 @@ class Installation:
         self._rabbitmq = RabbitMQ(directory / "rabbitmq", ADDRESS)
         state = directory / "nova"
         configuration = directory / "cumulet.toml"
-        self.cloud = CloudProcess(state, config=str(configuration), public_pool="", emulation="tcg")
+        own = {"public_pool": "", "emulation": "tcg", "bus_admin_url": self._rabbitmq.management}
+        self.cloud = CloudProcess(state, config=str(configuration), **own)
+        self.second = SecondHost(directory / NAME)
         database = self._mariadb.url.replace("mariadb+pymysql", "mysql")
         self.flags.touch(mode=0o600)
         self.flags.write_text(NOVA_CONF.format(state=state, database=database, address=ADDRESS, zone=ZONE))
@@ -64,10 +67,17 @@ class Installation:
 
     def stop(self) -> None:
         """The cloud ends, and then what it needs."""
+        self.second.kill()
         self.cloud.stop()
         self._rabbitmq.stop()
         self._mariadb.stop()
         self._starting.shutdown()
+
+    def join_second(self) -> None:
+        """The second host is one of the cloud's, by a ticket."""
+        where = ["--bus", self._rabbitmq.place, "--url", (self.cloud.state / "endpoint").read_text().strip()]
+        self.second.join(self.cloud.command("host", "add", NAME, "--roles", "image", "--zone", ZONE, *where))
+        self.second.start()
 
     def nova_manage(self, *words: str) -> str:
         """What `nova-manage` prints; raises `Failure` when it fails."""
