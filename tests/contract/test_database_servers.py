@@ -91,6 +91,21 @@ def test_what_may_have_been_done_and_cannot_be_repeated_is_said_to_be_so(
         assert address.count(tx, cloud.admin.id) == int(done)
 
 
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_connection_that_is_known_to_have_died_is_replaced(cloud: TestedCloud, writes: bool) -> None:
+    """As one is that the server has ended while nobody used it, and somebody has looked."""
+    database = cloud.database
+
+    def look() -> int:
+        with database.write() if writes else database.read() as tx:
+            connection: Any = tx.connection.connection.driver_connection
+            found = address.count(tx, cloud.admin.id)
+        connection.close()
+        return found
+
+    assert [retried(look) for _ in range(3)] == [0, 0, 0]
+
+
 def test_a_server_that_is_away_is_said_and_is_found_again(cloud: TestedCloud, database_server: Tested) -> None:
     first = launch(cloud)
     database_server.kill()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import sqlalchemy as sa
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -132,9 +132,9 @@ class Driver:
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
-        driver = connection.connection.driver_connection
-        self._sqlite = driver if isinstance(driver, sqlite3.Connection) else None
-        self._cursor: Any = None if driver is None or self._sqlite else driver.cursor()
+        self._driver: Any = connection.connection.driver_connection
+        self._sqlite = isinstance(self._driver, sqlite3.Connection)
+        self._cursor: Any = None
 
     def run(self, prepared: Prepared, given: dict[str, Any]) -> Any:
         """The cursor, from which what was found is to be taken before the next; raises what SQLAlchemy would.
@@ -146,9 +146,16 @@ class Driver:
             return None
         try:
             values = prepared.values(text, given)
-            if self._sqlite is not None:
-                return self._sqlite.execute(text.sql, values)
+            if self._sqlite:
+                return self._driver.execute(text.sql, values)
+            if self._cursor is None:
+                self._cursor = self._driver.cursor()
             self._cursor.execute(text.sql, values)
         except BaseException as e:  # noqa: BLE001 - SQLAlchemy says which of them mean that the connection is lost
-            self._connection._handle_dbapi_exception(e, text.sql, None, None, None)  # noqa: SLF001
+            refuse(self._connection, e, text.sql)
         return self._cursor
+
+
+def refuse(connection: sa.Connection, error: BaseException, sql: str) -> NoReturn:
+    """Raise what SQLAlchemy does for an error of the driver, once it has seen what that means for its connections."""
+    connection._handle_dbapi_exception(error, sql, None, None, None)  # noqa: SLF001

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import LRUCache
 
 from cumulet.lib.errors import Away, Conflict, Failure, Full, Unsure
-from cumulet.model.prepared import STATEMENTS, Statements
+from cumulet.model.prepared import STATEMENTS, Statements, refuse
 
 LOCK_SECONDS = 20
 """How long a statement waits for a row that somebody else is changing."""
@@ -154,16 +154,24 @@ def begin_snapshot(connection: sa.Connection) -> None:
         case "sqlite":
             _begin(connection, "BEGIN")
         case "postgresql":
-            connection.execution_options(isolation_level="REPEATABLE READ").begin()
+            try:
+                connection.execution_options(isolation_level="REPEATABLE READ").begin()
+            except connection.dialect.loaded_dbapi.Error as e:
+                # a connection has died, and SQLAlchemy passes that on as it is
+                refuse(connection, e, "SET isolation level")
         case _:  # of the next transaction only, so that nothing needs to be set back
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 
 def end_snapshot(connection: sa.Connection) -> None:
     """What was read is read; on PostgreSQL not by a ROLLBACK, at which psycopg forgets all that it has prepared."""
-    if connection.dialect.name == "postgresql":
-        with suppress(Exception):  # past SQLAlchemy, which would find a lost connection by its next statement
+    if connection.dialect.name != "postgresql":
+        return
+    with suppress(sa.exc.SQLAlchemyError):
+        try:
             connection.connection.driver_connection.execute("END")  # type: ignore[union-attr]
+        except Exception as e:  # noqa: BLE001 - SQLAlchemy says what it means for the next who wants a connection
+            refuse(connection, e, "END")
 
 
 def begin_changes(connection: sa.Connection) -> None:
