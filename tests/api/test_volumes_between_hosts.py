@@ -12,6 +12,7 @@ from support.tested_cloud import TestedCloud
 
 from cumulet.administration.desk import Nothing
 from cumulet.administration.storage import volumes
+from cumulet.drivers.fake_world import FakeWorld
 from cumulet.model import attachment, host
 from cumulet.model.database import Row
 from cumulet.model.explanation import explain
@@ -44,6 +45,14 @@ def exports(cloud: TestedCloud, id: str) -> list[str]:
     return [seen.id for seen in cloud.cloud.remote("volume", held(cloud, id).host).observe() if "attach" in seen.id]
 
 
+def size_on_host(cloud: TestedCloud, id: str) -> int:
+    """GiB of the volume in the world of its host, which is not the guest's."""
+    home = cloud.config.state_dir
+    places = [home / "world", *(home / "hosts").glob("*/world")]
+    (found,) = [world for world in map(FakeWorld, places) if world.get("volume", id) is not None]
+    return int((found.get("volume", id) or {})["size_gib"])
+
+
 def test_a_volume_is_attached_to_an_instance_on_another_host(cloud: Any, ec2: Any) -> None:
     guest, id = apart(cloud, ec2, tunnel_address="192.0.2.2")
     ec2.attach_volume(VolumeId=id, InstanceId=guest, Device="/dev/sdf")
@@ -74,16 +83,31 @@ def test_it_is_exported_only_while_the_instance_runs(cloud: Any, ec2: Any) -> No
     assert held(cloud, id).attachment is None
 
 
-def test_a_volume_is_grown_when_the_guest_has_let_go_of_it(cloud: Any, ec2: Any) -> None:
+def test_a_volume_grows_while_a_guest_on_another_host_has_it(cloud: Any, ec2: Any) -> None:
     guest, id = apart(cloud, ec2, tunnel_address="192.0.2.2")
     ec2.attach_volume(VolumeId=id, InstanceId=guest, Device="/dev/sdf")
     cloud.settle()
     ec2.modify_volume(VolumeId=id, Size=3)
     cloud.settle()
-    assert held(cloud, id).made_gib == 1
-    ec2.detach_volume(VolumeId=id)
+    assert size_on_host(cloud, id) == 3
+    (change,) = ec2.describe_volumes_modifications(VolumeIds=[id])["VolumesModifications"]
+    assert (change["ModificationState"], change["Progress"]) == ("completed", 100)
+
+
+def test_a_volume_whose_host_is_silent_grows_when_it_is_back(cloud: Any, ec2: Any) -> None:
+    guest, id = apart(cloud, ec2, tunnel_address="192.0.2.2")
+    ec2.attach_volume(VolumeId=id, InstanceId=guest, Device="/dev/sdf")
     cloud.settle()
-    assert held(cloud, id).made_gib == 3
+    keeper = held(cloud, id).host
+    cloud.cloud.bus.leave(f"volume.{keeper}")
+    ec2.modify_volume(VolumeId=id, Size=3)
+    cloud.settle()
+    (change,) = ec2.describe_volumes_modifications(VolumeIds=[id])["VolumesModifications"]
+    assert (change["ModificationState"], held(cloud, id).made_gib) == ("modifying", 1)
+    assert "StatusMessage" not in change
+    cloud.clock.ahead += 20
+    (change,) = ec2.describe_volumes_modifications(VolumeIds=[id])["VolumesModifications"]
+    assert "does not answer" in change["StatusMessage"]
 
 
 def test_force_takes_a_volume_from_a_guest_whose_host_is_silent(cloud: Any, ec2: Any) -> None:

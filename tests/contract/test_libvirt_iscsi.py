@@ -1,4 +1,5 @@
-"""Disks of real guests by iSCSI: there from the start or plugged in, and taken away on either side."""
+"""Disks of real guests by iSCSI: there from the start or plugged in, and taken away on either side. What is exported
+grows, by NBD too."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.guests import Guests
 from support.libvirtd import bounded
@@ -28,13 +30,19 @@ class Exported:
         where = guests.directories
         self.volumes = DirectoryVolumes(where.volumes, where.images, Exports(directory, HERE))
 
-    def disk(self, slot: str) -> DiskSpec:
+    def disk(self, slot: str, by: str = "iscsi") -> DiskSpec:
         """A new volume, exported."""
         name = f"0{uuid.uuid4().hex[:16]}"
-        made = DiskSpec(volume=f"vol-{name}", attachment=f"volattach-{name}", slot=slot, export=HERE, secret=name * 2)
+        made = DiskSpec(volume=f"vol-{name}", attachment=f"volattach-{name}", slot=slot, export=HERE)
+        made = msgspec.structs.replace(made, secret=name * 2 if by == "iscsi" else "")
         self.volumes.ensure(VolumeSpec(id=made.volume, size_gib=1))
-        self.volumes.ensure(VolumeExportSpec(id=made.name, volume=made.volume, secret=made.secret, client=HERE))
+        self.export(made)
         return made
+
+    def export(self, disk: DiskSpec, size_gib: int = 0) -> None:
+        """Have it exported, so large."""
+        spec = VolumeExportSpec(id=disk.name, volume=disk.volume, secret=disk.secret, client=HERE, size_gib=size_gib)
+        self.volumes.ensure(spec)
 
     def close(self) -> None:
         for seen in self.volumes.observe():
@@ -63,7 +71,12 @@ def id(guests: Guests) -> Iterator[str]:
     guests.remove(made)
 
 
-def test_disks_by_iscsi_are_there_from_the_start_plugged_in_and_unplugged(
+def length(id: str, target: str) -> int:
+    """Bytes that QEMU shows the guest."""
+    return int(run(["virsh", "domblkinfo", id, target]).stdout.split()[1])
+
+
+def test_exported_disks_are_there_from_the_start_plugged_in_grown_and_unplugged(
     guests: Guests, exported: Exported, id: str
 ) -> None:
     first, second = exported.disk("b"), exported.disk("c")
@@ -75,6 +88,15 @@ def test_disks_by_iscsi_are_there_from_the_start_plugged_in_and_unplugged(
     command = Path(f"/proc/{guests.qemu(id)}/cmdline").read_bytes()
     secrets = run(["virsh", "secret-list"]).stdout
     assert (first.secret.encode() in command, second.name in secrets) == (False, False)
+    by_nbd = exported.disk("d", "nbd")
+    guests.ensure(id, more=[first, second, by_nbd])
+    for size in (2, 3):
+        grown = [msgspec.structs.replace(disk, size_gib=size) for disk in (second, by_nbd)]
+        for disk in grown:
+            exported.export(disk, size)
+        guests.ensure(id, more=[first, *grown])
+        assert [length(id, name) for name in ("vdc", "vdd")] == [size << 30] * 2
+        assert guests.state(id) == "running"
     for _ in bounded(30):
         guests.ensure(id, more=[first])
         if guests.hypervisor.disks(id) == sorted([root, first.name]):

@@ -107,6 +107,29 @@ def test_who_is_connected_is_shut_out_when_the_export_ends(host: Host) -> None:
     assert not host.does("read 0 64k")
 
 
+def test_an_exported_volume_grows_and_who_is_connected_is_cut_off_once(host: Host) -> None:
+    host.volumes.ensure(VolumeExportSpec(id=NAME, volume=VOLUME))
+    grown = VolumeExportSpec(id=NAME, volume=VOLUME, size_gib=2)
+    with host.client() as client:
+        assert client.stdin and client.stdout
+        client.stdin.write("write -P 5 0 64k\n")
+        assert "wrote" in client.stdout.readline()
+        host.volumes.ensure(grown)
+        output, _ = client.communicate("read 0 64k\nread 0 64k\nquit\n", timeout=30)
+        assert "wrote" not in output
+    with host.client() as client:
+        host.volumes.ensure(grown)
+        host.volumes.ensure(VolumeExportSpec(id=NAME, volume=VOLUME))
+        output, _ = client.communicate("read -P 5 0 64k\nwrite -P 6 1536M 64k\nlength\nquit\n", timeout=30)
+    assert ("failed" in output, "wrote 65536" in output, "2 GiB" in output) == (False, True, True)
+    host.volumes.ensure(SnapshotSpec(id="snap-0123456789abcdef0", volume=VOLUME))
+    host.volumes.ensure(VolumeExportSpec(id=NAME, volume=VOLUME, size_gib=3))
+    assert host.does("read -P 5 0 64k", "read -P 6 1536M 64k", "write -P 7 2560M 64k")
+    host.volumes.remove(NAME)
+    host.volumes.ensure(VolumeExportSpec(id=NAME, volume=VOLUME, size_gib=4))
+    assert host.does("write -P 7 3584M 64k")
+
+
 def test_a_written_byte_outlives_the_daemon_without_a_flush(host: Host) -> None:
     host.volumes.ensure(VolumeExportSpec(id=NAME, volume=VOLUME))
     with host.client() as client:

@@ -210,6 +210,17 @@ def test_an_exported_volume_has_snapshots(host: Host) -> None:
     assert host.does("read -P 2 0 64k", "read -P 1 64k 64k")
 
 
+def test_an_exported_volume_grows_and_its_client_goes_on(host: Host) -> None:
+    host.volumes.ensure(SPEC)
+    with host.client() as client:
+        assert "wrote" in said(client, "write -P 3 0 64k")
+        for _ in range(2):
+            host.volumes.ensure(msgspec.structs.replace(SPEC, size_gib=2))
+        assert "read 65536" in said(client, "read -P 3 0 64k")
+        client.communicate("quit\n", timeout=30)
+    assert host.does("read -P 3 0 64k", "write -P 4 1536M 64k")
+
+
 def test_an_encrypted_volume_is_served_as_raw_bytes(host: Host) -> None:
     key, volume, name = "k" * 43 + "=", VOLUME.replace("0123", "4567"), NAME.replace("0123", "4567")
     host.volumes.ensure(VolumeSpec(id=volume, size_gib=1, key=key))

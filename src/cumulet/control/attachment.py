@@ -37,17 +37,11 @@ def _spec(row: Row, disk: Row, reach: export.Reach, key: str) -> DiskSpec:
         slot=disk.slot,
         iops=disk.iops,
         throughput_mib=disk.throughput,
-        size_gib=disk.size_gib if _grows(row, disk) else 0,
+        size_gib=disk.size_gib if volume.grows(disk) else 0,
         export=reach.address,
         secret=reach.secret,
         key=key,
     )
-
-
-def _grows(row: Row, disk: Row) -> bool:
-    """Whether the guest's host is to make it larger now. One that is exported grows when the guest has let go of it."""
-    grown = disk.state != "ready" or disk.made_gib >= disk.size_gib
-    return _wanted(disk) and disk.host == row.host and not grown
 
 
 def forced(disks: list[Row]) -> list[str]:
@@ -82,9 +76,9 @@ def settle(run: Run, row: Row, disks: list[Row]) -> None:
         raise Later(LOOK_SECONDS, f"waiting for the guest to take or to let go of {', '.join(held)}")
 
 
-def say_grown(run: Run, row: Row, disks: list[Row]) -> None:
+def say_grown(run: Run, disks: list[Row]) -> None:
     """The guest, as it was just ordered to be, has the sizes that were asked for."""
-    grown = [disk for disk in disks if _grows(row, disk)]
+    grown = [disk for disk in disks if _wanted(disk) and volume.grows(disk)]
     if grown:
         with run.write() as tx:
             for disk in grown:

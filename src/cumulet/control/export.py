@@ -52,6 +52,7 @@ def have(run: Run, row: Row, disks: list[Row]) -> dict[str, Reach]:
         secret = reach[disk.attachment].secret
         order: dict[str, Any] = {"secret": secret, "client": client} if secret else {}
         order |= {"direct": True} if disk.attachment in direct else {}
+        order |= {"size_gib": disk.size_gib} if volume.grows(disk) else {}
         run.driver("volume", disk.host).ensure(
             VolumeExportSpec(id=disk.attachment, volume=disk.id, **order, key=keys[disk.id])
         )

@@ -54,7 +54,7 @@ def reconcile(run: Run, id: str) -> None:
         attachment.take_from_silent(run, row, disks)
         launch(run, row, disks, nics, place, taken)
         say_switched(run, attachment.of_wanted(disks, taken))
-        attachment.say_grown(run, row, disks)
+        attachment.say_grown(run, disks)
         attachment.settle(run, row, disks)
     elif row.desired == "stopped":
         halt(run, row, disks, nics)

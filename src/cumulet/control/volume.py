@@ -40,7 +40,7 @@ def reconcile(run: Run, id: str) -> None:
 def _make(run: Run, row: Row) -> None:
     if row.state == "creating" and row.image_file is not None:
         _check_image(run, row)
-    grows = row.state == "ready" and row.made_gib < row.size_gib
+    grows = volume.grows(row)
     guest = _guest_that_has(run, row.id) if grows else None
     sizes = {"size_gib": row.size_gib} if guest is None else {"size_gib": row.made_gib, "grows_to": row.size_gib}
     key = key_of(run, row)

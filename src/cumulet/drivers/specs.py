@@ -63,6 +63,8 @@ class VolumeExportSpec(_Struct, frozen=True, tag="volume_export"):
     """That of the volume; whoever is let in has what it opens."""
     direct: bool = False
     """The client has the same pool and opens the volume there; whoever has it open is shut out when this ends."""
+    size_gib: int = 0
+    """What it is to grow to, GiB; 0: it is as large as it should be."""
 
 
 class DiskSpec(_Struct, frozen=True):
@@ -78,7 +80,7 @@ class DiskSpec(_Struct, frozen=True):
     throughput_mib: int = 0
     """The most MiB a second; 0: no limit."""
     size_gib: int = 0
-    """What it is to grow to in the guest; 0: it is as large as it should be."""
+    """What it is to grow to in the guest, GiB, and has grown to where it is exported; 0: it is as it should be."""
     export: str = ""
     """Address of the host that exports it under `name`; empty: it is on the guest's own."""
     secret: str = ""

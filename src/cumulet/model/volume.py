@@ -113,6 +113,11 @@ def totals(tx: Tx, account: str) -> tuple[int, int]:
     return int(found[0]), int(found[1])
 
 
+def grows(row: Row) -> bool:
+    """Whether it is to become larger than its disk is."""
+    return bool(row.state == "ready" and row.made_gib < row.size_gib)
+
+
 def say_grown(tx: Tx, id: str, gib: int) -> bool:
     """Its disk has become so large; False if it was already."""
     mine = sa.and_(volume.c.id == id, volume.c.made_gib < gib)

@@ -9,8 +9,10 @@ from cumulet.api.context import Context
 from cumulet.api.ec2.volume_rows import check_quota, owned, state
 from cumulet.api.ec2.volume_types import Shape, performance, shaped
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, attachment, capacity, volume, work
+from cumulet.model import Tx, attachment, capacity, stalled, volume, work
 from cumulet.model.database import Row
+
+_WAITS = "The host that keeps the volume does not answer; the volume grows when it does."
 
 
 @action()
@@ -97,15 +99,19 @@ def _grow(ctx: Context, tx: Tx, row: Row, more: int) -> None:
 def describe_volumes_modifications(ctx: Context) -> list[Item]:
     """The last modification of each volume that was ever modified."""
     with ctx.read() as tx:
-        return [_item(row) for row in attachment.volumes(tx, ctx.account) if row.modified is not None]
+        silent = stalled.of_account(tx, ctx.account)
+        changed = [row for row in attachment.volumes(tx, ctx.account) if row.modified is not None]
+        return [_item(row, _WAITS if row.id in silent else "") for row in changed]
 
 
-def _item(row: Row) -> Item:
+def _item(row: Row, waits: str = "") -> Item:
+    """The modification; `waits` is what is waited for, where it is not done yet."""
     done = row.made_gib >= row.size_gib
     now = {"type": row.type, "size_gib": row.size_gib, "iops": row.iops, "throughput": row.throughput}
     return {
         "VolumeId": row.id,
         "ModificationState": "completed" if done else "modifying",
+        "StatusMessage": None if done else waits or None,
         "Progress": 100 if done else 0,
         "StartTime": row.modified,
         "EndTime": row.modified if done else None,

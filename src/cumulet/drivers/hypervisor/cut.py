@@ -41,6 +41,14 @@ def cut(domain: Any, name: str, disk: ElementTree.Element) -> None:
             _try(domain, "blockdev-del", {"node-name": f"libvirt-{element.get('index')}-{kind}"})
 
 
+def touch(domain: Any, name: str) -> None:
+    """Have QEMU read a sector of the disk, whatever comes of that: a connection that was lost it makes anew when it is
+    to read or write, and the request that finds that out fails."""
+    node = _node(domain, name)
+    if node is not None:
+        _try(domain, "human-monitor-command", {"command-line": f'qemu-io {node} "read 0 512"'})
+
+
 def close_all_but(domain: Any, indexes: list[str]) -> None:
     """Close the files that libvirt opened for disks that are gone: where it fails to, it forgets that they are open.
 

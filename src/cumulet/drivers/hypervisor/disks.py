@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 import libvirt
 
 from cumulet.drivers.hypervisor import chap, keys, pools
-from cumulet.drivers.hypervisor.cut import close_all_but, cut
+from cumulet.drivers.hypervisor.cut import close_all_but, cut, touch
 from cumulet.drivers.hypervisor.domain_xml import ALIAS, Directories, disk_alias, disk_xml, volume_path
 from cumulet.drivers.specs import DiskSpec, InstanceSpec
 
@@ -24,6 +24,8 @@ _ON_TOP = (
 )
 _AGAIN_SECONDS = 10.0
 """For so long a guest that was asked to let go is not asked again."""
+_CONNECT_SECONDS = 3.0
+"""For so long QEMU may take to connect again to an export that has grown."""
 _NO_LIMITS = {"total_iops_sec": 0, "total_bytes_sec": 0}
 
 
@@ -102,7 +104,25 @@ def grow(domain: Any, wanted: list[DiskSpec]) -> None:
     for disk in wanted:
         target, size = f"vd{disk.slot}", disk.size_gib << 30
         if size and domain.blockInfo(target)[0] < size:
+            _resize(domain, disk, target, size)
+
+
+def _resize(domain: Any, disk: DiskSpec, target: str, size: int) -> None:
+    if disk.secret:
+        chap.check(disk.export)
+    end = time.monotonic() + _CONNECT_SECONDS
+    while True:
+        try:
             domain.blockResize(target, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+            break
+        except libvirt.libvirtError:  # QEMU still has the size of when it connected
+            if not disk.export or time.monotonic() > end:
+                raise
+        if not disk.secret:
+            touch(domain, disk.name)
+        time.sleep(0.02)
+    if disk.export and _waits_for_disk(domain):  # it wrote in the moment in which nobody served it
+        domain.resume()
 
 
 def _change_layers(

@@ -23,14 +23,15 @@ class Exports:
         self._targets = Targets(directory, address, self._daemon, iscsi_port)
 
     def put(self, spec: VolumeExportSpec, file: Kept, format: str) -> None:
-        """Have the file, qcow2 or raw, or the image in Ceph, exported; raises `Failure`.
+        """Have the file, qcow2 or raw, or the image in Ceph, exported, as large as it is to be; raises `Failure`.
 
         One that is exported with another file writes to this one from now on, which is empty and stands on that one.
         """
+        size = spec.size_gib << 30
         if spec.secret:
-            self._targets.put(spec.id, spec.secret, spec.client, file, format, spec.key)
+            self._targets.put(spec.id, spec.secret, spec.client, file, format, spec.key, size)
         else:
-            self._daemon.put(spec.id, file, format, spec.key)
+            self._daemon.put(spec.id, file, format, spec.key, size)
 
     def drop(self, name: str) -> None:
         """Nobody reads or writes by this export any more, not even who is connected."""

@@ -54,6 +54,9 @@ class FakeVolumes:
     def _export(self, spec: VolumeExportSpec) -> None:
         self._must_be("volume", spec.volume, f"exporting {spec.volume}")
         self._must_open("volume", spec.volume, spec.key)
+        there = self._disks.get("volume", spec.volume) or {"size_gib": 0}
+        if there["size_gib"] < spec.size_gib:
+            self._disks.put("volume", spec.volume, there | {"size_gib": spec.size_gib})
         how: dict[str, Any] = {"secret": spec.secret, "client": spec.client} if spec.secret else {}
         how |= {"direct": True} if spec.direct else {}
         self._world.put("volume_export", spec.id, {"volume": spec.volume, **how})

@@ -72,6 +72,8 @@ class LvmVolumes:
         elif isinstance(spec, VolumeExportSpec):
             if spec.volume not in there:
                 raise Failure(f"exporting {spec.volume}: it is not in the group {self.group.name}")
+            if there[spec.volume].size < spec.size_gib * _GIB:
+                self._grow(spec.volume, spec.size_gib * _GIB, there)
             self._exports.put(spec, self.group.device(spec.volume), "raw")
         else:
             assert isinstance(spec, VolumeSpec)

@@ -51,24 +51,35 @@ class StorageDaemon:
         self.port = port
         self._lock = threading.Lock()
 
-    def put(self, name: str, file: Kept, format: str, key: str = "") -> None:
+    def put(self, name: str, file: Kept, format: str, key: str = "", size: int = 0) -> None:
         """Have the file exported by NBD as `name`, opened with its key if it has one; raises `Failure`.
 
         One that is exported with another file writes to this one from now on, which is empty and stands on that one.
+        One that has fewer than `size` bytes grows: whoever is connected is cut off for that, and learns of it, or of
+        nothing, when it connects again.
         """
         if not self._address:
             raise Failure(f"exporting {file}: the setting tunnel_address is empty: other hosts do not reach this one")
         with self._lock, self._daemon() as daemon:
-            if _switched(daemon, name, file, format, key):
+            there = _switched(daemon, name, file, format, key)
+            if there and not _is_smaller(daemon, file, size):
                 return
+            if there:  # while QEMU serves a disk by NBD, nobody may change its size
+                _end(daemon, name)
+                crash.point("volume.export.ended")
+            _grow(daemon, file, size)
             export = {"type": "nbd", "id": name, "name": name, "node-name": _node(file)}
             daemon.ask("block-export-add", **export, writable=True, writethrough=True)
 
-    def view(self, name: str, file: Kept, format: str, key: str = "") -> tuple[Path, bool]:
-        """Have what is in the file as raw bytes in another one (FUSE); gives that, and whether it is a new one."""
+    def view(self, name: str, file: Kept, format: str, key: str = "", size: int = 0) -> tuple[Path, bool]:
+        """Have what is in the file as raw bytes in another one (FUSE), at least so many; gives that, and whether it is
+        a new one."""
         mountpoint = self._views / name
         with self._lock, self._daemon() as daemon:
-            if _switched(daemon, name, file, format, key):
+            there = _switched(daemon, name, file, format, key)
+            _grow(daemon, file, size)
+            if there:  # the kernel remembers the size for a second
+                _until(lambda: mountpoint.stat().st_size >= size, f"{mountpoint} has not grown")
                 return mountpoint, False
             self._views.mkdir(mode=0o700, exist_ok=True)
             self._clear_view(name)
@@ -81,8 +92,7 @@ class StorageDaemon:
         """Nobody reads or writes by this export any more, not even who is connected; the daemon ends with the last."""
         with self._lock, suppress(OSError), Qmp(self._socket) as daemon:
             if name in _exports(daemon):
-                daemon.ask("block-export-del", id=name, mode="hard")
-                _until(lambda: name not in _exports(daemon), f"the export {name} does not end")
+                _end(daemon, name)
             crash.point("volume.export.dropped")
             _close_unused(daemon)
             if not _exports(daemon):
@@ -187,6 +197,24 @@ def _switched(daemon: Qmp, name: str, file: Kept, format: str, key: str) -> bool
     if before not in (None, node):
         daemon.ask("blockdev-snapshot", node=before, overlay=node)
     return before is not None
+
+
+def _end(daemon: Qmp, name: str) -> None:
+    daemon.ask("block-export-del", id=name, mode="hard")
+    _until(lambda: name not in _exports(daemon), f"the export {name} does not end")
+
+
+def _grow(daemon: Qmp, file: Kept, size: int) -> None:
+    if _is_smaller(daemon, file, size):
+        daemon.ask("block_resize", node_name=_node(file), size=size)
+
+
+def _is_smaller(daemon: Qmp, file: Kept, size: int) -> bool:
+    """Whether an open file has fewer bytes than this."""
+    if not size:
+        return False
+    nodes = {one["node-name"]: one["image"] for one in daemon.ask("query-named-block-nodes", flat=True)}
+    return bool(nodes[_node(file)]["virtual-size"] < size)
 
 
 def _open(daemon: Qmp, node: str, file: Kept, format: str, secret: str, *, on_top: bool) -> None:

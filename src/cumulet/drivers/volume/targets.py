@@ -33,16 +33,20 @@ _EMPTY_SECONDS = 24 * 3600.0
 _TARGET = re.compile(r"^Target (\d+): (\S+)$", re.M)
 _UNIT = re.compile(rf"^ +LUN: {ISCSI_LUN}$.*?^ +Backing store path: (.+?)$", re.M | re.S)
 
+_SIZE = re.compile(r"^ +Size: (\d+) MB", re.M)
+
 
 @dataclass(frozen=True)
 class _Target:
-    """One of tgtd's: its number, what its disk is, whom it lets in, and whether somebody is connected."""
+    """One of tgtd's: its number, what its disk is, whom it lets in, whether somebody is connected,
+    and how large it says to be, in millions of bytes."""
 
     number: int
     file: str
     account: str
     client: str
     used: bool
+    megabytes: int
 
 
 class Targets:
@@ -55,16 +59,19 @@ class Targets:
         self._port = port
         self._lock = threading.Lock()
 
-    def put(self, name: str, secret: str, client: str, file: Kept, format: str, key: str = "") -> None:
-        """Have the file exported as `name` to the host whose address is `client`; raises `Failure`."""
+    def put(self, name: str, secret: str, client: str, file: Kept, format: str, key: str = "", size: int = 0) -> None:
+        """Have the file, of at least `size` bytes, exported as `name` to the host whose address is `client`; raises
+        `Failure`. tgtd looks once how large a disk is: one that has grown gets another target, to which its client
+        connects again by itself."""
         if not self._address:
             raise Failure(f"exporting {file}: the setting tunnel_address is empty: other hosts do not reach this one")
         with self._lock:
             fresh = False
             if format != "raw" or not isinstance(file, Path):
-                file, fresh = self._views.view(name, file, format, key)
+                file, fresh = self._views.view(name, file, format, key, size)
             there = self._started().get(name)
-            if there is not None and not fresh and (there.file, there.client) == (str(file), client):
+            same = there is not None and (there.file, there.client) == (str(file), client)
+            if there is not None and same and not fresh and there.megabytes >= size // 10**6:
                 return
             if there is not None:
                 self._ask(Mode.TARGET, Op.DELETE, target=there.number)
@@ -186,7 +193,9 @@ def _parsed(number: int, shown: str) -> _Target:
     _, _, rest = shown.partition("Account information:")
     accounts, _, clients = rest.partition("ACL information:")
     used = "I_T nexus: " in shown
-    return _Target(number, unit[1] if unit else "", accounts.strip(), clients.strip(), used)
+    size = _SIZE.search(unit[0]) if unit else None
+    megabytes = int(size[1]) if size else 0
+    return _Target(number, unit[1] if unit else "", accounts.strip(), clients.strip(), used, megabytes)
 
 
 def _age(file: Path) -> float:
