@@ -112,6 +112,51 @@ def test_a_launch_is_limited_by_type_and_region(cloud: TestedCloud) -> None:
     ann.client().describe_vpcs()
 
 
+def test_a_policy_speaks_of_encryption_as_it_will_be(cloud: TestedCloud) -> None:
+    ann, root = user(cloud, "ann", ALLOW), {"DeviceName": "/dev/sda1", "Ebs": {"Encrypted": True}}
+    condition = {"Bool": {"ec2:Encrypted": "false"}}
+    denial = document("Deny", Action="ec2:*", Condition=condition)
+    cloud.client("iam").put_user_policy(UserName="ann", PolicyName="no", PolicyDocument=denial)
+    ec2, theirs, zone = cloud.client(), ann.client(), {"AvailabilityZone": "us-east-1a", "Size": 1}
+    launch = {"ImageId": cloud.image, "MinCount": 1, "MaxCount": 1}
+    data = {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}
+    old = ec2.create_volume(**zone)["VolumeId"]
+    assert code(lambda: theirs.create_volume(**zone)) == "UnauthorizedOperation"
+    assert code(lambda: theirs.run_instances(**launch)) == "UnauthorizedOperation"
+    assert code(lambda: theirs.run_instances(**launch, BlockDeviceMappings=[root, data])) == "UnauthorizedOperation"
+    theirs.run_instances(**launch, BlockDeviceMappings=[root])
+    made = theirs.create_volume(**zone, Encrypted=True)["VolumeId"]
+    cloud.settle()
+    snapshot = theirs.create_snapshot(VolumeId=made)["SnapshotId"]
+    assert code(lambda: theirs.create_snapshot(VolumeId=old)) == "UnauthorizedOperation"
+    theirs_too = ec2.create_snapshot(VolumeId=old)["SnapshotId"]
+    cloud.settle()
+    data["Ebs"] = {"SnapshotId": snapshot}
+    theirs.run_instances(**launch, BlockDeviceMappings=[root, data])
+    assert theirs.create_volume(AvailabilityZone="us-east-1a", SnapshotId=snapshot)["Encrypted"]
+    copy = {"SourceRegion": "us-east-1", "SourceSnapshotId": theirs_too}
+    assert code(lambda: theirs.copy_snapshot(**copy)) == "UnauthorizedOperation"
+    theirs.copy_snapshot(**copy, Encrypted=True)
+    ec2.enable_ebs_encryption_by_default()
+    theirs.run_instances(**launch)
+    assert theirs.create_volume(**zone)["Encrypted"]
+
+
+def test_a_policy_speaks_of_the_volumes_that_an_image_has(cloud: TestedCloud) -> None:
+    ann, condition = user(cloud, "ann", ALLOW), {"NumericGreaterThan": {"ec2:VolumeSize": "4"}}
+    denial = document("Deny", Action="ec2:*", Condition=condition)
+    cloud.client("iam").put_user_policy(UserName="ann", PolicyName="no", PolicyDocument=denial)
+    ec2, theirs, launch = cloud.client(), ann.client(), {"MinCount": 1, "MaxCount": 1}
+    data = [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 5}}]
+    guest = launched(cloud, BlockDeviceMappings=data)
+    image = ec2.create_image(InstanceId=guest, Name="large")["ImageId"]
+    cloud.settle()
+    assert code(lambda: theirs.run_instances(**launch, ImageId=image)) == "UnauthorizedOperation"
+    theirs.run_instances(**launch, ImageId=cloud.image)
+    (volume,) = (one["VolumeId"] for one in ec2.describe_volumes()["Volumes"] if one["Size"] == 5)
+    assert code(lambda: theirs.create_snapshot(VolumeId=volume)) == "UnauthorizedOperation"
+
+
 def test_a_denial_is_not_got_round_by_another_name(cloud: TestedCloud, ec2: Any) -> None:
     group = ec2.create_security_group(GroupName="web", Description="d")["GroupId"]
     allocation = ec2.allocate_address()

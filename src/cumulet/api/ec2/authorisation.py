@@ -12,6 +12,7 @@ from typing import Any
 
 from cumulet.api.authorise import Keys, Need, needs
 from cumulet.api.context import Context
+from cumulet.api.ec2 import volume_conditions
 from cumulet.lib import ids
 from cumulet.model import Tx, address, entity, group, instance, key_pair, placement_group, tag, vpc
 
@@ -75,7 +76,7 @@ def of_ec2(ctx: Context, name: str, parameters: dict[str, Any]) -> list[Need]:
             for kind, id, shown in named
         ]
         found += _passed(tx, ctx, parameters.get("IamInstanceProfile") or {})
-    found += _made(ctx, name, parameters, region)
+        found += _made(tx, ctx, name, parameters, region)
     return found or [Need(f"ec2:{name}", "*", {**region, **_tags_of(parameters.get("Tags"))})]
 
 
@@ -121,12 +122,15 @@ def _type_of(id: str) -> str:
 
 
 def keys_of(tx: Tx, ctx: Context, kind: str, id: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The condition keys of a resource that is there: its tags, and what instances have besides."""
+    """The condition keys of a resource that is there: its tags, and what instances, volumes and snapshots
+    have besides."""
     keys: dict[str, Any] = {}
     for key, value in _own_tags(tx, ctx, id).items():
         keys |= {f"aws:ResourceTag/{key}": value, f"ec2:ResourceTag/{key}": value}
     if kind == "instance" and (rows := instance.of_ids(tx, ctx.account, [id])):
         keys |= {"ec2:InstanceID": id, "ec2:InstanceType": rows[0].type, "ec2:AvailabilityZone": rows[0].zone}
+    if kind in ("volume", "snapshot"):
+        keys |= volume_conditions.of_present(tx, ctx, kind, id)
     return keys | _tags_of(parameters.get("Tags"))
 
 
@@ -165,17 +169,18 @@ def _passed(tx: Tx, ctx: Context, named: dict[str, str]) -> list[Need]:
     return [Need("iam:PassRole", entity.arn_of(role), to_ec2) for role in roles]
 
 
-def _made(ctx: Context, name: str, parameters: dict[str, Any], region: Keys) -> Iterator[Need]:
+def _made(tx: Tx, ctx: Context, name: str, parameters: dict[str, Any], region: Keys) -> Iterator[Need]:
     """What the action makes: ARNs that end with `*`, since there is no id yet, or with the name that it will have."""
     kinds = LAUNCHED if name == "RunInstances" else (_made_by(name),)
     for kind in filter(None, kinds):
         tags = _specified(parameters, kind)
-        keys = {**region, **_tags_of(tags), **_launched(parameters, kind)}
         id = parameters.get("KeyName") or "*" if kind == "key-pair" else "*"
         id = parameters.get("GroupName") or "*" if kind == "placement-group" else id
-        yield Need(f"ec2:{name}", arn(ctx, kind, id), keys)
-        if tags:
-            yield Need("ec2:CreateTags", arn(ctx, kind, id), {**keys, "ec2:CreateAction": name})
+        for own in volume_conditions.of_made(tx, ctx, name, kind, parameters):
+            keys = {**region, **_tags_of(tags), **_launched(parameters, kind), **own}
+            yield Need(f"ec2:{name}", arn(ctx, kind, id), keys)
+            if tags:
+                yield Need("ec2:CreateTags", arn(ctx, kind, id), {**keys, "ec2:CreateAction": name})
 
 
 def _made_by(name: str) -> str:
@@ -207,9 +212,4 @@ def _launched(parameters: dict[str, Any], kind: str) -> dict[str, Any]:
         tenancy = (parameters.get("Placement") or {}).get("Tenancy", "default")
         keys |= {"ec2:InstanceType": parameters.get("InstanceType") or "m1.small", "ec2:Tenancy": tenancy}
         keys |= {"ec2:MetadataHttpTokens": options["HttpTokens"]} if "HttpTokens" in options else {}
-    if kind == "volume":
-        size, of_type = parameters.get("Size"), parameters.get("VolumeType")
-        keys |= {"ec2:VolumeSize": str(size)} if size else {}
-        keys |= {"ec2:VolumeType": of_type} if of_type else {}
-        keys |= {"ec2:Encrypted": "true" if parameters.get("Encrypted") else "false"}
     return keys
