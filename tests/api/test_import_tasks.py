@@ -134,6 +134,26 @@ def test_a_disk_becomes_a_snapshot_of_which_volumes_are_made(cloud: Any, ec2: An
 
 
 @pytest.mark.parametrize("cloud", [None], indirect=True)
+def test_an_image_is_imported_encrypted(cloud: Any, ec2: Any) -> None:
+    source = {"UserBucket": put(cloud, DISK), "Format": "RAW"}
+    wrong = {"DiskContainers": [source], "Encrypted": True, "KmsKeyId": "alias/mine"}
+    assert code(ec2.import_image, **wrong) == "InvalidParameterValue"
+    asked = {"DiskContainers": [source], "Encrypted": True, "KmsKeyId": "alias/aws/ebs", "ClientToken": "once"}
+    begun = ec2.import_image(**asked)
+    assert (begun["Encrypted"], begun["Status"]) == (True, "active")
+    assert ec2.import_image(**asked)["ImportTaskId"] == begun["ImportTaskId"]
+    task = imported(cloud, ec2, begun["ImportTaskId"])
+    assert (task["Status"], task["Encrypted"]) == ("completed", True)
+    (found,) = ec2.describe_images(ImageIds=[task["ImageId"]])["Images"]
+    (disk,) = (one["Ebs"] for one in found["BlockDeviceMappings"])
+    (kept,) = ec2.describe_snapshots(SnapshotIds=[disk["SnapshotId"]])["Snapshots"]
+    assert (disk["Encrypted"], kept["Encrypted"], found["RootDeviceName"]) == (True, True, "/dev/sda1")
+    guest = launched(cloud, ec2, ImageId=task["ImageId"])
+    attached = [{"Name": "attachment.instance-id", "Values": [guest]}]
+    assert [one["Encrypted"] for one in ec2.describe_volumes(Filters=attached)["Volumes"]] == [True]
+
+
+@pytest.mark.parametrize("cloud", [None], indirect=True)
 def test_several_disks_become_an_image_of_snapshots(cloud: Any, ec2: Any) -> None:
     containers = [
         {"UserBucket": put(cloud, DISK, "root"), "Format": "RAW", "Description": "the root"},

@@ -1,4 +1,4 @@
-"""The disks of an image that is imported from several objects: a task of its own for each, which makes a snapshot.
+"""The disks of an image that is imported as snapshots, as it has several, or is to be encrypted: a task for each.
 
 All the snapshots of an image are on one host: the first disk is placed, and the others follow it.
 """

@@ -80,12 +80,14 @@ def import_image(
     platform: str = "",
     boot_mode: str = "",
     encrypted: bool = False,
+    kms_key_id: str = "",
     client_token: str = "",
     tag_specifications: list[TagSpecification] | None = None,
 ) -> Result:
     """Have an image made of disks in buckets: raw, qcow2, VMDK, VHD, VHDX, VDI, or an OVA with one disk.
 
-    The first becomes the root disk. An image of several is one of snapshots, as those of `CreateImage` are.
+    The first becomes the root disk. An image of several, or one that is to be encrypted, is one of snapshots, as those
+    of `CreateImage` are.
     """
     containers = disk_containers or []
     if not 1 <= len(containers) <= MOST_DISKS:
@@ -96,15 +98,15 @@ def import_image(
         raise invalid(platform, "platform", "It is Linux or Windows.")
     if boot_mode and boot_mode not in image.BOOTS:
         raise invalid(boot_mode, "bootMode", f"It is one of {', '.join(image.BOOTS)}.")
-    if encrypted:
-        text = (
-            "An image that is imported is a file, which is not encrypted: ask RunInstances for encrypted disks of it."
-        )
-        raise Refusal("UnsupportedOperation", text)
+    check_key(ctx, kms_key_id, encrypted=encrypted)
     sources = [_source(ctx, dict(one)) for one in containers]
     devices = _devices(containers)
-    kept = {"attributes": {"BootMode": boot_mode} if boot_mode else {}, "platform": platform}
+    with ctx.read() as tx:
+        check_able(tx, ctx.config.zone_names()[0], None, sealed=encrypted)
+    attributes = {"BootMode": boot_mode} if boot_mode else {}
+    kept = {"attributes": attributes, "platform": platform, "encrypted": encrypted}
     request = {"disks": containers, "description": description, "platform": platform, "boot": boot_mode}
+    request |= {"key": kms_key_id or "any"} if encrypted else {}
     disks = list(zip(devices, sources, strict=True))
     task = _begun(ctx, "image", disks, kept, description, (client_token, request), tag_specifications)
     return _image_item(task)
@@ -221,9 +223,10 @@ def _begun(
         name = "ImportImage" if kind == "image" else "ImportSnapshot"
         earlier = client_tokens.earlier(tx, ctx.account, name, token, request, {"task": id})
         if earlier is None:
-            if kind == "snapshot" or len(sources) > 1:
+            parted = kind == "image" and (len(sources) > 1 or kept["encrypted"])
+            if kind == "snapshot" or parted:
                 check_quota(ctx, tx)
-            if len(sources) > 1:
+            if parted:
                 _write_parts(ctx, tx, id, sources, kept, described(description, "task"))
             else:
                 _write(ctx, tx, id, kind, sources[0][1], kept, described(description, "task"))
@@ -249,7 +252,7 @@ def _write(ctx: Context, tx: Tx, id: str, kind: str, source: Source, kept: dict[
 def _write_parts(
     ctx: Context, tx: Tx, id: str, sources: list[tuple[str, Source]], kept: dict[str, Any], description: str
 ) -> None:
-    """The task of an image of several disks, and one for each of those."""
+    """The task of an image of snapshots, and one for each of its disks."""
     parts = [ids.new("import_snapshot") for _ in sources]
     size = sum(source.found.size for _, source in sources)
     details = {**kept, "container": sources[0][1].container, "size": size, "parts": parts}
@@ -257,7 +260,7 @@ def _write_parts(
     image_task.add(tx, {**values, "image": ids.new("image")})
     for part, (device, source) in zip(parts, sources, strict=True):
         about = str(source.container.get("Description") or f"{device} of import task {id}")
-        _write(ctx, tx, part, "disk", source, {"of": id, "device": device, "encrypted": False}, about)
+        _write(ctx, tx, part, "disk", source, {"of": id, "device": device, "encrypted": kept["encrypted"]}, about)
 
 
 def _tasks(ctx: Context, kind: str) -> list[Told]:
@@ -315,6 +318,7 @@ def _image_item(found: Told) -> Item:
         "Architecture": "x86_64",
         "BootMode": row.details["attributes"].get("BootMode"),
         "Description": row.description or None,
+        "Encrypted": row.details.get("encrypted", False),
         "ImageId": row.image if row.state == "completed" else None,
         "Platform": row.details["platform"] or None,
         "SnapshotDetails": parts or [_disk(row) | {"Status": told["Status"]}],
