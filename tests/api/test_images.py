@@ -129,7 +129,7 @@ def test_a_name_is_an_accounts_own(cloud: Any, ec2: Any) -> None:
     [
         ({"Architecture": "arm64"}, "InvalidParameterValue"),
         ({"VirtualizationType": "paravirtual"}, "UnsupportedOperation"),
-        ({"KernelId": "aki-1"}, "InvalidAMIID.NotFound"),
+        ({"KernelId": "aki-00000001"}, "InvalidAMIID.NotFound"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdf"}]}, "InvalidBlockDeviceMapping"),
         ({"Description": "x" * 256}, "InvalidParameterValue"),
         ({"BootMode": "floppy"}, "InvalidParameterValue"),

@@ -46,7 +46,7 @@ TAGS = [{"Key": "Name", "Value": "x"}]
         ({"EnclaveOptions": {"Enabled": True}}, "UnsupportedOperation"),
         ({"PrivateDnsNameOptions": {"HostnameType": "resource-name"}}, "UnsupportedOperation"),
         ({"IamInstanceProfile": {"Name": "admin"}}, "InvalidParameterValue"),
-        ({"KernelId": "aki-1"}, "InvalidAMIID.NotFound"),
+        ({"KernelId": "aki-00000001"}, "InvalidAMIID.NotFound"),
         ({"ClientToken": "x" * 65}, "InvalidParameterValue"),
         ({"CreditSpecification": {"CpuCredits": "unlimited"}}, "InvalidParameterCombination"),
         ({"InstanceType": "t2.nano", "CreditSpecification": {"CpuCredits": "much"}}, "InvalidParameterValue"),

@@ -241,7 +241,7 @@ def test_all_of_a_revocation_is_there_or_nothing_is_revoked(ec2: Any, group: str
     said = message(call, GroupId=group, IpPermissions=[SSH, *permission("tcp", 23, 23)])
     assert said == "The specified rule does not exist in this security group."
     assert code(call, GroupId=group, IpPermissions=permission("tcp", 23, 23)) == "InvalidPermission.NotFound"
-    assert code(call, GroupId=group, SecurityGroupRuleIds=["sgr-1"]) == "InvalidSecurityGroupRuleId.NotFound"
+    assert code(call, GroupId=group, SecurityGroupRuleIds=["sgr-00000001"]) == "InvalidSecurityGroupRuleId.NotFound"
     outward = rules(ec2, group, egress=True)[0]["SecurityGroupRuleId"]
     assert code(call, GroupId=group, SecurityGroupRuleIds=[outward]) == "InvalidSecurityGroupRuleId.NotFound"
     assert code(call, GroupId=group) == "MissingParameter"
@@ -261,7 +261,7 @@ def test_rules_are_found_by_id_group_and_tag(ec2: Any, group: str) -> None:
         found = ec2.describe_security_group_rules(**asked)["SecurityGroupRules"]
         assert [rule["SecurityGroupRuleId"] for rule in found] == [id]
     call = ec2.describe_security_group_rules
-    assert code(call, SecurityGroupRuleIds=["sgr-1"]) == "InvalidSecurityGroupRuleId.NotFound"
+    assert code(call, SecurityGroupRuleIds=["sgr-00000001"]) == "InvalidSecurityGroupRuleId.NotFound"
     assert code(call, SecurityGroupRuleIds=["x"]) == "InvalidSecurityGroupRuleId.Malformed"
 
 
@@ -292,7 +292,7 @@ def test_a_modification_that_cannot_be_is_refused(ec2: Any, group: str) -> None:
     call, id = ec2.modify_security_group_rules, everything["SecurityGroupRuleId"]
     same = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "CidrIpv4": "0.0.0.0/0"}
     assert code(call, **modify(ec2, group, id, **same)) == "InvalidPermission.Duplicate"
-    assert code(call, **modify(ec2, group, "sgr-1", **same)) == "InvalidSecurityGroupRuleId.NotFound"
+    assert code(call, **modify(ec2, group, "sgr-00000001", **same)) == "InvalidSecurityGroupRuleId.NotFound"
     assert code(call, **modify(ec2, group, id, IpProtocol="-1")) == "MissingParameter"
     both = {"IpProtocol": "-1", "CidrIpv4": "0.0.0.0/0", "CidrIpv6": "::/0"}
     assert code(call, **modify(ec2, group, id, **both)) == "InvalidParameterCombination"
@@ -321,7 +321,7 @@ def test_a_description_that_cannot_be_is_refused(ec2: Any, group: str) -> None:
     for description in ("é", "x" * 256):
         wrong = [{"SecurityGroupRuleId": made["SecurityGroupRuleId"], "Description": description}]
         assert code(call, GroupId=group, SecurityGroupRuleDescriptions=wrong) == "InvalidParameterValue"
-    nowhere = [{"SecurityGroupRuleId": "sgr-1", "Description": "x"}]
+    nowhere = [{"SecurityGroupRuleId": "sgr-00000001", "Description": "x"}]
     assert code(call, GroupId=group, SecurityGroupRuleDescriptions=nowhere) == "InvalidSecurityGroupRuleId.NotFound"
     assert code(call, GroupId=group, IpPermissions=permission("-1")) == "InvalidPermission.NotFound"
     assert code(call, GroupId=group) == "MissingParameter"

@@ -130,13 +130,16 @@ def test_groups_come_in_pages(ec2: Any) -> None:
 def test_what_is_not_there_is_refused_by_its_name(ec2: Any) -> None:
     assert code(ec2.describe_security_groups, GroupIds=["web"]) == "InvalidGroupId.Malformed"
     assert code(ec2.describe_security_groups, GroupIds=["sg-01234567890123456"]) == "InvalidGroup.NotFound"
-    assert message(ec2.describe_security_groups, GroupIds=["sg-1"]) == "The security group 'sg-1' does not exist"
+    assert (
+        message(ec2.describe_security_groups, GroupIds=["sg-00000001"])
+        == "The security group 'sg-00000001' does not exist"
+    )
     assert code(ec2.describe_security_groups, GroupNames=["web"]) == "InvalidGroup.NotFound"
     assert code(ec2.delete_security_group, GroupName="web") == "InvalidGroup.NotFound"
-    assert code(ec2.delete_security_group, GroupId="sg-1") == "InvalidGroup.NotFound"
+    assert code(ec2.delete_security_group, GroupId="sg-00000001") == "InvalidGroup.NotFound"
     assert code(ec2.delete_security_group, GroupId="web") == "InvalidGroupId.Malformed"
     assert code(ec2.delete_security_group) == "MissingParameter"
-    assert code(ec2.delete_security_group, GroupId="sg-1", GroupName="x") == "InvalidParameterCombination"
+    assert code(ec2.delete_security_group, GroupId="sg-00000001", GroupName="x") == "InvalidParameterCombination"
 
 
 def test_a_deleted_group_is_gone_at_once_and_its_name_is_free(cloud: Any, ec2: Any) -> None:

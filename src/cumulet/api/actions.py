@@ -93,8 +93,8 @@ def describes(
     """Register a function that gives all the items; ids, filters, pages and DryRun are seen to here.
 
     `ids` is the request's parameter (in snake case) that selects by the item's member `id` (a function that has this
-    parameter too may give only those); `missing` the code when one is not there, `malformed` the code for one that does
-    not begin with `prefix`; `answer` turns the page's items into the answer where that is not just `{result: items}`.
+    parameter too may give only those); `missing` the code when one is not there, `malformed` the code for what
+    cannot be an id with `prefix`; `answer` turns the page's items into the answer where that is not `{result: items}`.
     """
 
     def register(function: Callable[..., list[Item]]) -> Callable[..., list[Item]]:

@@ -9,6 +9,7 @@ from cumulet.api import filters, pages, protocol
 from cumulet.api.actions import ACTIONS, Action, Item, Listing, Result, Tree
 from cumulet.api.authorise import authorise
 from cumulet.api.context import Ask, Context, Objects
+from cumulet.api.id_forms import check_id
 from cumulet.api.unavailable import NO_DATABASE, unavailable
 from cumulet.identity.audit import AuditLog, Trail
 from cumulet.identity.principal import authenticate
@@ -118,7 +119,7 @@ def call(found: Action, model: Model, context: Context, parameters: dict[str, An
     arguments = {plan.names[name]: value for name, value in {**parameters, **listing}.items() if name in plan.names}
     result = found.function(context, **arguments)
     context.refuse_dry_run()
-    return _listed(found.listing, result, listing, plan.ids) if found.listing else result
+    return _listed(found.listing, result, listing, plan) if found.listing else result
 
 
 class _Plan(NamedTuple):
@@ -126,6 +127,7 @@ class _Plan(NamedTuple):
     names: dict[str, str]
     accepts: frozenset[str]
     ids: str
+    limits: tuple[int, int]
 
 
 @cache
@@ -139,7 +141,16 @@ def _plan(service: str, name: str) -> _Plan:
     tree = {members[parameter]: inner for parameter, inner in honoured.items()}
     names = {members[parameter]: parameter for parameter in honoured}
     selector = members[found.listing.ids] if found.listing and found.listing.ids else ""
-    return _Plan(tree, names, frozenset(found.accepts), selector)
+    return _Plan(tree, names, frozenset(found.accepts), selector, _limits(model, name))
+
+
+def _limits(model: Model, name: str) -> tuple[int, int]:
+    """What the action's MaxResults may be, by the service's model."""
+    most = model.input(name).members.get("MaxResults")
+    shape = model.shape(most.shape) if most else None
+    if shape is None or shape.min is None or shape.max is None:
+        return pages.LIMITS
+    return int(shape.min), int(shape.max)
 
 
 def _refuse_others(given: dict[str, Any], honoured: dict[str, Tree], accepts: frozenset[str], path: str) -> None:
@@ -155,18 +166,18 @@ def _refuse_others(given: dict[str, Any], honoured: dict[str, Tree], accepts: fr
                 _refuse_others(one, inner, accepts, f"{where}.")
 
 
-def _listed(how: Listing, items: list[Item], given: dict[str, Any], ids_name: str) -> Result:
-    wanted = given.get(ids_name) or []
+def _listed(how: Listing, items: list[Item], given: dict[str, Any], plan: _Plan) -> Result:
+    wanted = given.get(plan.ids) or []
     most = given.get("MaxResults")
     if wanted and most is not None:
         raise Refusal(
             "InvalidParameterCombination",
-            f"The parameter {ids_name} cannot be used with the parameter maxResults in the same call.",
+            f"The parameter {plan.ids} cannot be used with the parameter maxResults in the same call.",
         )
     if wanted:
         items = _selected(how, items, wanted)
     items = filters.select(items, given.get("Filters") or [], how.filters)
-    shown, token = pages.page(items, most, given.get("NextToken"), how.id)
+    shown, token = pages.page(items, most, given.get("NextToken"), how.id, plan.limits)
     result = how.answer(shown) if how.answer else {how.result: shown}
     return result | ({"NextToken": token} if token else {})
 
@@ -174,9 +185,7 @@ def _listed(how: Listing, items: list[Item], given: dict[str, Any], ids_name: st
 def _selected(how: Listing, items: list[Item], wanted: list[str]) -> list[Item]:
     if how.malformed:
         for id in wanted:
-            if not id.startswith(how.prefix):
-                expected = how.prefix if isinstance(how.prefix, str) else how.prefix[0]
-                raise Refusal(how.malformed, f'Invalid id: "{id}" (expecting "{expected}...")')
+            check_id(id, how.malformed, *((how.prefix,) if isinstance(how.prefix, str) else how.prefix))
     known = {item[how.id] for item in items}
     lacking = sorted(set(wanted) - known)
     if lacking:

@@ -18,13 +18,15 @@ from cumulet.wire.scalars import write_time
 
 Item = dict[str, Any]
 Path = str | Callable[[Item], Any]
-MAX_FILTERS = 200
+MAX_FILTERS, MAX_VALUES, LONGEST_VALUE = 50, 200, 255
+"""EC2 User Guide: "Find your Amazon EC2 resources"."""
 
 
 def select(items: list[Item], wanted: list[Item], paths: dict[str, Path]) -> list[Item]:
     """The items that pass all of `wanted` (the request's Filters); raises `Refusal` for a filter that is not known."""
     if len(wanted) > MAX_FILTERS:
         raise Refusal("FilterLimitExceeded", f"The request has {len(wanted)} filters; {MAX_FILTERS} is the limit.")
+    _check_values(wanted)
     for one in wanted:
         name, values = one.get("Name"), one.get("Values") or []
         if not name:
@@ -34,6 +36,17 @@ def select(items: list[Item], wanted: list[Item], paths: dict[str, Path]) -> lis
         read, patterns = _reader(name, paths), [_pattern(value) for value in values]
         items = [item for item in items if any(_matches(text, patterns) for text in _texts(read(item)))]
     return items
+
+
+def _check_values(wanted: list[Item]) -> None:
+    for one in wanted:
+        values = one.get("Values") or []
+        if len(values) > MAX_VALUES:
+            text = f"The filter '{one.get('Name')}' has {len(values)} values; {MAX_VALUES} is the limit."
+            raise Refusal("FilterLimitExceeded", text)
+        if any(len(value) > LONGEST_VALUE for value in values):
+            text = f"A value of the filter '{one.get('Name')}' is too long: it has at most {LONGEST_VALUE} characters."
+            raise Refusal("InvalidParameterValue", text)
 
 
 def _reader(name: str, paths: dict[str, Path]) -> Callable[[Item], Any]:

@@ -12,16 +12,24 @@ from cumulet.lib.errors import Refusal
 
 Item = dict[str, Any]
 FEWEST, MOST = 5, 1000
+LIMITS = FEWEST, MOST
+"""What MaxResults may be, where AWS says nothing else of an action."""
 
 
-def page(items: list[Item], most: int | None, token: str | None, key: str) -> tuple[list[Item], str | None]:
-    """The page of `items` that `token` asks for, and the token of the next; `key` is the member that names an item."""
+def page(
+    items: list[Item], most: int | None, token: str | None, key: str, limits: tuple[int, int] = LIMITS
+) -> tuple[list[Item], str | None]:
+    """The page of `items` that `token` asks for, and the token of the next; `key` is the member that names an item.
+
+    Raises `Refusal` InvalidParameterValue for a token that is none and for a number (`most`) outside of `limits`.
+    """
     if most is None and not token:
         return items, None
-    if most is not None and not FEWEST <= most <= MOST:
+    if most is not None and not limits[0] <= most <= limits[1]:
+        low, high = limits
         raise Refusal(
             "InvalidParameterValue",
-            f"Value ( {most} ) for parameter maxResults is invalid. Expecting a value between {FEWEST} and {MOST}.",
+            f"Value ( {most} ) for parameter maxResults is invalid. Expecting a value between {low} and {high}.",
         )
     first = _first(items, token, key) if token else 0
     last = min(first + (most or MOST), len(items))

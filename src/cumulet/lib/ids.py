@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import secrets
 import string
 
@@ -37,11 +38,17 @@ PREFIX = {
 ENTITY_PREFIX = {"user": "AIDA", "group": "AGPA", "role": "AROA", "instance-profile": "AIPA", "policy": "ANPA"}
 """As AWS has them (IAM User Guide: "Unique identifiers")."""
 KINDS = {prefix: kind for kind, prefix in PREFIX.items()}
+_DIGITS = re.compile(r"[0-9a-f]{8}(?:[0-9a-f]{9})?")
 
 
 def new(kind: str) -> str:
     """A new id of `kind`, such as `i-0123456789abcdef0`."""
     return f"{PREFIX[kind]}-0{secrets.token_hex(8)}"
+
+
+def well_formed(id: str, prefix: str) -> bool:
+    """Whether it is what an id with `prefix` (`i-`) looks like: 17 hex digits follow, or the 8 of AWS's first ids."""
+    return id.startswith(prefix) and _DIGITS.fullmatch(id.removeprefix(prefix)) is not None
 
 
 def kind_of(id: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cumulet.api.id_forms import check_id
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, image
 from cumulet.model.database import Row
@@ -14,8 +15,7 @@ def usable(tx: Tx, account: str, id: str) -> Row:
 
     Raises `Refusal` InvalidAMIID.Malformed or InvalidAMIID.NotFound.
     """
-    if not id.startswith(PREFIXES):
-        raise Refusal("InvalidAMIID.Malformed", f'Invalid id: "{id}" (expecting "ami-...")')
+    check_id(id, "InvalidAMIID.Malformed", *PREFIXES)
     row = image.usable(tx, account, id)
     if row is None:
         raise Refusal("InvalidAMIID.NotFound", f"The image id '[{id}]' does not exist")

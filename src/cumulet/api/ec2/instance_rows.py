@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
+from cumulet.api.id_forms import check_id
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, instance
 from cumulet.model.database import Row
-
-_WELL_FORMED = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")
 
 
 def named(tx: Tx, account: str, ids: list[str]) -> list[Row]:
@@ -20,8 +18,7 @@ def named(tx: Tx, account: str, ids: list[str]) -> list[Row]:
     """
     wanted = list(dict.fromkeys(ids))
     for id in wanted:
-        if not _WELL_FORMED.fullmatch(id):
-            raise Refusal("InvalidInstanceID.Malformed", f'Invalid id: "{id}"')
+        check_id(id, "InvalidInstanceID.Malformed", "i-")
     rows = {row.id: row for row in instance.of_ids(tx, account, wanted)}
     lacking = [id for id in wanted if id not in rows]
     if lacking:

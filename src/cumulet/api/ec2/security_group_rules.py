@@ -24,6 +24,7 @@ from cumulet.api.ec2.permissions import (
 from cumulet.api.ec2.security_groups import the_group
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
 from cumulet.api.ec2.validation import arn, described, exactly_one, found_group, group_in_vpc, missing
+from cumulet.api.id_forms import check_id
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, group, tag
 from cumulet.model.database import Row
@@ -263,6 +264,7 @@ def _like(there: Iterable[Row], wanted: list[Rule]) -> list[Row]:
 
 def _check_there(there: dict[str, Row], wanted: Iterable[str]) -> None:
     for id in wanted:
+        check_id(id, "InvalidSecurityGroupRuleId.Malformed", "sgr-")
         if id not in there:
             raise Refusal("InvalidSecurityGroupRuleId.NotFound", f"The security group rule ID '{id}' does not exist")
 

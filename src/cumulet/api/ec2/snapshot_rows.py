@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from cumulet.api.actions import Item
 from cumulet.api.context import Context
 from cumulet.api.ec2.encryption import sealed, shown
+from cumulet.api.id_forms import check_id
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, account, host, image_disk, image_use, snapshot, tag, work
 from cumulet.model.database import Row
-
-_WELL_FORMED = re.compile(r"snap-[0-9a-f]{8}([0-9a-f]{9})?")
 
 
 def usable(tx: Tx, account: str, id: str) -> Row:
@@ -21,10 +19,7 @@ def usable(tx: Tx, account: str, id: str) -> Row:
 
     Raises `Refusal` InvalidParameterValue or InvalidSnapshot.NotFound.
     """
-    if not _WELL_FORMED.fullmatch(id):
-        raise Refusal(
-            "InvalidParameterValue", f"Value ({id}) for parameter snapshotId is invalid. Expecting 'snap-...' in hex."
-        )
+    check_id(id, "InvalidParameterValue", "snap-")
     row = snapshot.find(tx, id)
     if row is None or row.desired == "absent" or not snapshot.is_open_to(tx, row, account):
         raise Refusal("InvalidSnapshot.NotFound", f"The snapshot '{id}' does not exist.")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from cumulet.api.context import Context
+from cumulet.api.id_forms import check_id
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, group, interface, vpc
 from cumulet.model.database import Row
@@ -65,8 +66,7 @@ def group_in_vpc(tx: Tx, account: str, vpc_id: str, id: str) -> Row:
 
 def found_group(tx: Tx, account: str, id: str) -> Row:
     """The account's group with this id; raises `Refusal` InvalidGroupId.Malformed or InvalidGroup.NotFound."""
-    if not id.startswith("sg-"):
-        raise Refusal("InvalidGroupId.Malformed", f'Invalid id: "{id}" (expecting "sg-...")')
+    check_id(id, "InvalidGroupId.Malformed", "sg-")
     return found(group.present(tx, account, id), "InvalidGroup.NotFound", f"The security group '{id}' does not exist")
 
 
@@ -89,8 +89,7 @@ def groups_of_interface(tx: Tx, account: str, vpc_id: str, groups: Iterable[str]
 
 def found_interface(tx: Tx, account: str, id: str) -> Row:
     """The account's network interface with this id; raises `Refusal`."""
-    if not id.startswith("eni-"):
-        raise Refusal("InvalidNetworkInterfaceId.Malformed", f'Invalid id: "{id}" (expecting "eni-...")')
+    check_id(id, "InvalidNetworkInterfaceId.Malformed", "eni-")
     row = interface.find(tx, id)
     return found(
         row if row is not None and row.account == account else None,

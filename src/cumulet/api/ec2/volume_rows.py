@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from cumulet.api.context import Context
 from cumulet.api.ec2.volume_types import Shape
+from cumulet.api.id_forms import check_id
 from cumulet.lib.errors import Refusal
 from cumulet.lib.zones import zone_id
 from cumulet.model import Tx, attachment, capacity, host, volume, work
 from cumulet.model.database import Row
-
-_WELL_FORMED = re.compile(r"vol-[0-9a-f]{8}([0-9a-f]{9})?")
 
 
 def owned(tx: Tx, account: str, id: str) -> Row:
@@ -19,10 +16,7 @@ def owned(tx: Tx, account: str, id: str) -> Row:
 
     Raises `Refusal` InvalidParameterValue or InvalidVolume.NotFound.
     """
-    if not _WELL_FORMED.fullmatch(id):
-        raise Refusal(
-            "InvalidParameterValue", f"Value ({id}) for parameter volumeId is invalid. Expecting 'vol-...' in hex."
-        )
+    check_id(id, "InvalidParameterValue", "vol-")
     row = attachment.find_volume(tx, id)
     if row is None or row.account != account or row.desired == "absent":
         raise Refusal("InvalidVolume.NotFound", f"The volume '{id}' does not exist.")

@@ -1,0 +1,55 @@
+"""What all the describing actions of EC2 have in common: the form of ids, the size of pages, the limits of filters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.refusals import code, message
+
+WRONG = [
+    ("describe_instances", "InstanceIds", "i-", "InvalidInstanceID.Malformed"),
+    ("describe_images", "ImageIds", "ami-", "InvalidAMIID.Malformed"),
+    ("describe_volumes", "VolumeIds", "vol-", "InvalidParameterValue"),
+    ("describe_snapshots", "SnapshotIds", "snap-", "InvalidParameterValue"),
+    ("describe_security_groups", "GroupIds", "sg-", "InvalidGroupId.Malformed"),
+    ("describe_security_group_rules", "SecurityGroupRuleIds", "sgr-", "InvalidSecurityGroupRuleId.Malformed"),
+    ("describe_network_interfaces", "NetworkInterfaceIds", "eni-", "InvalidNetworkInterfaceId.Malformed"),
+]
+
+
+@pytest.mark.parametrize(("action", "parameter", "prefix", "expected"), WRONG)
+def test_what_cannot_be_an_id_is_told_from_one_that_is_not_there(
+    ec2: Any, action: str, parameter: str, prefix: str, expected: str
+) -> None:
+    call = getattr(ec2, action)
+    for wrong in ("xyz", "123", "0123456789ABCDEF0", "0123456789abcdef01"):
+        assert code(call, **{parameter: [prefix + wrong]}) == expected
+    for right in ("12345678", "0123456789abcdef0"):
+        assert code(call, **{parameter: [prefix + right]}).endswith(".NotFound")
+
+
+def test_a_page_is_as_large_as_the_action_allows(ec2: Any) -> None:
+    assert "between 5 and 100." in message(ec2.describe_instance_types, MaxResults=101)
+    assert "between 5 and 100." in message(ec2.describe_route_tables, MaxResults=101)
+    assert "between 1 and 1000." in message(ec2.describe_addresses_attribute, Attribute="domain-name", MaxResults=1001)
+    assert ec2.describe_addresses_attribute(Attribute="domain-name", MaxResults=1)["Addresses"] == []
+    assert "between 5 and 1000." in message(ec2.describe_instances, MaxResults=4)
+    assert ec2.describe_subnets(MaxResults=1000)["Subnets"]
+
+
+def test_a_request_has_50_filters_of_200_values_of_255_characters(ec2: Any) -> None:
+    def asked(count: int, values: int, length: int) -> list[dict[str, Any]]:
+        return [{"Name": "instance-id", "Values": ["x" * length] * values}] * count
+
+    assert ec2.describe_instances(Filters=asked(50, 1, 1))["Reservations"] == []
+    assert ec2.describe_instances(Filters=asked(1, 200, 255))["Reservations"] == []
+    assert code(ec2.describe_instances, Filters=asked(51, 1, 1)) == "FilterLimitExceeded"
+    assert code(ec2.describe_instances, Filters=asked(1, 201, 1)) == "FilterLimitExceeded"
+    assert code(ec2.describe_instances, Filters=asked(1, 1, 256)) == "InvalidParameterValue"
+
+
+def test_a_rule_to_be_taken_back_is_named_by_an_id(ec2: Any) -> None:
+    (group,) = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"]
+    revoke = ec2.revoke_security_group_ingress
+    assert code(revoke, GroupId=group["GroupId"], SecurityGroupRuleIds=["sgr-x"]).endswith("Id.Malformed")
