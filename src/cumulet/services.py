@@ -61,6 +61,7 @@ class Host:
             heartbeat.room = parts["volume"].room
         if "compute" in self.agents:
             heartbeat.facts = {**parts["compute"].facts, **parts["volume"].facts, "attributes": config.host_attributes}
+            heartbeat.awaiting_keys = self.agents["compute"].awaiting_keys
             heartbeat.store = parts["volume"].store
             if config.volume_dir:
                 heartbeat.store = identity(config.volume_directory(), volume_store(config))

@@ -15,6 +15,7 @@ from cumulet.administration.storage import volumes
 from cumulet.control import moving
 from cumulet.control.fleet import Fleet
 from cumulet.model import attachment, host, secret, snapshot, volume
+from cumulet.model.explanation import explain
 
 ZONE = "us-east-1a"
 KEY = "arn:aws:kms:us-east-1:{account}:alias/aws/ebs"
@@ -216,6 +217,32 @@ def test_what_is_launched_with_an_instance_is_encrypted_where_that_is_asked_for(
     wrong = {"ImageId": cloud.image, "MinCount": 1, "MaxCount": 1}
     mappings = mapped(Encrypted=True, KmsKeyId="alias/mine")
     assert code(lambda: ec2.run_instances(**wrong, BlockDeviceMappings=mappings)) == "InvalidParameterValue"
+
+
+def test_a_guest_that_waits_for_its_key_after_a_restart_of_its_host_says_so(cloud: Any, ec2: Any) -> None:
+    root = {"DeviceName": "/dev/sda1", "Ebs": {"Encrypted": True}}
+    guest, plain = launched(cloud, ec2, BlockDeviceMappings=[root]), launched(cloud, ec2)
+    (volume,) = volumes_of(ec2, guest).values()
+    host, agents = cloud.cloud.host, cloud.cloud.host.agents
+
+    def begins() -> dict[str, str]:
+        """What is said of the two guests when the agents have begun again by themselves."""
+        for agent in [*agents.values()] * 2:
+            agent.recover()
+        host.heartbeat.beat()
+        with cloud.database.read() as tx:
+            return {id: str(explain(tx, id)["reason"]) for id in (guest, plain)}
+
+    assert begins() == {guest: "", plain: ""}
+    agents["compute"].driver._world.reboot()
+    said = begins()
+    assert said[plain] == ""
+    assert said[guest] == (
+        f"h1 was started again, and keeps no keys: the guest starts when a scheduler orders it with the key of {volume}"
+    )
+    cloud.settle()
+    assert agents["compute"].driver.look(guest).state == "running"
+    assert begins() == {guest: "", plain: ""}
 
 
 def test_an_image_of_an_encrypted_instance_is_encrypted_and_not_shared(cloud: Any, ec2: Any) -> None:

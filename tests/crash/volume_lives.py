@@ -339,6 +339,7 @@ LIVES = [
     Life("grow", _settled_volume, lambda site, found: grow(site, found.pop()), []),
     Life("grow in a guest", _attached, lambda site, found: grow(site, found[1]), ["running"]),
     Life("grow and detach", _attached, _grow_and_detach, ["running"]),
+    Life("grow away", _attached_away, lambda site, found: grow(site, found[1]), ["running"], every=3),
     Life("take snapshot of an encrypted one away", _encrypted_away, _snapshot_and_volume_from, ["running"], every=3),
     Life("the host of an encrypted one reboots", _encrypted_away, _its_host_reboots, ["running"], alone=True),
     Life("attach an encrypted one and the host reboots", _encrypted, _attach_and_reboot, ["running"], alone=True),

@@ -56,6 +56,7 @@ class Agent:
         self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
         """Of what is being done now: each goes when nobody holds it or waits for it."""
         self._guard = threading.Lock()
+        self._locked: set[str] = set()
 
     def serve(self, bus: Bus) -> None:
         """Answer on the bus from now on."""
@@ -102,6 +103,7 @@ class Agent:
             self.documents.put(order.id, Document(epoch=order.epoch, spec=self._kept(spec, order.spec)))
             crash.point("driver.before")
             self.driver.ensure(spec)
+            self._locked.discard(order.id)
             crash.point("driver.after")
 
     def _kept(self, spec: specs.Spec, given: msgspec.Raw) -> msgspec.Raw:
@@ -116,6 +118,7 @@ class Agent:
             self.documents.put(order.id, Document(epoch=order.epoch))
             crash.point("driver.before")
             self.driver.remove(order.id)
+            self._locked.discard(order.id)
             crash.point("driver.after")
 
     def _ask(self, order: Order) -> bytes:
@@ -137,6 +140,7 @@ class Agent:
                 spec = _understood(id, document.spec)
                 if specs.needs_key(spec):
                     log.info("not recovered", id=id, why="the control plane has its key, and orders it again")
+                    self._lock_up(id)
                     return True
                 self._check(spec)
                 crash.point("driver.before")
@@ -154,6 +158,15 @@ class Agent:
                 log.exception("not recovered yet", id=id)
                 return False
         return True
+
+    def awaiting_keys(self) -> list[str]:
+        """The things that are off, since their keys, which no host keeps, have not been ordered after a start."""
+        return sorted(self._locked.copy())
+
+    def _lock_up(self, id: str) -> None:
+        seen = self.driver.look(id)
+        if seen is None or seen.state == "off":
+            self._locked.add(id)
 
     def _lock(self, id: str) -> threading.Lock:
         with self._guard:

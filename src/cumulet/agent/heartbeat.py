@@ -87,6 +87,8 @@ class Heartbeat:
         # a full disk, on which the lease is kept, is no reason to be silent for good
         self._beats = Repeating("heartbeat", EVERY_SECONDS, self.beat, failed="a heartbeat failed")
         self.facts: dict[str, Any] = {}
+        self.awaiting_keys: Callable[[], list[str]] = list
+        """The guests that start when they are ordered with the keys of their volumes."""
         self.address = ""
         self.guest_mtu = 1500
         self.store = ""
@@ -120,7 +122,7 @@ class Heartbeat:
             zones=self._zones,
             contract=CONTRACT,
             **self._capacity(),
-            facts=self.facts,
+            facts=self._facts(),
             address=self.address,
             guest_mtu=self.guest_mtu,
             store=self.store,
@@ -131,6 +133,10 @@ class Heartbeat:
         answer = self._report(message)
         heard = msgspec.json.decode(answer, type=Heard | None) if answer is not None else None
         return heard is not None and fence is not None and fence.answered(heard.lease, sent, promised)
+
+    def _facts(self) -> dict[str, Any]:
+        locked = self.awaiting_keys()
+        return {**self.facts, "awaiting_keys": locked} if locked else self.facts
 
     def _seen(self) -> dict[str, str]:
         try:

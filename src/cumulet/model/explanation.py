@@ -11,6 +11,7 @@ from cumulet.lib.errors import Failure
 from cumulet.model import (
     attachment,
     group,
+    host,
     host_lease,
     image,
     image_copy,
@@ -86,11 +87,23 @@ def _of_host(tx: Tx, kind: str, row: Row) -> str:
     found = host_lease.silent(tx, instance.instance.c.id == row.id).get(row.id)
     if found is None:
         disks = stalled.volumes(tx, instance.instance.c.id == row.id)
-        return "; ".join(stalled.said(tx, one) for one in disks.values())
+        return "; ".join(stalled.said(tx, one) for one in disks.values()) or _of_keys(tx, row)
     bars = host_lease.bars(found, found)
     most = found.fence_seconds + host_lease.MARGIN_SECONDS
     then = f"it waits for that: {bars}" if bars else f"it is started on another host after {most:g} s"
     return f"{found.name} has not been heard for {tx.now - found.heard:.0f} s; {then}"
+
+
+def _of_keys(tx: Tx, row: Row) -> str:
+    """Whether a guest is off since its host, which keeps no keys of volumes, was started again."""
+    place = host.find(tx, row.host) if row.host is not None else None
+    if place is None or row.id not in place.facts.get("awaiting_keys", []):
+        return ""
+    disks = [disk.id for disk in attachment.disks(tx, row.id) if disk.sealed and disk.host == row.host]
+    opened = f"the key of {', '.join(disks)}" if disks else "the keys of its volumes"
+    return (
+        f"{place.name} was started again, and keeps no keys: the guest starts when a scheduler orders it with {opened}"
+    )
 
 
 def _find(tx: Tx, id: str) -> tuple[str, Row]:
