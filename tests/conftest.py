@@ -20,4 +20,10 @@ def _settings_stay() -> Iterator[None]:
     assert {name: os.environ.get(name) for name in SETTINGS} == before
 
 
-pytest_plugins = ["support.slow", "support.libvirtd", "support.rabbitmq", "support.databases"]
+pytest_plugins = [
+    "support.slow",
+    "support.libvirtd",
+    "support.rabbitmq",
+    "support.databases",
+    "support.statements",
+]

@@ -28,8 +28,7 @@ def renew(tx: Tx, name: str, number: int, seconds: float) -> int:
         return number
     if row.lease == number and not (seconds or row.fence_seconds or row.lost):
         return number
-    renewed = _RENEW.values(lease=number, lost=False, renewed=tx.now, fence_seconds=seconds)
-    if tx.change(renewed, of=name, at_most=number):
+    if tx.change(_RENEW, of=name, number=number, now=tx.now, seconds=seconds):
         if bool(seconds) != bool(row.fence_seconds):
             _wake_guests(tx, name)
         return number
@@ -43,7 +42,16 @@ def _wake_guests(tx: Tx, name: str) -> None:
         work.wake(tx, "instance", row.id)
 
 
-_RENEW = host.update().where(host.c.name == sa.bindparam("of"), host.c.lease <= sa.bindparam("at_most"))
+_RENEW = (
+    host.update()
+    .where(host.c.name == sa.bindparam("of"), host.c.lease <= sa.bindparam("number"))
+    .values(
+        lease=sa.bindparam("number"),
+        lost=False,
+        renewed=sa.bindparam("now"),
+        fence_seconds=sa.bindparam("seconds"),
+    )
+)
 
 
 def seconds_left(tx: Tx, row: Row) -> float | None:
@@ -103,11 +111,9 @@ def silent(tx: Tx, *conditions: sa.ColumnElement[bool]) -> dict[str, Row]:
 
     By id a row that is both `bars` arguments, with `heard`: when the host was heard last.
     """
-    mine = sa.and_(instance.c.desired == "running", service.c.role == "compute", service.c.heard <= _SINCE)
+    unheard = service.c.heard <= tx.now - LIVE_SECONDS
+    mine = sa.and_(instance.c.desired == "running", service.c.role == "compute", unheard)
     columns = instance.c.id, instance.c.attributes, host.c.name, host.c.fence_seconds, host.c.store, service.c.heard
     query = sa.select(*columns).join(host, host.c.name == instance.c.host)
     query = query.join(service, service.c.host == host.c.name).where(mine, *conditions)
-    return {row.id: row for row in tx.all(query, since=tx.now - LIVE_SECONDS)}
-
-
-_SINCE: sa.BindParameter[float] = sa.bindparam("since")
+    return {row.id: row for row in tx.all(query)}

@@ -162,8 +162,10 @@ def versions(tx: Tx, name: str, start: bytes, rank: int, end: bytes | None, limi
 
 def of_upload(tx: Tx, bucket_name: str, key: bytes, upload: str) -> Row | None:
     """The version that an upload has become."""
-    query = sa.select(version).where(_THESE, version.c.upload == upload)
-    return tx.first(query, of_bucket=bucket_name, of_key=key)
+    return tx.first(_OF_UPLOAD, of_bucket=bucket_name, of_key=key, of_upload=upload)
+
+
+_OF_UPLOAD = sa.select(version).where(_THESE, version.c.upload == sa.bindparam("of_upload"))
 
 
 def blobs_of(tx: Tx, ids: Iterable[str]) -> list[Row]:

@@ -20,9 +20,9 @@ def volumes(tx: Tx, *conditions: sa.ColumnElement[bool]) -> dict[str, Row]:
     query = sa.select(*columns).join(attachment, attachment.c.volume == volume.c.id)
     query = query.join(instance, instance.c.id == attachment.c.instance)
     query = query.join(host.service, host.service.c.host == volume.c.host)
-    silent = sa.and_(host.service.c.role == "volume", host.service.c.heard <= _SINCE)
+    silent = sa.and_(host.service.c.role == "volume", host.service.c.heard <= tx.now - host.LIVE_SECONDS)
     there = sa.and_(silent, instance.c.host != volume.c.host, instance.c.desired == "running")
-    rows = tx.all(query.where(there, *conditions).order_by(volume.c.id), since=tx.now - host.LIVE_SECONDS)
+    rows = tx.all(query.where(there, *conditions).order_by(volume.c.id))
     return {row.id: row for row in rows if not host.open_the_same(tx, row.place, row.host)}
 
 
@@ -46,6 +46,3 @@ def said(tx: Tx, row: Row) -> str:
     return (
         f"{row.id} is on {row.host}, and {row.instance} on {row.place}: {unheard}, and what is read and written waits"
     )
-
-
-_SINCE: sa.BindParameter[float] = sa.bindparam("since")
