@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.launching import launched, one_of, shown
-from support.refusals import code
+from support.refusals import code, message
 
 from cumulet.model import image
 
@@ -127,3 +127,10 @@ def test_an_image_has_its_guests_use_sessions_for_metadata(cloud: Any, ec2: Any)
     asked = launched(cloud, ec2, ImageId=id, MetadataOptions={"HttpTokens": "optional"})
     assert shown(ec2, asked)["MetadataOptions"]["HttpTokens"] == "optional"
     assert code(ec2.modify_image_attribute, ImageId=id, ImdsSupport={"Value": "v3"}) == "InvalidParameterValue"
+
+
+def test_one_attribute_of_an_image_is_changed_at_a_time(cloud: Any, ec2: Any) -> None:
+    everybody = {"Add": [{"Group": "all"}]}
+    several = {"Description": {"Value": "x"}, "LaunchPermission": everybody}
+    said = message(ec2.modify_image_attribute, ImageId=cloud.image, **several)
+    assert said == "Fields for multiple attribute types specified"

@@ -132,6 +132,7 @@ def test_a_name_is_an_accounts_own(cloud: Any, ec2: Any) -> None:
         ({"KernelId": "aki-00000001"}, "InvalidAMIID.NotFound"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdf"}]}, "InvalidBlockDeviceMapping"),
         ({"Description": "x" * 256}, "InvalidParameterValue"),
+        ({"Description": "\xe9"}, "InvalidParameterValue"),
         ({"BootMode": "floppy"}, "InvalidParameterValue"),
         ({"BootMode": "uefi"}, "InvalidParameterCombination"),  # the file has a kernel
     ],

@@ -127,6 +127,7 @@ def test_a_name_that_cannot_be_is_refused(ec2: Any, name: str) -> None:
 
 def test_a_kind_of_key_or_of_file_that_is_not_there_is_refused(ec2: Any) -> None:
     assert code(ec2.create_key_pair, KeyName="x", KeyType="dsa") == "InvalidParameterValue"
+    assert code(ec2.create_key_pair, KeyName="x", KeyFormat="der") == "InvalidParameterValue"
     assert message(ec2.create_key_pair, KeyName="x", KeyFormat="ppk").startswith("The KeyFormat ppk is not supported")
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from botocore.session import Session
+from support.launching import launched, shown
 from support.refusals import code, message
+
+import cumulet.api.app  # noqa: F401 - it has all the actions registered
+from cumulet.api.actions import ACTIONS
 
 WRONG = [
     ("describe_instances", "InstanceIds", "i-", "InvalidInstanceID.Malformed"),
@@ -53,3 +59,33 @@ def test_a_rule_to_be_taken_back_is_named_by_an_id(ec2: Any) -> None:
     (group,) = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"]
     revoke = ec2.revoke_security_group_ingress
     assert code(revoke, GroupId=group["GroupId"], SecurityGroupRuleIds=["sgr-x"]).endswith("Id.Malformed")
+
+
+def test_every_filter_that_aws_documents_is_known() -> None:
+    service = Session().get_service_model("ec2")
+    levels = {"informational", "low", "medium", "high", "critical"}
+    unknown = []
+    for (kind, name), action in ACTIONS.items():
+        asked = service.operation_model(name).input_shape if kind == "ec2" else None
+        if action.listing is None or asked is None or "Filters" not in asked.members:
+            continue
+        names = re.findall(r"<li>\s*<p>\s*<code>([^<]+)</code>", asked.members["Filters"].documentation)
+        known = {*action.listing.filters, *levels}
+        unknown += [(name, one) for one in names if one not in known and not one.startswith("tag")]
+    assert unknown == []
+
+
+def test_a_filter_of_what_is_not_here_finds_nothing(cloud: Any, ec2: Any) -> None:
+    id = launched(cloud, ec2)
+    nic = shown(ec2, id)["NetworkInterfaces"][0]
+    address = [{"Name": "network-interface.private-ip-address", "Values": [nic["PrivateIpAddress"]]}]
+    assert found(ec2, address) == [id]
+    for name in ("network-interface.requester-id", "outpost-arn", "capacity-reservation-id"):
+        assert found(ec2, [{"Name": name, "Values": ["*"]}]) == []
+    started = [{"Name": "start-time", "Values": ["20*"]}]
+    assert ec2.describe_volumes_modifications(Filters=started)["VolumesModifications"] == []
+
+
+def found(ec2: Any, filters: list[dict[str, Any]]) -> list[str]:
+    pages = ec2.describe_instances(Filters=filters)["Reservations"]
+    return [instance["InstanceId"] for page in pages for instance in page["Instances"]]

@@ -75,6 +75,7 @@ def test_rules_of_the_same_protocol_and_ports_are_shown_as_one_permission(ec2: A
         (("icmp", 8, -1), ("icmp", 8, -1)),
         (("icmp", 3, 4), ("icmp", 3, 4)),
         (("icmpv6", -1, -1), ("icmpv6", -1, -1)),
+        (("icmpv6", None, None), ("icmpv6", -1, -1)),
         (("58", 128, 0), ("icmpv6", 128, 0)),
         (("-1", None, None), ("-1", None, None)),
         (("-1", 22, 22), ("-1", None, None)),

@@ -52,7 +52,8 @@ def test_a_name_is_used_once_in_a_vpc(ec2: Any) -> None:
     vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     said = message(ec2.create_security_group, GroupName="web", Description="x", VpcId=vpc)
     assert said == f"The security group 'web' already exists for VPC '{vpc}'"
-    assert code(ec2.create_security_group, GroupName="web", Description="x") == "InvalidGroup.Duplicate"
+    for name in ("web", "WEB", "web  "):
+        assert code(ec2.create_security_group, GroupName=name, Description="x") == "InvalidGroup.Duplicate"
 
 
 @pytest.mark.parametrize("name", ["sg-web", "é", "a" * 256, "a\tb", " a", "a|b"])
@@ -63,6 +64,15 @@ def test_a_name_that_cannot_be_is_refused(ec2: Any, name: str) -> None:
 def test_a_description_that_cannot_be_is_refused(ec2: Any) -> None:
     for description in ("é", "x" * 256, "a|b"):
         assert code(ec2.create_security_group, GroupName="x", Description=description) == "InvalidParameterValue"
+
+
+def test_spaces_at_the_end_of_a_name_are_cut_off(ec2: Any) -> None:
+    id = ec2.create_security_group(GroupName="a web ", Description="x")["GroupId"]
+    assert ec2.describe_security_groups(GroupIds=[id])["SecurityGroups"][0]["GroupName"] == "a web"
+
+
+def test_a_group_has_a_description(ec2: Any) -> None:
+    assert code(ec2.create_security_group, GroupName="x", Description="") == "MissingParameter"
 
 
 def test_the_name_default_is_reserved(ec2: Any) -> None:

@@ -29,9 +29,9 @@ def taken(cloud: Any, ec2: Any, **more: Any) -> str:
 def test_a_snapshot_is_pending_and_then_completed(cloud: Any, ec2: Any) -> None:
     source = volume(cloud, ec2)
     tags = [{"ResourceType": "snapshot", "Tags": [{"Key": "Name", "Value": "first"}]}]
-    made = ec2.create_snapshot(VolumeId=source, Description="nightly", TagSpecifications=tags)
+    made = ec2.create_snapshot(VolumeId=source, Description='Ann\'s "nightly"', TagSpecifications=tags)
     assert (made["State"], made["VolumeId"], made["VolumeSize"]) == ("pending", source, 2)
-    assert (made["OwnerId"], made["Description"], made["Encrypted"]) == (cloud.admin.id, "nightly", False)
+    assert (made["OwnerId"], made["Description"], made["Encrypted"]) == (cloud.admin.id, 'Ann\'s "nightly"', False)
     assert made["Tags"] == [{"Key": "Name", "Value": "first"}]
     assert code(ec2.create_volume, AvailabilityZone=ZONE, SnapshotId=made["SnapshotId"]) == "IncorrectState"
     cloud.settle()

@@ -134,6 +134,12 @@ def test_tags_for_what_an_action_does_not_make_are_refused(ec2: Any, specificati
     assert ec2.describe_addresses()["Addresses"] == []
 
 
+def test_a_type_of_resource_has_its_tags_in_one_place_of_a_request(ec2: Any) -> None:
+    one = {"ResourceType": "elastic-ip", "Tags": [{"Key": "a", "Value": "b"}]}
+    said = message(ec2.allocate_address, TagSpecifications=[one, {**one, "Tags": [{"Key": "c", "Value": "d"}]}])
+    assert said.startswith("The same resource type may not be specified more than once in tag specifications")
+
+
 def test_tags_are_found_by_filter(ec2: Any) -> None:
     group, vpc = default_group(ec2), ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     put(ec2, group, team="blue", tier="front")

@@ -38,6 +38,15 @@ def select(items: list[Item], wanted: list[Item], paths: dict[str, Path]) -> lis
     return items
 
 
+def never(*names: str) -> dict[str, Path]:
+    """Filters that AWS has, of what no item here has: they are known, and nothing passes them."""
+    return dict.fromkeys(names, _nothing)
+
+
+def _nothing(item: Item) -> None:
+    return None
+
+
 def _check_values(wanted: list[Item]) -> None:
     for one in wanted:
         values = one.get("Values") or []

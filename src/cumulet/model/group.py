@@ -65,6 +65,11 @@ def named(tx: Tx, account: str, vpc: str, name: str) -> Row | None:
     return tx.first(_NAMED, account=account, vpc=vpc, name=name)
 
 
+def named_alike(tx: Tx, account: str, vpc: str, name: str) -> bool:
+    """Whether the VPC has a group of this name, in capitals or not."""
+    return tx.first(_ALIKE, account=account, vpc=vpc, name=name.lower()) is not None
+
+
 def count_in_vpc(tx: Tx, vpc: str) -> int:
     mine = sa.and_(group.c.vpc == vpc, group.c.desired == "present")
     return int(tx.value(sa.select(sa.func.count()).select_from(group).where(mine)))
@@ -76,6 +81,7 @@ def of_account(tx: Tx, account: str) -> list[Row]:
 
 _PRESENT = sa.select(group).where(group.c.account == sa.bindparam("account"), group.c.desired == "present")
 _NAMED = _PRESENT.where(group.c.vpc == sa.bindparam("vpc"), group.c.name == sa.bindparam("name"))
+_ALIKE = _PRESENT.where(group.c.vpc == sa.bindparam("vpc"), sa.func.lower(group.c.name) == sa.bindparam("name"))
 _OF_ACCOUNT = _PRESENT.order_by(group.c.created, group.c.id)
 _HELD = _PRESENT.where(group.c.id == sa.bindparam("of")).with_for_update()
 

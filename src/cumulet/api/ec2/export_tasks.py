@@ -11,7 +11,7 @@ from cumulet.api.ec2.bundles import rights_of
 from cumulet.api.ec2.image_rows import launchable
 from cumulet.api.ec2.import_tasks import progress_of
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
-from cumulet.api.ec2.validation import described, invalid
+from cumulet.api.ec2.validation import described_freely, invalid
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import bucket, image, image_task, tag
@@ -56,7 +56,7 @@ def export_image(
             if bucket.find(tx, where) is None:
                 raise Refusal("InvalidParameter", f"The S3 bucket '{where}' does not exist.")
             values = {"account": ctx.account, "kind": "export", "image": row.id, "image_file": file.id}
-            values |= {"description": described(description, "task"), "details": details}
+            values |= {"description": described_freely(description, "task"), "details": details}
             image_task.add(tx, {**values, "id": id})
             tag.put(tx, ctx.account, id, "export-image-task", tags)
         task = image_task.find(tx, id if earlier is None else earlier["task"])

@@ -11,7 +11,7 @@ from cumulet.api.ec2.image_rows import owned, registered
 from cumulet.api.ec2.image_view import block_devices, image_item
 from cumulet.api.ec2.instance_rows import one
 from cumulet.api.ec2.sharing import Permissions
-from cumulet.api.ec2.validation import described, invalid
+from cumulet.api.ec2.validation import described_freely, invalid
 from cumulet.lib.errors import Refusal
 from cumulet.model import image, image_disk
 from cumulet.model.database import Row
@@ -76,10 +76,12 @@ def modify_image_attribute(
     imds = imds_word(imds_support.get("Value", "")) if imds_support is not None else None
     if text is None and imds is None and not launch_permission and not named:
         raise Refusal("InvalidParameterCombination", "No attributes specified.")
+    if [text is not None, imds is not None, bool(launch_permission or named)].count(True) > 1:
+        raise Refusal("InvalidParameterCombination", "Fields for multiple attribute types specified")
     with ctx.write() as tx:
         row = owned(tx, ctx.account, image_id)
         if text is not None:
-            image.change(tx, row.id, description=described(text, "image"))
+            image.change(tx, row.id, description=described_freely(text, "image"))
         if imds is not None:
             image.change(tx, row.id, attributes={**row.attributes, "ImdsSupport": imds})
         if row.disabled and (launch_permission or named):

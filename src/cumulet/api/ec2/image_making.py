@@ -17,7 +17,7 @@ from cumulet.api.ec2.launch_request import BlockDeviceMapping
 from cumulet.api.ec2.snapshot_rows import copied
 from cumulet.api.ec2.snapshot_sets import disks_of, take
 from cumulet.api.ec2.tagging import TagSpecification, tags_for
-from cumulet.api.ec2.validation import check_region, described, invalid
+from cumulet.api.ec2.validation import check_region, described_freely, invalid
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, image, image_disk, instance, snapshot, tag
@@ -38,7 +38,7 @@ def create_image(
 ) -> Result:
     """A new image of an instance: snapshots of its volumes of one moment, between two starts unless `no_reboot`."""
     check_name(name)
-    described(description, "image")
+    described_freely(description, "image")
     tags = {kind: tags_for(tag_specifications, kind, _TAGGED) for kind in _TAGGED}
     with ctx.write() as tx:
         check_new(ctx, tx, name)
@@ -145,7 +145,7 @@ def copy_image(
     check_key(ctx, kms_key_id, encrypted=encrypted)
     check_name(name)
     check_region(ctx, source_region)
-    described(description, "image")
+    described_freely(description, "image")
     tags = {kind: tags_for(tag_specifications, kind, _TAGGED) for kind in _TAGGED}
     request = {"name": name, "source": source_image_id, "description": description}
     id = ids.new("image")

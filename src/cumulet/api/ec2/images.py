@@ -19,13 +19,31 @@ from cumulet.api.ec2.launch_disks import disks, refuse_encryption
 from cumulet.api.ec2.launch_request import BlockDeviceMapping
 from cumulet.api.ec2.snapshot_rows import completed, deletable, delete
 from cumulet.api.ec2.tagging import TagSpecification, tags_for
-from cumulet.api.ec2.validation import described, missing
+from cumulet.api.ec2.validation import described_freely, missing
+from cumulet.api.filters import never
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, image, image_disk, image_use, tag
 from cumulet.model.database import Row
 
 _DISK = "BlockDeviceMappings.Ebs"
 _FILTERS = {
+    **never(
+        "image-watermark.source-image-creation-time",
+        "image-watermark.source-image-id",
+        "image-watermark.source-image-region",
+        "image-watermark.watermark-creation-time",
+        "image-watermark.watermark-key",
+        "instance-type-specification.supported-instance-type",
+        "instance-type-specification.unsupported-instance-type",
+        "public-ssm-parameter-name",
+        "scan-result.critical-fix-available-since",
+        "scan-result.finding-scan-date",
+        "scan-result.high-fix-available-since",
+        "scan-result.highest-finding-severity-label",
+        "scan-result.informational-fix-available-since",
+        "scan-result.low-fix-available-since",
+        "scan-result.medium-fix-available-since",
+    ),
     "architecture": "Architecture",
     "block-device-mapping.delete-on-termination": f"{_DISK}.DeleteOnTermination",
     "block-device-mapping.device-name": "BlockDeviceMappings.DeviceName",
@@ -150,7 +168,10 @@ def register_image(
         raise Refusal("UnsupportedOperation", f"The VirtualizationType {virtualization_type} is not hvm.")
     tags = tags_for(tag_specifications, "image")
     shown = {"EnaSupport": ena_support, "SriovNetSupport": sriov_net_support or None, "BootMode": boot_mode or None}
-    values: dict[str, Any] = {"name": name or image_location[:128], "description": described(description, "image")}
+    values: dict[str, Any] = {
+        "name": name or image_location[:128],
+        "description": described_freely(description, "image"),
+    }
     values |= {"attributes": shown, "kernel": kernel_id, "ramdisk": ramdisk_id, "root_device": root_device_name}
     if imds_support:
         shown["ImdsSupport"] = imds_word(imds_support)

@@ -13,7 +13,7 @@ from cumulet.api.ec2.encryption import check_key
 from cumulet.api.ec2.image_names import check_new
 from cumulet.api.ec2.snapshot_rows import check_quota
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
-from cumulet.api.ec2.validation import described, invalid, missing
+from cumulet.api.ec2.validation import described_freely, invalid, missing
 from cumulet.api.ec2.volume_rows import check_able
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
@@ -185,7 +185,7 @@ def cancel_import_task(ctx: Context, import_task_id: str = "", cancel_reason: st
         if row.state != "active":
             text = f"The task {row.id} is {row.state}; only active tasks can be cancelled."
             raise Refusal("IncorrectState", text)
-        image_task.cancel(tx, row.id, described(cancel_reason, "cancel reason"))
+        image_task.cancel(tx, row.id, described_freely(cancel_reason, "cancel reason"))
     return {"ImportTaskId": import_task_id, "PreviousState": "active", "State": "deleting"}
 
 
@@ -227,9 +227,9 @@ def _begun(
             if kind == "snapshot" or parted:
                 check_quota(ctx, tx)
             if parted:
-                _write_parts(ctx, tx, id, sources, kept, described(description, "task"))
+                _write_parts(ctx, tx, id, sources, kept, described_freely(description, "task"))
             else:
-                _write(ctx, tx, id, kind, sources[0][1], kept, described(description, "task"))
+                _write(ctx, tx, id, kind, sources[0][1], kept, described_freely(description, "task"))
             tag.put(tx, ctx.account, id, f"import-{kind}-task", tags)
         row = image_task.find(tx, id if earlier is None else earlier["task"])
         assert row is not None

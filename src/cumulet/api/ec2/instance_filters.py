@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cumulet.api.actions import Item
-from cumulet.api.filters import Path
+from cumulet.api.filters import Path, never
 from cumulet.wire.scalars import write_time
 
 
@@ -34,9 +34,14 @@ _NICS: dict[str, Path] = {
         "NetworkInterfaces.PrivateIpAddresses.Association.IpOwnerId"
     ),
     "network-interface.addresses.association.public-ip": "NetworkInterfaces.PrivateIpAddresses.Association.PublicIp",
+    "network-interface.addresses.association.public-dns-name": (
+        "NetworkInterfaces.PrivateIpAddresses.Association.PublicDnsName"
+    ),
     "network-interface.addresses.primary": "NetworkInterfaces.PrivateIpAddresses.Primary",
+    "network-interface.addresses.private-dns-name": "NetworkInterfaces.PrivateIpAddresses.PrivateDnsName",
     "network-interface.addresses.private-ip-address": "NetworkInterfaces.PrivateIpAddresses.PrivateIpAddress",
     "network-interface.association.ip-owner-id": "NetworkInterfaces.Association.IpOwnerId",
+    "network-interface.association.public-dns-name": "NetworkInterfaces.Association.PublicDnsName",
     "network-interface.association.public-ip": "NetworkInterfaces.Association.PublicIp",
     "network-interface.attachment.attach-time": _nic_attach_times,
     "network-interface.attachment.attachment-id": "NetworkInterfaces.Attachment.AttachmentId",
@@ -44,6 +49,7 @@ _NICS: dict[str, Path] = {
     "network-interface.attachment.device-index": "NetworkInterfaces.Attachment.DeviceIndex",
     "network-interface.attachment.instance-id": lambda item: [item["InstanceId"] for _ in item["NetworkInterfaces"]],
     "network-interface.attachment.instance-owner-id": "NetworkInterfaces.OwnerId",
+    "network-interface.attachment.network-card-index": "NetworkInterfaces.Attachment.NetworkCardIndex",
     "network-interface.attachment.status": "NetworkInterfaces.Attachment.Status",
     "network-interface.availability-zone": (
         lambda item: [item["Placement"]["AvailabilityZone"] for _ in item["NetworkInterfaces"]]
@@ -56,6 +62,9 @@ _NICS: dict[str, Path] = {
     "network-interface.network-interface-id": "NetworkInterfaces.NetworkInterfaceId",
     "network-interface.owner-id": "NetworkInterfaces.OwnerId",
     "network-interface.private-dns-name": "NetworkInterfaces.PrivateDnsName",
+    "network-interface.private-ip-address": "NetworkInterfaces.PrivateIpAddress",
+    "network-interface.public-dns-name": "NetworkInterfaces.Association.PublicDnsName",
+    "network-interface.requester-managed": lambda item: [False for _ in item["NetworkInterfaces"]],
     "network-interface.source-dest-check": "NetworkInterfaces.SourceDestCheck",
     "network-interface.status": "NetworkInterfaces.Status",
     "network-interface.subnet-id": "NetworkInterfaces.SubnetId",
@@ -75,6 +84,7 @@ _OPTIONS: dict[str, Path] = {
     "metadata-options.http-put-response-hop-limit": "MetadataOptions.HttpPutResponseHopLimit",
     "metadata-options.http-tokens": "MetadataOptions.HttpTokens",
     "metadata-options.instance-metadata-tags": "MetadataOptions.InstanceMetadataTags",
+    "metadata-options.state": "MetadataOptions.State",
     "monitoring-state": "Monitoring.State",
     "private-dns-name-options.enable-resource-name-dns-a-record": "PrivateDnsNameOptions.EnableResourceNameDnsARecord",
     "private-dns-name-options.enable-resource-name-dns-aaaa-record": (
@@ -82,7 +92,42 @@ _OPTIONS: dict[str, Path] = {
     ),
     "private-dns-name-options.hostname-type": "PrivateDnsNameOptions.HostnameType",
 }
+_NEVER = (
+    "capacity-reservation-id",
+    "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id",
+    "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-resource-group-arn",
+    "ipv6-address",
+    "metadata-options.http-protocol-ipv4",
+    "network-interface.addresses.association.allocation-id",
+    "network-interface.addresses.association.association-id",
+    "network-interface.addresses.association.carrier-ip",
+    "network-interface.addresses.association.customer-owned-ip",
+    "network-interface.association.allocation-id",
+    "network-interface.association.association-id",
+    "network-interface.association.carrier-ip",
+    "network-interface.association.customer-owned-ip",
+    "network-interface.deny-all-igw-traffic",
+    "network-interface.ipv4-prefixes.ipv4-prefix",
+    "network-interface.ipv6-address",
+    "network-interface.ipv6-addresses.is-primary-ipv6",
+    "network-interface.ipv6-native",
+    "network-interface.ipv6-prefixes.ipv6-prefix",
+    "network-interface.operator.managed",
+    "network-interface.operator.principal",
+    "network-interface.outpost-arn",
+    "network-interface.requester-id",
+    "network-interface.tag-key",
+    "network-interface.tag-value",
+    "network-performance-options.bandwidth-weighting",
+    "operator.managed",
+    "operator.principal",
+    "outpost-arn",
+    "product-code.type",
+    "requester-id",
+    "tpm-support",
+)
 FILTERS: dict[str, Path] = {
+    **never(*_NEVER),
     "affinity": "Placement.Affinity",
     "architecture": "Architecture",
     "availability-zone": "Placement.AvailabilityZone",

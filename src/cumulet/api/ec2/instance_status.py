@@ -5,6 +5,7 @@ from __future__ import annotations
 from cumulet.api.actions import Item, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.instance_rows import named, state
+from cumulet.api.filters import never
 from cumulet.lib.zones import zone_id
 from cumulet.model import host_lease, instance, stalled
 from cumulet.model.database import Row
@@ -20,8 +21,14 @@ from cumulet.model.database import Row
         "event.code": "Events.Code",
         "event.description": "Events.Description",
         "event.instance-event-id": "Events.InstanceEventId",
+        "event.not-after": "Events.NotAfter",
         "event.not-before": "Events.NotBefore",
         "event.not-before-deadline": "Events.NotBeforeDeadline",
+        **never(
+            "application-status.status",
+            "operator.managed",
+            "operator.principal",
+        ),
         "instance-state-code": "InstanceState.Code",
         "instance-state-name": "InstanceState.Name",
         "instance-status.reachability": "InstanceStatus.Details.Status",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cumulet.api.actions import Item, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.validation import invalid
+from cumulet.api.filters import never
 from cumulet.lib.errors import Refusal
 from cumulet.lib.instance_types import Kind
 from cumulet.lib.zones import zone_id
@@ -16,6 +17,29 @@ _FILTERS = {
     "burstable-performance-supported": "BurstablePerformanceSupported",
     "current-generation": "CurrentGeneration",
     "dedicated-hosts-supported": "DedicatedHostsSupported",
+    **never(
+        "ebs-info.attachment-limit-type",
+        "ebs-info.ebs-optimized-info.baseline-bandwidth-in-mbps",
+        "ebs-info.ebs-optimized-info.baseline-iops",
+        "ebs-info.ebs-optimized-info.baseline-throughput-in-mbps",
+        "ebs-info.ebs-optimized-info.maximum-bandwidth-in-mbps",
+        "ebs-info.ebs-optimized-info.maximum-iops",
+        "ebs-info.ebs-optimized-info.maximum-throughput-in-mbps",
+        "ebs-info.maximum-ebs-attachments",
+        "instance-storage-info.disk.count",
+        "instance-storage-info.disk.size-in-gb",
+        "instance-storage-info.disk.type",
+        "instance-storage-info.encryption-support",
+        "instance-storage-info.nvme-support",
+        "instance-storage-info.total-size-in-gb",
+        "network-info.bandwidth-weightings",
+        "network-info.efa-info.maximum-efa-interfaces",
+        "network-info.flexible-ena-queues-support",
+        "nitro-tpm-info.supported-versions",
+        "processor-info.supported-features",
+        "processor-info.sustained-clock-speed-in-ghz",
+        "reboot-migration-support",
+    ),
     "ebs-info.ebs-optimized-support": "EbsInfo.EbsOptimizedSupport",
     "ebs-info.encryption-support": "EbsInfo.EncryptionSupport",
     "ebs-info.nvme-support": "EbsInfo.NvmeSupport",

@@ -16,6 +16,7 @@ from cumulet.model import Tx, key_pair, tag
 from cumulet.model.database import Row
 
 TYPES = ("rsa", "ed25519")
+FORMATS = ("pem", "ppk")
 
 
 @action()
@@ -30,6 +31,8 @@ def create_key_pair(
     _check_name(key_name)
     if key_type not in TYPES:
         raise invalid(key_type, "keyType", "Expecting rsa or ed25519.")
+    if key_format not in FORMATS:
+        raise invalid(key_format, "keyFormat", "Expecting pem or ppk.")
     if key_format != "pem":
         raise Refusal("UnsupportedOperation", f"The KeyFormat {key_format} is not supported by this cloud; pem is.")
     tags = tags_for(tag_specifications, "key-pair")

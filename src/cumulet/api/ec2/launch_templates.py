@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from cumulet.api.actions import Item, describes
 from cumulet.api.context import Context
+from cumulet.api.filters import never
 from cumulet.lib.errors import Refusal
 
 
-@describes("LaunchTemplates", id="LaunchTemplateId")
+@describes("LaunchTemplates", id="LaunchTemplateId", filters=never("create-time", "launch-template-name"))
 def describe_launch_templates(
     ctx: Context, launch_template_ids: list[str] | None = None, launch_template_names: list[str] | None = None
 ) -> list[Item]:
@@ -16,7 +17,26 @@ def describe_launch_templates(
     return []
 
 
-@describes("LaunchTemplateVersions", id="LaunchTemplateId")
+@describes(
+    "LaunchTemplateVersions",
+    id="LaunchTemplateId",
+    filters=never(
+        "create-time",
+        "ebs-optimized",
+        "host-resource-group-arn",
+        "http-endpoint",
+        "http-protocol-ipv4",
+        "http-tokens",
+        "iam-instance-profile",
+        "image-id",
+        "instance-type",
+        "is-default-version",
+        "kernel-id",
+        "license-configuration-arn",
+        "network-card-index",
+        "ram-disk-id",
+    ),
+)
 def describe_launch_template_versions(
     ctx: Context, launch_template_id: str = "", launch_template_name: str = "", versions: list[str] | None = None
 ) -> list[Item]:

@@ -13,6 +13,7 @@ from cumulet.api.ec2.validation import (
     invalid,
     private_dns_name,
 )
+from cumulet.api.filters import never
 from cumulet.lib.dns_names import public_name
 from cumulet.lib.errors import Refusal
 from cumulet.lib.zones import zone_id
@@ -78,6 +79,10 @@ class AttachmentChange(TypedDict, total=False):
         "source-dest-check": "SourceDestCheck",
         "status": "Status",
         "subnet-id": "SubnetId",
+        **never(
+            "operator.managed",
+            "operator.principal",
+        ),
         "vpc-id": "VpcId",
     },
 )

@@ -162,6 +162,8 @@ def matched(protocol: str | None, low: int | None, high: int | None) -> tuple[st
     name = _protocol(protocol)
     if name in ("tcp", "udp"):
         return (name, *_ports(low, high))
+    if name == "58" and low is None and high is None:
+        return name, -1, -1
     if name in ("icmp", "58"):
         return (name, *_icmp(low, high))
     return name, None, None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from cumulet.api.actions import Item, describes
 from cumulet.api.context import Context
+from cumulet.api.filters import never
 from cumulet.lib.errors import Refusal
 from cumulet.lib.zones import zone_id
 from cumulet.model import Tx, host
@@ -38,6 +39,11 @@ def describe_regions(ctx: Context, region_names: list[str] | None = None) -> lis
         "opt-in-status": "OptInStatus",
         "region-name": "RegionName",
         "state": "State",
+        **never(
+            "group-long-name",
+            "parent-zone-id",
+            "parent-zone-name",
+        ),
         "zone-id": "ZoneId",
         "zone-name": "ZoneName",
         "zone-type": "ZoneType",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from cumulet.api.actions import Item, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.validation import derived
+from cumulet.api.filters import never
 from cumulet.model import vpc
 from cumulet.model.database import Row
 
@@ -26,6 +27,15 @@ from cumulet.model.database import Row
         "owner-id": "OwnerId",
         "route-table-id": "RouteTableId",
         "route.destination-cidr-block": "Routes.DestinationCidrBlock",
+        **never(
+            "route.destination-ipv6-cidr-block",
+            "route.destination-prefix-list-id",
+            "route.egress-only-internet-gateway-id",
+            "route.instance-id",
+            "route.nat-gateway-id",
+            "route.transit-gateway-id",
+            "route.vpc-peering-connection-id",
+        ),
         "route.gateway-id": "Routes.GatewayId",
         "route.origin": "Routes.Origin",
         "route.state": "Routes.State",

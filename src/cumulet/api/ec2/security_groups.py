@@ -19,6 +19,7 @@ from cumulet.api.ec2.validation import (
     found,
     found_group,
     invalid,
+    missing,
     named_group,
 )
 from cumulet.api.filters import Path
@@ -45,8 +46,11 @@ def create_security_group(
     vpc_id: str = "",
     tag_specifications: list[TagSpecification] | None = None,
 ) -> Result:
-    """A new group: nothing may come in, everything may go out."""
+    """A new group: nothing may come in, everything may go out. Spaces at the end of its name are cut off, as in AWS."""
+    group_name = group_name.rstrip(" ")
     _check_name(group_name)
+    if not description:
+        raise missing("GroupDescription")
     described(description, "security group")
     tags = tags_for(tag_specifications, "security-group")
     with ctx.write() as tx:
@@ -152,16 +156,20 @@ def _vpc(tx: Tx, account_id: str, id: str) -> Row:
 def _add(tx: Tx, router: Row, name: str, description: str) -> str:
     id = ids.new("group")
     values = {"id": id, "account": router.account, "vpc": router.id, "name": name, "description": description}
+    if group.named_alike(tx, router.account, router.id, name):
+        raise _duplicate(name, router.id)
     try:
         with tx.attempt():
             tx.insert(group.group, {**values, "created": tx.now})
     except IntegrityError:
-        raise Refusal(
-            "InvalidGroup.Duplicate", f"The security group '{name}' already exists for VPC '{router.id}'"
-        ) from None
+        raise _duplicate(name, router.id) from None
     out = {"id": ids.new("rule"), "group_id": id, "account": router.account, "egress": True, "created": tx.now}
     tx.insert(group.rule, {**out, "protocol": "-1", "cidr": "0.0.0.0/0"})
     return id
+
+
+def _duplicate(name: str, vpc_id: str) -> Refusal:
+    return Refusal("InvalidGroup.Duplicate", f"The security group '{name}' already exists for VPC '{vpc_id}'")
 
 
 def _item(ctx: Context, row: Row, rules: list[Row], tags: list[dict[str, str]], names: dict[str, str]) -> Item:

@@ -9,7 +9,7 @@ from cumulet.api.context import Context
 from cumulet.api.ec2 import instance_rows
 from cumulet.api.ec2.snapshot_rows import snapshot_item, written
 from cumulet.api.ec2.tagging import TagSpecification, check_count, shown, tags_for
-from cumulet.api.ec2.validation import described, invalid
+from cumulet.api.ec2.validation import described_freely, invalid
 from cumulet.lib import devices
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, attachment, tag, work
@@ -34,7 +34,7 @@ def create_snapshots(
     if copy_tags_from_source not in ("", "volume"):
         raise invalid(copy_tags_from_source, "copyTagsFromSource", "Expecting volume.")
     tags = tags_for(tag_specifications, "snapshot")
-    described(description, "snapshot")
+    described_freely(description, "snapshot")
     with ctx.write() as tx:
         guest = instance_rows.one(tx, ctx.account, instance_specification["InstanceId"])
         disks = _chosen(guest, disks_of(tx, guest), instance_specification)

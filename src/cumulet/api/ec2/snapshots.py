@@ -7,15 +7,18 @@ from cumulet.api.context import Context
 from cumulet.api.ec2.encryption import check_key
 from cumulet.api.ec2.snapshot_rows import completed, copied, delete, owned, snapshot_item, written
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
-from cumulet.api.ec2.validation import check_region, described
+from cumulet.api.ec2.validation import check_region, described_freely
 from cumulet.api.ec2.volume_rows import owned as owned_volume
-from cumulet.api.filters import Path
+from cumulet.api.filters import Path, never
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, image_disk, snapshot, tag
 from cumulet.model.database import Row
 from cumulet.wire.scalars import write_time
 
 _FILTERS: dict[str, Path] = {
+    **never(
+        "transfer-type",
+    ),
     "description": "Description",
     "encrypted": "Encrypted",
     "owner-alias": "OwnerAlias",
@@ -68,7 +71,7 @@ def create_snapshot(
 ) -> Result:
     """Keep what is on the volume now, whether a guest writes to it or not: as after a loss of power."""
     tags = tags_for(tag_specifications, "snapshot")
-    described(description, "snapshot")
+    described_freely(description, "snapshot")
     with ctx.write() as tx:
         row = owned_volume(tx, ctx.account, volume_id)
         if row.state != "ready":
@@ -98,7 +101,7 @@ def copy_snapshot(
     check_key(ctx, kms_key_id, encrypted=encrypted)
     check_region(ctx, source_region)
     tags = tags_for(tag_specifications, "snapshot")
-    described(description, "snapshot")
+    described_freely(description, "snapshot")
     with ctx.write() as tx:
         origin = completed(tx, ctx.account, source_snapshot_id)
         row = copied(ctx, tx, origin, description, tags, encrypted=encrypted)

@@ -7,6 +7,7 @@ import ipaddress
 from cumulet.api.actions import Item, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.validation import arn
+from cumulet.api.filters import never
 from cumulet.lib.zones import zone_id
 from cumulet.model import interface, subnet, tag
 from cumulet.model.database import Row
@@ -37,6 +38,17 @@ from cumulet.model.database import Row
         "map-public-ip-on-launch": "MapPublicIpOnLaunch",
         "owner-id": "OwnerId",
         "private-dns-name-options-on-launch.hostname-type": "PrivateDnsNameOptionsOnLaunch.HostnameType",
+        "private-dns-name-options-on-launch.enable-resource-name-dns-a-record": (
+            "PrivateDnsNameOptionsOnLaunch.EnableResourceNameDnsARecord"
+        ),
+        "private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record": (
+            "PrivateDnsNameOptionsOnLaunch.EnableResourceNameDnsAAAARecord"
+        ),
+        **never(
+            "customer-owned-ipv4-pool",
+            "enable-lni-at-device-index",
+            "outpost-arn",
+        ),
         "state": "State",
         "subnet-arn": "SubnetArn",
         "subnet-id": "SubnetId",

@@ -29,8 +29,13 @@ def tags_for(specifications: list[TagSpecification] | None, kind: str, allowed: 
     for a type that the action does not make or a tag that cannot be, TagLimitExceeded for more than 50 tags.
     """
     found: list[Tag] = []
+    seen: set[str] = set()
     for one in specifications or []:
         named = _kind_of(one, allowed or (kind,))
+        if named in seen:
+            text = "The same resource type may not be specified more than once in tag specifications"
+            raise Refusal("InvalidParameterValue", f"{text}: '{named}'.")
+        seen.add(named)
         tags = one.get("Tags") or []
         if not tags:
             raise Refusal("InvalidParameterValue", "Tag specification must have at least one tag")

@@ -56,6 +56,17 @@ def described(value: str, what: str) -> str:
     return value
 
 
+def described_freely(value: str, what: str) -> str:
+    """A description that a snapshot, an image or a task may have; raises `Refusal` InvalidParameterValue."""
+    if not value.isascii():
+        text = f"Invalid {what} description. Character sets beyond ASCII are not supported."
+        raise Refusal("InvalidParameterValue", text)
+    if len(value) > LONGEST_NAME:
+        text = f"Invalid {what} description. It has {len(value)} characters; {LONGEST_NAME} is the limit."
+        raise Refusal("InvalidParameterValue", text)
+    return value
+
+
 def group_in_vpc(tx: Tx, account: str, vpc_id: str, id: str) -> Row:
     """The account's group with this id, which must be of this VPC; raises `Refusal` InvalidGroup.NotFound."""
     row = found_group(tx, account, id)

@@ -8,6 +8,7 @@ from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.validation import invalid, missing
 from cumulet.api.ec2.volume_rows import owned, state
+from cumulet.api.filters import never
 from cumulet.lib.errors import Refusal
 from cumulet.lib.zones import zone_id
 from cumulet.model import account, attachment, stalled, volume
@@ -22,8 +23,20 @@ from cumulet.model.database import Row
     malformed="InvalidParameterValue",
     prefix="vol-",
     filters={
+        **never(
+            "action.code",
+            "action.description",
+            "action.event-id",
+            "attachment-status.instance-id",
+            "attachment-status.io-performance",
+        ),
         "availability-zone": "AvailabilityZone",
         "availability-zone-id": "AvailabilityZoneId",
+        "event.description": "Events.Description",
+        "event.event-id": "Events.EventId",
+        "event.event-type": "Events.EventType",
+        "event.not-after": "Events.NotAfter",
+        "event.not-before": "Events.NotBefore",
         "volume-status.details-name": "VolumeStatus.Details.Name",
         "volume-status.details-status": "VolumeStatus.Details.Status",
         "volume-status.status": "VolumeStatus.Status",

@@ -11,6 +11,7 @@ from cumulet.api.ec2.volume_types import Shape, performance, shaped
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, attachment, capacity, stalled, volume, work
 from cumulet.model.database import Row
+from cumulet.wire.scalars import write_time
 
 _WAITS = "The host that keeps the volume does not answer; the volume grows when it does."
 
@@ -90,6 +91,9 @@ def _grow(ctx: Context, tx: Tx, row: Row, more: int) -> None:
         "original-iops": "OriginalIops",
         "original-size": "OriginalSize",
         "original-volume-type": "OriginalVolumeType",
+        "originalMultiAttachEnabled": "OriginalMultiAttachEnabled",
+        "start-time": lambda item: write_time(item["StartTime"]),
+        "targetMultiAttachEnabled": "TargetMultiAttachEnabled",
         "target-iops": "TargetIops",
         "target-size": "TargetSize",
         "target-volume-type": "TargetVolumeType",

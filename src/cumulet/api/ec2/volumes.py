@@ -14,7 +14,7 @@ from cumulet.api.ec2.validation import missing
 from cumulet.api.ec2.volume_rows import create, owned, zone_named
 from cumulet.api.ec2.volume_types import DEFAULT, Shape, shaped
 from cumulet.api.ec2.volume_view import volume_item
-from cumulet.api.filters import Path
+from cumulet.api.filters import Path, never
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, account, attachment, tag, volume, work
@@ -22,6 +22,7 @@ from cumulet.model.database import Row
 from cumulet.wire.scalars import write_time
 
 _FILTERS: dict[str, Path] = {
+    **never("operator.managed", "operator.principal"),
     "attachment.attach-time": lambda item: [write_time(one["AttachTime"]) for one in item["Attachments"]],
     "attachment.delete-on-termination": "Attachments.DeleteOnTermination",
     "attachment.device": "Attachments.Device",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.validation import derived, found, invalid
+from cumulet.api.filters import never
 from cumulet.model import tag, vpc
 from cumulet.model.database import Row
 
@@ -28,6 +29,9 @@ ATTRIBUTES = ("enableDnsSupport", "enableDnsHostnames", "enableNetworkAddressUsa
         "instance-tenancy": "InstanceTenancy",
         "ipv6-cidr-block-association.association-id": "Ipv6CidrBlockAssociationSet.AssociationId",
         "ipv6-cidr-block-association.ipv6-cidr-block": "Ipv6CidrBlockAssociationSet.Ipv6CidrBlock",
+        **never(
+            "ipv6-cidr-block-association.ipv6-pool",
+        ),
         "ipv6-cidr-block-association.state": "Ipv6CidrBlockAssociationSet.Ipv6CidrBlockState.State",
         "is-default": "IsDefault",
         "isDefault": "IsDefault",
