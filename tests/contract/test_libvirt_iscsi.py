@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.certificates import write_certificates
 from support.guests import Guests
 from support.libvirtd import bounded
 
@@ -20,6 +21,8 @@ from cumulet.lib.errors import Failure
 
 pytestmark = pytest.mark.private_host
 HERE = "127.0.0.1"
+PKI = Path("/etc/libvirt/nbd")
+"""Where the private host's libvirt has its certificates."""
 
 
 class Exported:
@@ -28,21 +31,21 @@ class Exported:
     def __init__(self, guests: Guests, directory: Path) -> None:
         self.guests = guests
         where = guests.directories
-        self.volumes = DirectoryVolumes(where.volumes, where.images, Exports(directory, HERE))
+        self.volumes = DirectoryVolumes(where.volumes, where.images, Exports(directory, HERE, certificates=PKI))
 
     def disk(self, slot: str, by: str = "iscsi") -> DiskSpec:
         """A new volume, exported."""
         name = f"0{uuid.uuid4().hex[:16]}"
         made = DiskSpec(volume=f"vol-{name}", attachment=f"volattach-{name}", slot=slot, export=HERE)
-        made = msgspec.structs.replace(made, secret=name * 2 if by == "iscsi" else "")
+        made = msgspec.structs.replace(made, secret=name * 2 if by == "iscsi" else "", tls=by == "nbd-tls")
         self.volumes.ensure(VolumeSpec(id=made.volume, size_gib=1))
         self.export(made)
         return made
 
     def export(self, disk: DiskSpec, size_gib: int = 0) -> None:
         """Have it exported, so large."""
-        spec = VolumeExportSpec(id=disk.name, volume=disk.volume, secret=disk.secret, client=HERE, size_gib=size_gib)
-        self.volumes.ensure(spec)
+        spec = VolumeExportSpec(id=disk.name, volume=disk.volume, secret=disk.secret, client=HERE)
+        self.volumes.ensure(msgspec.structs.replace(spec, tls=disk.tls, size_gib=size_gib))
 
     def close(self) -> None:
         for seen in self.volumes.observe():
@@ -88,14 +91,15 @@ def test_exported_disks_are_there_from_the_start_plugged_in_grown_and_unplugged(
     command = Path(f"/proc/{guests.qemu(id)}/cmdline").read_bytes()
     secrets = run(["virsh", "secret-list"]).stdout
     assert (first.secret.encode() in command, second.name in secrets) == (False, False)
-    by_nbd = exported.disk("d", "nbd")
-    guests.ensure(id, more=[first, second, by_nbd])
+    write_certificates(PKI, HERE)
+    by_nbd, by_tls = exported.disk("d", "nbd"), exported.disk("e", "nbd-tls")
+    guests.ensure(id, more=[first, second, by_nbd, by_tls])
     for size in (2, 3):
-        grown = [msgspec.structs.replace(disk, size_gib=size) for disk in (second, by_nbd)]
+        grown = [msgspec.structs.replace(disk, size_gib=size) for disk in (second, by_nbd, by_tls)]
         for disk in grown:
             exported.export(disk, size)
         guests.ensure(id, more=[first, *grown])
-        assert [length(id, name) for name in ("vdc", "vdd")] == [size << 30] * 2
+        assert [length(id, name) for name in ("vdc", "vdd", "vde")] == [size << 30] * 3
         assert guests.state(id) == "running"
     for _ in bounded(30):
         guests.ensure(id, more=[first])

@@ -40,6 +40,7 @@ def _spec(row: Row, disk: Row, reach: export.Reach, key: str) -> DiskSpec:
         size_gib=disk.size_gib if volume.grows(disk) else 0,
         export=reach.address,
         secret=reach.secret,
+        tls=reach.tls,
         key=key,
     )
 

@@ -18,17 +18,18 @@ from cumulet.model.database import Row
 
 
 class Reach(NamedTuple):
-    """How a guest gets to a volume: the address of its host, and the secret where that exports it by iSCSI. Without an
-    address its own host reaches it as those that it keeps itself."""
+    """How a guest gets to a volume: the address of its host, the secret where that exports it by iSCSI, and whether it
+    does by NBD with TLS. Without an address its own host reaches it as those that it keeps itself."""
 
     address: str = ""
     secret: str = ""
+    tls: bool = False
 
 
 def have(run: Run, row: Row, disks: list[Row]) -> dict[str, Reach]:
     """Have those of the disks exported that are on other hosts than the instance is; gives how, by attachment.
 
-    An export has a secret of its own, and is by iSCSI, if that was wanted (`volume_export`) when it began. Where both
+    It is with TLS, or by iSCSI with a secret of its own, if that was wanted (`volume_export`) when it began. Where both
     hosts open volumes in the same pool, it is there only to shut the other one out when it ends. Raises `Failure`.
     """
     away = [disk for disk in disks if disk.host != row.host]
@@ -38,20 +39,24 @@ def have(run: Run, row: Row, disks: list[Row]) -> dict[str, Reach]:
     with run.read() as tx:
         direct = {disk.attachment for disk in away if host.open_the_same(tx, row.host, disk.host)}
     made = {disk.attachment: "" if disk.attachment in direct else _new_secret(run) for disk in new}
+    secured = {disk.attachment for disk in away if (_wants_tls(run) if disk in new else disk.tls)} - direct
     with run.write() if new else run.read() as tx:
         for disk in new:
-            sealed = _sealed(tx, made[disk.attachment])
-            attachment.move(tx, disk.attachment, "attached", exported=disk.host, chap=sealed)
+            how = {"chap": _sealed(tx, made[disk.attachment]), "tls": disk.attachment in secured}
+            attachment.move(tx, disk.attachment, "attached", exported=disk.host, **how)
         known = {disk.attachment: tx.keys.unseal(disk.chap).decode() if disk.chap else "" for disk in away} | made
         served = [disk for disk in away if disk.attachment not in direct]
         reach = {id: Reach() for id in direct}
-        reach |= {disk.attachment: Reach(address_of(tx, disk), known[disk.attachment]) for disk in served}
+        for disk in served:
+            id = disk.attachment
+            reach[id] = Reach(address_of(tx, disk), known[id], id in secured)
         keys = {disk.id: volume.key(tx, disk) for disk in away}
         client = _client(tx, row) if any(known.values()) else ""
     for disk in away:
         secret = reach[disk.attachment].secret
         order: dict[str, Any] = {"secret": secret, "client": client} if secret else {}
         order |= {"direct": True} if disk.attachment in direct else {}
+        order |= {"tls": True} if disk.attachment in secured else {}
         order |= {"size_gib": disk.size_gib} if volume.grows(disk) else {}
         run.driver("volume", disk.host).ensure(
             VolumeExportSpec(id=disk.attachment, volume=disk.id, **order, key=keys[disk.id])
@@ -61,6 +66,10 @@ def have(run: Run, row: Row, disks: list[Row]) -> dict[str, Reach]:
 
 def _new_secret(run: Run) -> str:
     return secrets.token_hex(16) if run.settings.volume_export == "iscsi" else ""
+
+
+def _wants_tls(run: Run) -> bool:
+    return bool(run.settings.volume_export == "nbd-tls")
 
 
 def _sealed(tx: Tx, secret: str) -> str:

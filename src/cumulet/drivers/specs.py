@@ -6,6 +6,7 @@ A spec is whole: from it alone an agent can make the thing again. Outside names 
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -57,6 +58,8 @@ class VolumeExportSpec(_Struct, frozen=True, tag="volume_export"):
     volume: str
     secret: str = ""
     """That of CHAP; the user is the export's id."""
+    tls: bool = False
+    """By NBD, encrypted, to hosts with certificates alone."""
     client: str = ""
     """Address of the host that an export by iSCSI lets in."""
     key: str = ""
@@ -85,6 +88,8 @@ class DiskSpec(_Struct, frozen=True):
     """Address of the host that exports it under `name`; empty: it is on the guest's own."""
     secret: str = ""
     """That of CHAP, where it is exported by iSCSI; empty: by NBD."""
+    tls: bool = False
+    """It is exported by NBD with TLS."""
     key: str = ""
     """That of the volume, where it is encrypted and on the guest's own host."""
 
@@ -313,6 +318,11 @@ def decode(document: bytes) -> Spec:
 
 EXPORT_PORT = 10809
 """Where volumes are exported: NBD's port at IANA."""
+EXPORT_TLS_PORT = 10811
+"""And where they are with TLS."""
+CERTIFICATES = Path("/etc/pki/qemu")
+"""Those of a host, for QEMU and by libvirt's default: ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem and
+client-key.pem."""
 ISCSI_PORT = 860
 """And iSCSI's there; what the distribution's own tgtd listens on is the other one, 3260."""
 ISCSI_LUN = 1  # of each target: LUN 0 is tgtd's own

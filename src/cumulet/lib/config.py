@@ -75,8 +75,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     vlan_interface: str = _key("", "trunk between the hosts: each VPC made from now on has a VLAN there; empty: VXLAN")
     vlan_start: int = _key(100, "number of the first VPC's VLAN; the others follow, up to 4094")
     guest_mtu: int = _key(0, "largest packet of a guest; 0: 1500, or what fits between the hosts (VXLAN, trunk)")
-    volume_export: Literal["nbd", "iscsi"] = _key(
-        "nbd", "how volumes reach instances on other hosts; iscsi: by the package tgt, see docs/volumes.md"
+    volume_export: Literal["nbd", "nbd-tls", "iscsi"] = _key(
+        "nbd", "how volumes reach instances on other hosts, nbd-tls: encrypted, iscsi: by tgt; see docs/volumes.md"
     )
     vcpu_overcommit: float = _key(16.0, "virtual CPUs promised for each of the host's")
     memory_overcommit: float = _key(1.0, "guests' memory promised for each byte of the host's")

@@ -45,6 +45,7 @@ security_driver = "none"
 cgroup_controllers = []
 namespaces = []
 stdio_handler = "file"
+nbd_tls_x509_cert_dir = "/etc/libvirt/nbd"
 """
 _PRIVATE_DIRECTORIES = ("/etc/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt")
 
@@ -196,6 +197,7 @@ def _mount_privately(scratch: Path) -> None:
         run(["mount", "-n", "--bind", own, directory])
     Path("/etc/libvirt/libvirtd.conf").write_text(_LIBVIRTD_CONF)
     Path("/etc/libvirt/qemu.conf").write_text(_QEMU_CONF)
+    Path("/etc/libvirt/nbd").mkdir()  # empty: libvirtd refuses one that is not there
 
 
 def _destroy_domains() -> None:

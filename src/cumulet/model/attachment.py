@@ -2,7 +2,7 @@
 
 Whoever makes an attachment true is the instance's reconciler: it is one more disk in the guest. `disks` are volumes
 together with their attachments: the volume's columns, and of the attachment `attachment` (its id), `instance`,
-`device`, `slot`, `attach_desired`, `attach_state`, `forced`, `asked`, `attached`, `exported`, `chap` and
+`device`, `slot`, `attach_desired`, `attach_state`, `forced`, `asked`, `attached`, `exported`, `chap`, `tls` and
 `delete_on_termination`.
 """
 
@@ -34,13 +34,14 @@ attachment = sa.Table(
     moment("asked"),
     text("exported", 64),
     body("chap"),
+    flag("tls"),
     sa.UniqueConstraint("volume"),
     sa.UniqueConstraint("instance", "slot"),
 )
 """`desired` is attached or detached; `state` is attaching, attached, detaching or busy, and the row is gone when the
 guest has let go. `attached` is when it was asked for, `asked` when its end was; `forced`: whether the guest likes it
 or not; `exported`: the host that may export it to the instance's, empty where it is on that host itself; `chap`: the
-sealed secret of that export, empty where it is by NBD."""
+sealed secret of that export, empty where it is by NBD; `tls`: whether it is so with TLS."""
 
 _OF_ATTACHMENT: list[Any] = [
     attachment.c.id.label("attachment"),
@@ -54,6 +55,7 @@ _OF_ATTACHMENT: list[Any] = [
     attachment.c.attached,
     attachment.c.exported,
     attachment.c.chap,
+    attachment.c.tls,
     attachment.c.delete_on_termination,
 ]
 _DISKS = sa.select(volume, *_OF_ATTACHMENT).join(attachment, attachment.c.volume == volume.c.id)

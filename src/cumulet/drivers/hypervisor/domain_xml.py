@@ -15,6 +15,7 @@ from cumulet.drivers.hypervisor.facts import NAMESPACE, PREFIX, Facts
 from cumulet.drivers.places import image_files, volume_top
 from cumulet.drivers.specs import (
     EXPORT_PORT,
+    EXPORT_TLS_PORT,
     ISCSI_LUN,
     ISCSI_PORT,
     DiskSpec,
@@ -182,8 +183,9 @@ def _source(disk: DiskSpec, directories: Directories) -> str:
 
 
 def _nbd(disk: DiskSpec) -> str:
-    return f"""<source protocol='nbd' name={quoteattr(disk.name)}>
-        <host name={quoteattr(disk.export)} port='{EXPORT_PORT}'/>
+    port = EXPORT_TLS_PORT if disk.tls else EXPORT_PORT
+    return f"""<source protocol='nbd' name={quoteattr(disk.name)}{" tls='yes'" if disk.tls else ""}>
+        <host name={quoteattr(disk.export)} port='{port}'/>
       </source>"""
 
 

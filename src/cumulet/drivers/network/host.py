@@ -22,7 +22,7 @@ from pathlib import Path
 from cumulet.drivers.network import namespace, nft
 from cumulet.drivers.network.netlink import Link, Netlink
 from cumulet.drivers.network.settings import TABLE, TUNNEL_PORT, UPLINK, VETH_PREFIX, NetworkSettings
-from cumulet.drivers.specs import EXPORT_PORT, ISCSI_PORT, PASSAGE_PORT
+from cumulet.drivers.specs import EXPORT_PORT, EXPORT_TLS_PORT, ISCSI_PORT, PASSAGE_PORT
 from cumulet.lib import crash
 from cumulet.lib.errors import Failure
 from cumulet.lib.files import write
@@ -30,7 +30,7 @@ from cumulet.lib.image_link import IMAGE_PORT
 
 _ETHERTYPE_ARP = 0x0806
 _TUNNEL = f"udp dport {TUNNEL_PORT}"
-_EXPORT = f"tcp dport {{ {ISCSI_PORT}, {EXPORT_PORT}, {PASSAGE_PORT}, {IMAGE_PORT} }}"
+_EXPORT = f"tcp dport {{ {ISCSI_PORT}, {EXPORT_PORT}, {EXPORT_TLS_PORT}, {PASSAGE_PORT}, {IMAGE_PORT} }}"
 
 
 class Host:

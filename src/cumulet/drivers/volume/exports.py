@@ -1,11 +1,11 @@
-"""Volumes for guests on other hosts: by NBD, or by iSCSI where the order has a secret for it."""
+"""Volumes for guests on other hosts: by NBD, with TLS or without, or by iSCSI where the order has a secret for it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.specs import EXPORT_PORT, ISCSI_PORT, VolumeExportSpec
+from cumulet.drivers.specs import CERTIFICATES, EXPORT_PORT, EXPORT_TLS_PORT, ISCSI_PORT, VolumeExportSpec
 from cumulet.drivers.volume.storage_daemon import Kept, StorageDaemon
 from cumulet.drivers.volume.targets import Targets
 
@@ -17,8 +17,17 @@ class Exports:
     exported again.
     """
 
-    def __init__(self, directory: Path, address: str, port: int = EXPORT_PORT, iscsi_port: int = ISCSI_PORT) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        address: str,
+        port: int = EXPORT_PORT,
+        iscsi_port: int = ISCSI_PORT,
+        tls_port: int = EXPORT_TLS_PORT,
+        certificates: Path = CERTIFICATES,
+    ) -> None:
         self.port = port
+        self._secured = StorageDaemon(directory / "tls", address, tls_port, certificates)
         self._daemon = StorageDaemon(directory, address, port)
         self._targets = Targets(directory, address, self._daemon, iscsi_port)
 
@@ -30,6 +39,8 @@ class Exports:
         size = spec.size_gib << 30
         if spec.secret:
             self._targets.put(spec.id, spec.secret, spec.client, file, format, spec.key, size)
+        elif spec.tls:
+            self._secured.put(spec.id, file, format, spec.key, size)
         else:
             self._daemon.put(spec.id, file, format, spec.key, size)
 
@@ -37,10 +48,12 @@ class Exports:
         """Nobody reads or writes by this export any more, not even who is connected."""
         self._targets.drop(name)
         self._daemon.drop(name)
+        self._secured.drop(name)
 
     def seen(self) -> list[Seen]:
         """The exports that there are."""
-        found = {**dict.fromkeys(self._daemon.names(), "there"), **self._targets.states()}
+        by_nbd = self._daemon.names() | self._secured.names()
+        found = {**dict.fromkeys(by_nbd, "there"), **self._targets.states()}
         return [Seen(id=name, state=state) for name, state in sorted(found.items())]
 
     def look(self, name: str) -> Seen | None:

@@ -59,6 +59,7 @@ class FakeVolumes:
             self._disks.put("volume", spec.volume, there | {"size_gib": spec.size_gib})
         how: dict[str, Any] = {"secret": spec.secret, "client": spec.client} if spec.secret else {}
         how |= {"direct": True} if spec.direct else {}
+        how |= {"tls": True} if spec.tls else {}
         self._world.put("volume_export", spec.id, {"volume": spec.volume, **how})
 
     def _ensure_snapshot(self, spec: SnapshotSpec) -> None:

@@ -27,6 +27,7 @@ from cumulet.lib.rbd import Pool
 
 _PATIENCE = 5.0
 _NODE = "file-"
+_TLS = "tls"
 
 
 class Image(NamedTuple):
@@ -43,10 +44,14 @@ Kept = Path | Image
 
 
 class StorageDaemon:
-    """This host's; `address` and `port` are where it serves NBD. `directory` is for its socket and for the views."""
+    """This host's; `address` and `port` are where it serves NBD: with TLS, where it has a directory of `certificates`,
+    and then to those alone that have one of the same authority. `directory` is for its socket and for the views."""
 
-    def __init__(self, directory: Path, address: str, port: int = EXPORT_PORT) -> None:
+    def __init__(
+        self, directory: Path, address: str, port: int = EXPORT_PORT, certificates: Path | None = None
+    ) -> None:
         self._directory = directory
+        self._certificates = certificates
         self._address = address
         self.port = port
         self._lock = threading.Lock()
@@ -150,8 +155,13 @@ class StorageDaemon:
         self._socket.unlink(missing_ok=True)
         monitor = ["--chardev", f"socket,id=monitor,path={self._socket},server=on,wait=off", "--monitor", "monitor"]
         with self._listening() as listens:
-            server = ["--nbd-server", f"addr.type=fd,addr.str={listens.fileno()}"]
-            run(["qemu-storage-daemon", "--daemonize", *monitor, *server], descriptors=[listens.fileno()])
+            server = f"addr.type=fd,addr.str={listens.fileno()}"
+            secured: list[str] = []
+            if self._certificates is not None:
+                credentials = f"tls-creds-x509,id={_TLS},dir={self._certificates},endpoint=server,verify-peer=on"
+                secured, server = ["--object", credentials], f"{server},tls-creds={_TLS}"
+            words = ["qemu-storage-daemon", "--daemonize", *monitor, *secured, "--nbd-server", server]
+            run(words, descriptors=[listens.fileno()])
 
     def _listening(self) -> socket.socket:
         """Where clients will connect. QEMU's server sets no TCP_NODELAY before 8.1, and its connections have what this

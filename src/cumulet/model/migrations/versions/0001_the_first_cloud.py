@@ -582,6 +582,7 @@ def upgrade() -> None:
         sa.Column("asked", sa.Double(), nullable=True),
         sa.Column("exported", sa.String(length=64), nullable=False),
         sa.Column("chap", sa.Text(), nullable=False),
+        sa.Column("tls", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attachment")),
         sa.UniqueConstraint("instance", "slot", name=op.f("uq_attachment_instance_slot")),
         sa.UniqueConstraint("volume", name=op.f("uq_attachment_volume")),
