@@ -27,7 +27,7 @@ def devices(ec2: Any, id: str) -> list[str]:
     return [one["DeviceName"] for one in shown(ec2, id)["BlockDeviceMappings"]]
 
 
-@pytest.mark.parametrize("device", ["/dev/vdb", "/dev/sdf", "/dev/xvdf", "/dev/xvdba"])
+@pytest.mark.parametrize("device", ["/dev/vdb", "/dev/sdf", "/dev/xvdf", "xvdf", "/dev/xvdba"])
 def test_a_volume_is_attached_as_the_device_asked_for(cloud: Any, ec2: Any, device: str) -> None:
     guest, id = launched(cloud, ec2), created(cloud, ec2)
     answer = ec2.attach_volume(VolumeId=id, InstanceId=guest, Device=device)

@@ -84,11 +84,20 @@ def test_the_same_token_gives_the_same_volume(cloud: Any, ec2: Any) -> None:
     assert len(ec2.describe_volumes()["Volumes"]) == 1
 
 
+def test_a_gp3_volume_has_500_iops_a_gib_and_2000_mib_a_second(cloud: Any, ec2: Any) -> None:
+    made = ec2.create_volume(AvailabilityZone=ZONE, Size=40, VolumeType="gp3", Iops=20000, Throughput=2000)
+    assert (made["Iops"], made["Throughput"]) == (20000, 2000)
+
+
 @pytest.mark.parametrize(
     ("asked", "refused"),
     [
         ({"Size": 0}, "InvalidParameterValue"),
-        ({"Size": 16385}, "InvalidParameterValue"),
+        ({"Size": 65537}, "InvalidParameterValue"),
+        ({"VolumeType": "gp2", "Size": 16385}, "InvalidParameterValue"),
+        ({"Size": 200, "Iops": 80001}, "InvalidParameterValue"),
+        ({"Size": 16, "Iops": 8000, "Throughput": 2001}, "InvalidParameterValue"),
+        ({"ClientToken": "x" * 65}, "InvalidParameterValue"),
         ({"VolumeType": "floppy"}, "UnknownVolumeType"),
         ({"VolumeType": "st1"}, "InvalidParameterValue"),
         ({"VolumeType": "io1", "Size": 10}, "MissingParameter"),

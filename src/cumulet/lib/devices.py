@@ -1,10 +1,10 @@
-"""Device names: `/dev/sdf`, `/dev/xvdf` and `/dev/vdf` are the same place in a guest, the slot `f`."""
+"""Device names: `/dev/sdf`, `/dev/xvdf`, `xvdf` and `/dev/vdf` are the same place in a guest, the slot `f`."""
 
 from __future__ import annotations
 
 import re
 
-_NAME = re.compile(r"/dev/(?:sd|xvd|vd)([b-z]|[bc][a-z])")
+_NAME = re.compile(r"(?:/dev/sd|/dev/xvd|/dev/vd|xvd)([b-z]|[bc][a-z])")
 ROOT = "a"
 SINGLE = "bcdefghijklmnopqrstuvwxyz"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from cumulet.api.ec2.validation import invalid
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, client_token
 
@@ -19,9 +20,10 @@ def earlier(
 ) -> dict[str, Any] | None:
     """What an earlier request with this token has made; None if this is the first, whose `result` is remembered.
 
-    Raises `Refusal` IdempotentParameterMismatch where that request was another one.
+    Raises `Refusal` IdempotentParameterMismatch where that request was another one, and InvalidParameterValue for a
+    token that cannot be.
     """
-    if not token:
+    if not checked(token):
         return None
     print_of = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
     found = client_token.claim(tx, account, action, token, print_of, result)
@@ -34,3 +36,10 @@ def earlier(
         )
     made: dict[str, Any] = found.result
     return made
+
+
+def checked(token: str) -> str:
+    """The token; raises `Refusal` InvalidParameterValue for one that cannot be."""
+    if len(token) > LONGEST_TOKEN or not token.isascii():
+        raise invalid(token[:80], "clientToken", f"Expecting up to {LONGEST_TOKEN} ASCII characters.")
+    return token

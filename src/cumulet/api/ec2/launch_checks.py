@@ -7,6 +7,7 @@ import binascii
 from typing import Any, NamedTuple
 
 from cumulet.api.context import Context
+from cumulet.api.ec2 import client_tokens
 from cumulet.api.ec2.launch_placement import affinity
 from cumulet.api.ec2.launch_request import CpuOptions, LaunchRequest
 from cumulet.api.ec2.metadata_options import check_tags, options_of
@@ -18,7 +19,6 @@ from cumulet.model import Tx, instance, instance_type
 
 DEFAULT_TYPE = "m1.small"
 MOST_USER_DATA = 16 * 1024
-LONGEST_TOKEN = 64
 TAGGED = ("instance", "volume", "network-interface")
 
 
@@ -52,7 +52,7 @@ def checked(ctx: Context, request: LaunchRequest) -> Launch:
         "disable_api_stop": request.get("disable_api_stop", False),
         "metadata_options": options,
         "attributes": _attributes(kind, cpus, request),
-        "client_token": _token(request.get("client_token") or ""),
+        "client_token": client_tokens.checked(request.get("client_token") or ""),
     }
     return Launch(fewest, most, columns, tags)
 
@@ -160,12 +160,6 @@ def _counts(request: LaunchRequest) -> tuple[int, int]:
             f"The parameter minCount ({fewest}) must not be greater than the parameter maxCount ({most}).",
         )
     return fewest, most
-
-
-def _token(token: str) -> str:
-    if len(token) > LONGEST_TOKEN or not token.isascii():
-        raise invalid(token[:80], "clientToken", f"Expecting up to {LONGEST_TOKEN} ASCII characters.")
-    return token
 
 
 def _cpu_options(kind: Kind, options: CpuOptions | None) -> dict[str, int]:

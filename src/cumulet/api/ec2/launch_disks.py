@@ -133,7 +133,9 @@ def _data_disk(mapping: BlockDeviceMapping, origin: Origin) -> Disk:
     device = mapping["DeviceName"]
     slot = devices.slot(device)
     if slot is None:
-        raise _wrong(f"The device name {device} is invalid: it is /dev/sd, /dev/xvd or /dev/vd and b to z or ba to cz.")
+        raise _wrong(
+            f"The device name {device} is invalid: it is /dev/sd, /dev/xvd, xvd or /dev/vd and b to z or ba to cz."
+        )
     _refuse_ephemeral(mapping)
     ebs = mapping.get("Ebs") or {}
     row = origin(ebs["SnapshotId"]) if ebs.get("SnapshotId") else None

@@ -67,7 +67,7 @@ def _attach(tx: Tx, guest: Row, row: Row, device: str) -> None:
     slot = devices.ROOT if device == guest.root_device else devices.slot(device)
     if slot is None:
         raise invalid(
-            device, "device", f"It is /dev/sd, /dev/xvd or /dev/vd and b to z or ba to cz, or {guest.root_device}."
+            device, "device", f"It is /dev/sd, /dev/xvd, xvd or /dev/vd and b to z or ba to cz, or {guest.root_device}."
         )
     if slot == devices.ROOT and guest.state != "stopped":
         raise Refusal("IncorrectState", f"A root volume is attached to a stopped instance; '{guest.id}' runs.")

@@ -20,7 +20,7 @@ class VolumeType(NamedTuple):
 
 
 TYPES = {
-    "gp3": VolumeType(1, 16384, iops=(3000, 16000), iops_per_gib=500, throughput=(125, 1000)),
+    "gp3": VolumeType(1, 65536, iops=(3000, 80000), iops_per_gib=500, throughput=(125, 2000)),
     "gp2": VolumeType(1, 16384),
     "io1": VolumeType(4, 16384, iops=(100, 64000), iops_per_gib=50, needs_iops=True),
     "io2": VolumeType(4, 65536, iops=(100, 256000), iops_per_gib=1000, needs_iops=True),
