@@ -215,6 +215,9 @@ def test_what_is_not_there_is_refused_by_its_name(cloud: Any, ec2: Any) -> None:
     assert code(ec2.release_address) == "MissingParameter"
     assert code(ec2.release_address, **mine, NetworkBorderGroup="elsewhere") == "InvalidParameterValue"
     assert code(ec2.describe_addresses, PublicIps=["203.0.113.1"]) == "InvalidAddress.NotFound"
+    for call in (ec2.disassociate_address, ec2.release_address):
+        assert code(call, PublicIp="203.0.113") == "InvalidAddress.Malformed"
+    assert code(ec2.describe_addresses, PublicIps=["nowhere"]) == "InvalidAddress.Malformed"
     assert code(ec2.describe_addresses, AllocationIds=["eipalloc-1"]) == "InvalidAllocationID.NotFound"
 
 

@@ -72,6 +72,9 @@ def test_an_instance_without_credits_has_none_to_show_or_change(cloud: Any, ec2:
     answer = ec2.modify_instance_credit_specification(InstanceCreditSpecifications=wanted)
     codes = [one["Error"]["Code"] for one in answer["UnsuccessfulInstanceCreditSpecifications"]]
     assert codes == ["InstanceCreditSpecification.NotSupported", "InvalidInstanceID.NotFound"]
+    wrong = [{"InstanceId": id, "CpuCredits": "many"}]
+    call = ec2.modify_instance_credit_specification
+    assert code(call, InstanceCreditSpecifications=wrong) == "InvalidParameterValue"
 
 
 def test_monitoring_is_marked(cloud: Any, ec2: Any) -> None:

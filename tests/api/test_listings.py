@@ -55,6 +55,22 @@ def test_a_request_has_50_filters_of_200_values_of_255_characters(ec2: Any) -> N
     assert code(ec2.describe_instances, Filters=asked(1, 1, 256)) == "InvalidParameterValue"
 
 
+@pytest.mark.parametrize(
+    ("action", "parameter", "known"),
+    [
+        ("describe_images", "Owners", ["self", "amazon", "aws-marketplace", "123456789012"]),
+        ("describe_images", "ExecutableUsers", ["self", "all", "123456789012"]),
+        ("describe_snapshots", "OwnerIds", ["self", "amazon", "123456789012"]),
+        ("describe_snapshots", "RestorableByUserIds", ["self", "all", "123456789012"]),
+    ],
+)
+def test_an_owner_is_an_account_or_one_of_a_few_words(ec2: Any, action: str, parameter: str, known: list[str]) -> None:
+    call = getattr(ec2, action)
+    assert call(**{parameter: known})
+    for wrong in ("somebody", "12345678901", ""):
+        assert code(call, **{parameter: [wrong]}) == "InvalidUserID.Malformed"
+
+
 def test_a_rule_to_be_taken_back_is_named_by_an_id(ec2: Any) -> None:
     (group,) = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"]
     revoke = ec2.revoke_security_group_ingress

@@ -110,6 +110,8 @@ def test_all_resources_are_tagged_or_none(ec2: Any) -> None:
         "key-01234567890123456": "InvalidKeyPair.NotFound",
         "sgr-01234567890123456": "InvalidSecurityGroupRuleId.NotFound",
         "nonsense": "InvalidID",
+        "i-xyz": "InvalidID",
+        "vol-123": "InvalidID",
         "r-01234567890123456": "InvalidID",
     }
     for other, refused in missing.items():

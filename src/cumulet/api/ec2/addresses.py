@@ -173,6 +173,11 @@ def _is_in_pool(pool: list[str], wanted: str) -> bool:
 
 
 def _not_found(public_ip: str) -> Refusal:
+    try:
+        ipaddress.IPv4Address(public_ip)
+    except ValueError:
+        text = f"The address '{public_ip}' is not valid. Expecting an IPv4 address, such as 198.51.100.7."
+        return Refusal("InvalidAddress.Malformed", text)
     return Refusal("InvalidAddress.NotFound", f"Address '{public_ip}' not found.")
 
 

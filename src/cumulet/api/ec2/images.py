@@ -19,6 +19,7 @@ from cumulet.api.ec2.launch_disks import disks, refuse_encryption
 from cumulet.api.ec2.launch_request import BlockDeviceMapping
 from cumulet.api.ec2.snapshot_rows import completed, deletable, delete
 from cumulet.api.ec2.tagging import TagSpecification, tags_for
+from cumulet.api.ec2.users import OWNERS, USERS, check_users
 from cumulet.api.ec2.validation import described_freely, missing
 from cumulet.api.filters import never
 from cumulet.lib.errors import Refusal
@@ -104,6 +105,8 @@ def describe_images(
 
     Disabled ones are shown where they are asked for, and deprecated ones to their owner and where they are asked for.
     """
+    check_users(owners, OWNERS)
+    check_users(executable_users, USERS)
     with ctx.read() as tx:
         rows = image.visible(tx, ctx.account)
         tags = tag.of_account(tx, ctx.account, ["image"])

@@ -7,6 +7,7 @@ from cumulet.api.context import Context
 from cumulet.api.ec2.encryption import check_key
 from cumulet.api.ec2.snapshot_rows import completed, copied, delete, owned, snapshot_item, written
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
+from cumulet.api.ec2.users import OWNERS, USERS, check_users
 from cumulet.api.ec2.validation import check_region, described_freely
 from cumulet.api.ec2.volume_rows import owned as owned_volume
 from cumulet.api.filters import Path, never
@@ -46,6 +47,8 @@ def describe_snapshots(
     ctx: Context, owner_ids: list[str] | None = None, restorable_by_user_ids: list[str] | None = None
 ) -> list[Item]:
     """The snapshots from which the account may make volumes: its own, and those that were shared with it."""
+    check_users(owner_ids, OWNERS)
+    check_users(restorable_by_user_ids, USERS)
     owners = {ctx.account if id == "self" else id for id in owner_ids or []}
     with ctx.read() as tx:
         tags = tag.of_account(tx, ctx.account, ["snapshot"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.tagging import Tag, check_count, check_key, checked
+from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, interface, resource, tag, work
 
@@ -67,7 +68,7 @@ def describe_tags(ctx: Context) -> list[Item]:
 def _kind(tx: Tx, account: str, id: str) -> str:
     """AWS's type of the resource; raises `Refusal` with its type's not-found code, or InvalidID for no type of ours."""
     kind = resource.kind(id)
-    if kind is None:
+    if kind is None or not ids.well_formed(id, id[: id.rfind("-") + 1]):
         raise Refusal("InvalidID", f"The ID '{id}' is not valid")
     if not resource.owned(tx, account, id):
         raise Refusal(kind.missing, f"The {kind.noun} '{id}' does not exist")
