@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from support.certificates import write_certificates
 from support.databases import free_port
+from support.libvirtd import bounded
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.specs import SnapshotSpec, VolumeExportSpec, VolumeSpec
+from cumulet.drivers.places import volume_file
+from cumulet.drivers.specs import SnapshotSpec, VolumeExportSpec, VolumeSpec, move_export
 from cumulet.drivers.volume.directory import DirectoryVolumes
 from cumulet.drivers.volume.exports import Exports
 from cumulet.lib.command import run
@@ -123,6 +125,27 @@ def test_it_grows_has_snapshots_and_ends_as_others_do(host: Host) -> None:
     assert host.does("read -P 65 0 64k", "write 1536M 64k", port=host.secured.port, pki="pki")
     host.volumes.remove(NAME)
     assert host.volumes.observe() == [Seen(id="snap-0123456789abcdef0"), Seen(id=VOLUME)]
+
+
+def test_a_copy_for_another_host_cannot_be_read_either(host: Host) -> None:
+    ports = host.plain.port, free_port(), host.secured.port
+    exports = Exports(host.directory / "other", "127.0.0.1", *ports, host.directory / "pki")
+    there = DirectoryVolumes(host.directory / "there", host.directory / "images", exports)
+    host.volumes.ensure(VolumeExportSpec(id=NAME, volume=VOLUME, tls=True))
+    assert host.does("write -P 65 0 1M", port=host.secured.port, pki="pki")
+    host.volumes.remove(NAME)
+    moved = move_export(VOLUME)
+    host.volumes.ensure(VolumeExportSpec(id=moved, volume=VOLUME))
+    host.volumes.ensure(VolumeExportSpec(id=moved, volume=VOLUME, tls=True))
+    for _ in bounded(20):
+        there.ensure(VolumeSpec(id=VOLUME, size_gib=1, source="127.0.0.1", source_tls=True))
+        if there.look(VOLUME) is not None:
+            break
+    copied = run(["qemu-io", "-f", "qcow2", "-c", "read -P 65 0 1M", volume_file(there.directory, VOLUME)])
+    assert "verification failed" not in copied.stdout
+    assert len(host.secured.heard) > 2 << 20
+    assert PATTERN not in host.secured.heard
+    assert host.plain.heard == b""
 
 
 def test_a_host_without_certificates_says_so(host: Host) -> None:

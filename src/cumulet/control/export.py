@@ -39,7 +39,7 @@ def have(run: Run, row: Row, disks: list[Row]) -> dict[str, Reach]:
     with run.read() as tx:
         direct = {disk.attachment for disk in away if host.open_the_same(tx, row.host, disk.host)}
     made = {disk.attachment: "" if disk.attachment in direct else _new_secret(run) for disk in new}
-    secured = {disk.attachment for disk in away if (_wants_tls(run) if disk in new else disk.tls)} - direct
+    secured = {disk.attachment for disk in away if (wants_tls(run) if disk in new else disk.tls)} - direct
     with run.write() if new else run.read() as tx:
         for disk in new:
             how = {"chap": _sealed(tx, made[disk.attachment]), "tls": disk.attachment in secured}
@@ -68,7 +68,8 @@ def _new_secret(run: Run) -> str:
     return secrets.token_hex(16) if run.settings.volume_export == "iscsi" else ""
 
 
-def _wants_tls(run: Run) -> bool:
+def wants_tls(run: Run) -> bool:
+    """Whether what hosts begin to export by NBD is to be with TLS."""
     return bool(run.settings.volume_export == "nbd-tls")
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from cumulet.control import live, lost
-from cumulet.control.export import address_of
+from cumulet.control.export import address_of, wants_tls
 from cumulet.control.fleet import Fleet
 from cumulet.control.placement import Reason, choose, reasons, shortage
 from cumulet.control.placing import wish_of
@@ -150,9 +150,10 @@ def _wake_guest(tx: Tx, id: str) -> None:
 def _copy(run: Run, row: Row) -> None:
     with run.read() as tx:
         address, key = address_of(tx, row), volume.key(tx, row)
-    run.driver("volume", row.host).ensure(VolumeExportSpec(id=move_export(row.id), volume=row.id, key=key))
+    tls = wants_tls(run)
+    run.driver("volume", row.host).ensure(VolumeExportSpec(id=move_export(row.id), volume=row.id, tls=tls, key=key))
     there = run.driver("volume", row.moving_to)
-    there.ensure(VolumeSpec(id=row.id, size_gib=row.size_gib, source=address, key=key))
+    there.ensure(VolumeSpec(id=row.id, size_gib=row.size_gib, source=address, source_tls=tls, key=key))
     if there.look(row.id) is None:
         raise Later(COPY_SECONDS, f"it is copied to {row.moving_to}")
 

@@ -34,6 +34,8 @@ class VolumeSpec(_Struct, frozen=True, tag="volume"):
     """On top of this snapshot, which is on the same host."""
     source: str = ""
     """Address of the host that it is copied from, by the export `move_export(id)`: it is there when all is copied."""
+    source_tls: bool = False
+    """That export is with TLS."""
     key: str = ""
     """By which what is written to it is encrypted; empty: it is not. What it is made from has the same, or none."""
 

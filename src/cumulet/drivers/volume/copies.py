@@ -11,7 +11,6 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cumulet.drivers.specs import VolumeSpec, move_export
 from cumulet.drivers.volume import encrypted, qcow2
 from cumulet.drivers.volume.filling import Source, virtual_size
 from cumulet.lib import files
@@ -29,15 +28,10 @@ class Target(NamedTuple):
 
 
 class Copies:
-    """Those that are under way in this process; `port` is where other hosts export theirs."""
+    """Those that are under way in this process."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self) -> None:
         self._works: Works[_Copy] = Works()
-
-    def of_host(self, spec: VolumeSpec) -> Source:
-        """The volume as the host exports it that has it."""
-        return Source(f"nbd://{spec.source}:{self._port}/{move_export(spec.id)}")
 
     def go_on(self, id: str, source: Source, target: Target) -> None:
         """Have the source copied to a file, for what has this id.
@@ -90,7 +84,8 @@ class _Copy(Work):
 
     def _fill(self, target: str, *how: str) -> None:
         # it ends with this process: two of them would write to one file
-        words = ["setpriv", "--pdeathsig", "KILL", "--", "qemu-img", "convert", "-f", self._source.format]
+        words = ["setpriv", "--pdeathsig", "KILL", "--", "qemu-img", "convert"]
+        words += [*self._source.words, "-f", self._source.format]
         with encrypted.told(self._key) as told:
             command = [*words, "-O", "qcow2", *how, *told.words, self._source.where, target]
             pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}

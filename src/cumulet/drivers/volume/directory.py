@@ -39,7 +39,7 @@ class DirectoryVolumes:
         self.images_directory = images_directory
         self._layers = Layers(directory, self._make)
         self._exports = exports
-        self._copies = Copies(exports.port)
+        self._copies = Copies()
 
     def ensure(self, spec: Spec) -> None:
         """Make the file be there, with at least `size_gib`; growing a volume that a guest uses is a `Failure`.
@@ -57,7 +57,7 @@ class DirectoryVolumes:
         file = volume_file(self.directory, spec.id)
         wanted = spec.size_gib * _GIB
         if not file.exists() and spec.source:
-            self._copies.go_on(spec.id, self._copies.of_host(spec), Target(file, _aside(file), spec.key, wanted))
+            self._copies.go_on(spec.id, self._exports.source(spec), Target(file, _aside(file), spec.key, wanted))
         elif not file.exists():
             self._begin(spec, file, wanted)
         elif qcow2.virtual_size(top := volume_top(self.directory, spec.id)) < wanted:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.specs import CERTIFICATES, EXPORT_PORT, EXPORT_TLS_PORT, ISCSI_PORT, VolumeExportSpec
+from cumulet.drivers.specs import (
+    CERTIFICATES,
+    EXPORT_PORT,
+    EXPORT_TLS_PORT,
+    ISCSI_PORT,
+    VolumeExportSpec,
+    VolumeSpec,
+    move_export,
+)
+from cumulet.drivers.volume.filling import Source
 from cumulet.drivers.volume.storage_daemon import Kept, StorageDaemon
 from cumulet.drivers.volume.targets import Targets
 
@@ -26,7 +36,8 @@ class Exports:
         tls_port: int = EXPORT_TLS_PORT,
         certificates: Path = CERTIFICATES,
     ) -> None:
-        self.port = port
+        self.port, self._tls_port = port, tls_port
+        self._certificates = certificates
         self._secured = StorageDaemon(directory / "tls", address, tls_port, certificates)
         self._daemon = StorageDaemon(directory, address, port)
         self._targets = Targets(directory, address, self._daemon, iscsi_port)
@@ -39,10 +50,20 @@ class Exports:
         size = spec.size_gib << 30
         if spec.secret:
             self._targets.put(spec.id, spec.secret, spec.client, file, format, spec.key, size)
-        elif spec.tls:
-            self._secured.put(spec.id, file, format, spec.key, size)
-        else:
-            self._daemon.put(spec.id, file, format, spec.key, size)
+            return
+        wanted, other = (self._secured, self._daemon) if spec.tls else (self._daemon, self._secured)
+        if spec.id in other.names():  # a move that began before TLS was wanted, or no more
+            other.drop(spec.id)
+        wanted.put(spec.id, file, format, spec.key, size)
+
+    def source(self, spec: VolumeSpec) -> Source:
+        """The volume as the host exports it from which it is to be copied."""
+        if not spec.source_tls:
+            return Source(f"nbd://{spec.source}:{self.port}/{move_export(spec.id)}")
+        server = {"type": "inet", "host": spec.source, "port": str(self._tls_port)}
+        nbd = {"driver": "nbd", "export": move_export(spec.id), "server": server, "tls-creds": "tls"}
+        credentials = f"tls-creds-x509,id=tls,endpoint=client,dir={self._certificates}"
+        return Source("json:" + json.dumps({"driver": "raw", "file": nbd}), words=("--object", credentials))
 
     def drop(self, name: str) -> None:
         """Nobody reads or writes by this export any more, not even who is connected."""

@@ -20,10 +20,11 @@ _PERCENT = re.compile(r"\((\d+\.\d+)/100%\)")
 
 
 class Source(NamedTuple):
-    """What is copied: a file, a device or a URL, in this format."""
+    """What is copied: a file, a device or a URL, in this format; `words` are what qemu-img needs besides to open it."""
 
     where: str
     format: str = "raw"
+    words: tuple[str, ...] = ()
 
 
 class Store(Protocol):
@@ -78,7 +79,7 @@ class Filling(Work):
         crash.point("volume.filling.made")
         # it ends with this process: two of them would write to one volume
         words = ["setpriv", "--pdeathsig", "KILL", "--", "qemu-img", "convert", "-p", "-n"]
-        words += ["-f", self._source.format, "-T", "none", "-O", "raw", "-t", "none"]
+        words += [*self._source.words, "-f", self._source.format, "-T", "none", "-O", "raw", "-t", "none"]
         words += ["--target-is-zero"] if self._store.zeroed and not begun else []
         command = [*words, self._source.where, str(self._store.device(aside))]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as self._process:
@@ -108,5 +109,6 @@ class Filling(Work):
 
 def virtual_size(source: Source) -> int:
     """Bytes of the disk that is to be copied; raises `Failure`."""
-    words = ["qemu-img", "info", "--force-share", "--output", "json", "-f", source.format, source.where]
+    how = ["--force-share", "--output", "json", *source.words, "-f", source.format]
+    words = ["qemu-img", "info", *how, source.where]
     return int(json.loads(run(words).stdout)["virtual-size"])

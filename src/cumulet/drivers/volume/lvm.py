@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeExportSpec, VolumeSpec, is_export, move_export
+from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeExportSpec, VolumeSpec, is_export
 from cumulet.drivers.volume.exports import Exports
 from cumulet.drivers.volume.filling import ASIDE, Filling, Source
 from cumulet.drivers.volume.images import disk_of
@@ -117,7 +117,7 @@ class LvmVolumes:
             if there[spec.id].size < wanted:
                 self._grow(spec.id, wanted, there)
         elif spec.source:
-            self._fill(spec.id, wanted, Source(f"nbd://{spec.source}:{self._exports.port}/{move_export(spec.id)}"))
+            self._fill(spec.id, wanted, self._exports.source(spec))
         elif spec.snapshot is not None:
             self._clone(spec.id, wanted, spec.snapshot, there)
         elif image is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from cumulet.drivers.contract import Seen
-from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeExportSpec, VolumeSpec, is_export, move_export
+from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeExportSpec, VolumeSpec, is_export
 from cumulet.drivers.volume.exports import Exports
 from cumulet.drivers.volume.filling import ASIDE, Filling, Source
 from cumulet.drivers.volume.images import disk_of
@@ -138,8 +138,7 @@ class RbdVolumes:
 
     def _begin(self, spec: VolumeSpec) -> None:
         if spec.source:
-            source = Source(f"nbd://{spec.source}:{self._exports.port}/{move_export(spec.id)}")
-            self._fill(spec.id, spec.size_gib * _GIB, source, ASIDE + spec.id)
+            self._fill(spec.id, spec.size_gib * _GIB, self._exports.source(spec), ASIDE + spec.id)
         base = spec.snapshot or self._base(spec)
         if base is not None:
             self._clone(base, spec.id)
