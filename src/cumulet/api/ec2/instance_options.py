@@ -38,8 +38,9 @@ def modify_instance_credit_specification(
     ctx: Context, instance_credit_specifications: list[CreditSpecification]
 ) -> Result:
     """Set the CPU credits of each burstable instance; the others are told apart in the answer."""
-    for credits in (one["CpuCredits"] for one in instance_credit_specifications if "CpuCredits" in one):
-        cpu_credits(credits)
+    for wanted in instance_credit_specifications:
+        if "CpuCredits" in wanted:
+            cpu_credits(wanted["CpuCredits"])
     done: list[Item] = []
     failed: list[Item] = []
     with ctx.write() as tx:
