@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.session import Session
 from support.launching import launched, one_of, shown, volume_of
 from support.refusals import code, message
 
@@ -241,3 +242,10 @@ def test_uefi_variables_are_refused_at_once(cloud: Any, ec2: Any) -> None:
 def test_the_words_for_an_image_that_is_not_there_are_awss(ec2: Any) -> None:
     absent = "ami-0123456789abcdef0"
     assert message(ec2.describe_images, ImageIds=[absent]) == f"The image id '[{absent}]' does not exist"
+
+
+def test_each_attribute_that_aws_has_is_answered_even_if_it_is_empty(cloud: Any, ec2: Any) -> None:
+    names = Session().get_service_model("ec2").shape_for("ImageAttributeName").enum
+    for name in names:
+        answer = ec2.describe_image_attribute(ImageId=cloud.image, Attribute=name)
+        assert answer["ImageId"] == cloud.image

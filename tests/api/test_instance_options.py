@@ -107,4 +107,4 @@ def test_what_this_cloud_has_none_of_is_an_empty_list_or_not_found(cloud: Any, e
     association = code(ec2.describe_iam_instance_profile_associations, AssociationIds=["iip-assoc-1"])
     assert association == "InvalidAssociationID.NotFound"
     volume = code(ec2.describe_volumes_modifications, VolumeIds=["vol-0123456789abcdef0"])
-    assert volume == "InvalidVolumeModification.NotFound"
+    assert volume == "InvalidVolume.NotFound"

@@ -78,6 +78,7 @@ def test_what_cannot_be_modified_is_refused(cloud: Any, ec2: Any) -> None:
     assert code(ec2.modify_volume, VolumeId="vol-0123456789abcdef0", Size=1) == "InvalidVolume.NotFound"
     assert ec2.describe_volumes_modifications()["VolumesModifications"] == []
     assert code(ec2.describe_volumes_modifications, VolumeIds=[id]) == "InvalidVolumeModification.NotFound"
+    assert code(ec2.describe_volumes_modifications, VolumeIds=["vol-x"]) == "InvalidParameterValue"
 
 
 def test_a_volume_is_healthy_once_it_has_been_made(cloud: Any, ec2: Any) -> None:

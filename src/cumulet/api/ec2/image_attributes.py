@@ -49,6 +49,7 @@ def _values(row: Row, disks: list[Row], opened: list[str]) -> dict[str, Item]:
         "ramdisk": {"RamdiskId": {"Value": row.ramdisk} if row.ramdisk else {}},
         "productCodes": {"ProductCodes": []},
         "tpmSupport": {"TpmSupport": {}},
+        "uefiData": {"UefiData": {}},
         "imdsSupport": {"ImdsSupport": {"Value": shown["ImdsSupport"]} if shown["ImdsSupport"] else {}},
         "lastLaunchedTime": {"LastLaunchedTime": {}},
         "deregistrationProtection": {"DeregistrationProtection": {"Value": row.protection}},

@@ -8,6 +8,7 @@ from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.volume_rows import check_quota, owned, state
 from cumulet.api.ec2.volume_types import Shape, performance, shaped
+from cumulet.api.id_forms import check_id
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, attachment, capacity, stalled, volume, work
 from cumulet.model.database import Row
@@ -100,12 +101,21 @@ def _grow(ctx: Context, tx: Tx, row: Row, more: int) -> None:
         "volume-id": "VolumeId",
     },
 )
-def describe_volumes_modifications(ctx: Context) -> list[Item]:
-    """The last modification of each volume that was ever modified."""
+def describe_volumes_modifications(ctx: Context, volume_ids: list[str] | None = None) -> list[Item]:
+    """The last modification of each volume that was ever modified; `volume_ids` are volumes that are there."""
     with ctx.read() as tx:
         silent = stalled.of_account(tx, ctx.account)
-        changed = [row for row in attachment.volumes(tx, ctx.account) if row.modified is not None]
+        volumes = attachment.volumes(tx, ctx.account)
+        _check_there({row.id for row in volumes}, volume_ids or [])
+        changed = [row for row in volumes if row.modified is not None]
         return [_item(row, _WAITS if row.id in silent else "") for row in changed]
+
+
+def _check_there(there: set[str], wanted: list[str]) -> None:
+    for id in wanted:
+        check_id(id, "InvalidParameterValue", "vol-")
+        if id not in there:
+            raise Refusal("InvalidVolume.NotFound", f"The volume '{id}' does not exist.")
 
 
 def _item(row: Row, waits: str = "") -> Item:

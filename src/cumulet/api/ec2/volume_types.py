@@ -71,7 +71,7 @@ def _check_iops(kind: VolumeType, type: str, size_gib: int, iops: int | None) ->
     if not most:
         raise Refusal("InvalidParameterCombination", f"The parameter iops is not supported for {type} volumes.")
     if not fewest <= iops <= most:
-        raise invalid(iops, "iops", f"A {type} volume has {fewest} to {most} IOPS.")
+        raise invalid(iops, "iops", f"A volume of type {type} has {fewest} to {most} IOPS.")
     if iops > max(size_gib * kind.iops_per_gib, fewest):
         raise Refusal(
             "InvalidParameterValue",
@@ -86,7 +86,7 @@ def _check_throughput(kind: VolumeType, type: str, iops: int | None, throughput:
     if not most:
         raise Refusal("InvalidParameterCombination", f"The parameter throughput is not supported for {type} volumes.")
     if not least <= throughput <= most:
-        raise invalid(throughput, "throughput", f"A {type} volume has {least} to {most} MiB/s.")
+        raise invalid(throughput, "throughput", f"A volume of type {type} has {least} to {most} MiB/s.")
     if throughput * 4 > (iops or kind.iops[0]):
         raise Refusal(
             "InvalidParameterValue",
