@@ -98,6 +98,14 @@ def test_a_filter_of_what_is_not_here_finds_nothing(cloud: Any, ec2: Any) -> Non
     assert found(ec2, address) == [id]
     for name in ("network-interface.requester-id", "outpost-arn", "capacity-reservation-id"):
         assert found(ec2, [{"Name": name, "Values": ["*"]}]) == []
+    own = [{"Name": "operator.managed", "Values": ["false"]}]
+    assert found(ec2, own) == [id]
+    assert shown(ec2, id)["Operator"] == {"Managed": False}
+    assert [one["Operator"] for one in ec2.describe_volumes(Filters=own)["Volumes"]] == [{"Managed": False}]
+    assert len(ec2.describe_network_interfaces(Filters=own)["NetworkInterfaces"]) == 1
+    assert len(ec2.describe_instance_status(Filters=own)["InstanceStatuses"]) == 1
+    managed = [{"Name": "operator.managed", "Values": ["true"]}]
+    assert found(ec2, managed) == []
     started = [{"Name": "start-time", "Values": ["20*"]}]
     assert ec2.describe_volumes_modifications(Filters=started)["VolumesModifications"] == []
 

@@ -26,9 +26,9 @@ from cumulet.model.database import Row
         "event.not-before-deadline": "Events.NotBeforeDeadline",
         **never(
             "application-status.status",
-            "operator.managed",
             "operator.principal",
         ),
+        "operator.managed": lambda item: False,
         "instance-state-code": "InstanceState.Code",
         "instance-state-name": "InstanceState.Name",
         "instance-status.reachability": "InstanceStatus.Details.Status",

@@ -191,6 +191,7 @@ _SAME_FOR_ALL: Item = {
     "CapacityReservationSpecification": {"CapacityReservationPreference": "open"},
     "HibernationOptions": {"Configured": False},
     "EnclaveOptions": {"Enabled": False},
+    "Operator": {"Managed": False},
     "PlatformDetails": "Linux/UNIX",
     "UsageOperation": "RunInstances",
     "PrivateDnsNameOptions": {

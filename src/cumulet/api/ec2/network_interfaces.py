@@ -72,6 +72,7 @@ class AttachmentChange(TypedDict, total=False):
         "mac-address": "MacAddress",
         "network-interface-id": "NetworkInterfaceId",
         "owner-id": "OwnerId",
+        "operator.managed": "Operator.Managed",
         "private-dns-name": "PrivateDnsName",
         "private-ip-address": "PrivateIpAddress",
         "requester-id": "RequesterId",
@@ -80,7 +81,6 @@ class AttachmentChange(TypedDict, total=False):
         "status": "Status",
         "subnet-id": "SubnetId",
         **never(
-            "operator.managed",
             "operator.principal",
         ),
         "vpc-id": "VpcId",
@@ -185,6 +185,7 @@ def _item(ctx: Context, row: Row) -> Item:
         "Description": row.description,
         "OwnerId": row.account,
         "RequesterManaged": False,
+        "Operator": {"Managed": False},
         "Status": "in-use" if row.instance else "available",
         "MacAddress": row.mac,
         "PrivateIpAddress": row.ip,

@@ -24,6 +24,7 @@ def volume_item(ctx: Context, row: Row, tags: list[dict[str, str]]) -> Item:
         "CreateTime": row.created,
         **shown(ctx, row),
         "FastRestored": False,
+        "Operator": {"Managed": False},
         "MultiAttachEnabled": False,
         "SnapshotId": row.snapshot or "",
         **performance(row.type, row.size_gib, row.iops, row.throughput),

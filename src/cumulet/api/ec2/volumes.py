@@ -22,7 +22,8 @@ from cumulet.model.database import Row
 from cumulet.wire.scalars import write_time
 
 _FILTERS: dict[str, Path] = {
-    **never("operator.managed", "operator.principal"),
+    **never("operator.principal"),
+    "operator.managed": "Operator.Managed",
     "attachment.attach-time": lambda item: [write_time(one["AttachTime"]) for one in item["Attachments"]],
     "attachment.delete-on-termination": "Attachments.DeleteOnTermination",
     "attachment.device": "Attachments.Device",
