@@ -203,3 +203,8 @@ def test_only_an_administrator_is_shown_the_hosts_of_zones(cloud: TestedCloud, e
     assert {zone["State"][:11] for zone in shown if zone["ZoneName"].startswith("| |- ")} == {"enabled XXX"}
     bob = cloud.account("bob").client()
     assert code(bob.describe_availability_zones, ZoneNames=["verbose"]) == "InvalidParameterValue"
+
+
+def test_nothing_blocks_public_access_of_a_vpc_or_its_subnets(ec2: Any) -> None:
+    for one in [*ec2.describe_vpcs()["Vpcs"], *ec2.describe_subnets()["Subnets"]]:
+        assert one["BlockPublicAccessStates"] == {"InternetGatewayBlockMode": "off"}

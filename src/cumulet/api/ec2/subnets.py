@@ -83,6 +83,7 @@ def _item(ctx: Context, row: Row, used: int, tags: list[dict[str, str]]) -> Item
         "Ipv6CidrBlockAssociationSet": [],
         "Ipv6Native": False,
         "EnableDns64": False,
+        "BlockPublicAccessStates": {"InternetGatewayBlockMode": "off"},
         "PrivateDnsNameOptionsOnLaunch": {
             "HostnameType": "ip-name",
             "EnableResourceNameDnsARecord": False,

@@ -76,5 +76,6 @@ def _item(row: Row, tags: list[dict[str, str]]) -> Item:
         "DhcpOptionsId": row.dhcp_options,
         "InstanceTenancy": "default",
         "IsDefault": row.is_default,
+        "BlockPublicAccessStates": {"InternetGatewayBlockMode": "off"},
         "Tags": tags,
     }
