@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from crash.afterwards import check
@@ -24,6 +25,8 @@ STALE_SPREAD = 4
 """At every so many points a runner is paused."""
 DELETE_SPREAD = 4
 """At every so many points the user deletes."""
+
+AnySite = TypeVar("AnySite", bound=Site)
 
 
 def begin(
@@ -76,6 +79,31 @@ def die() -> None:
     raise Died
 
 
+def die_at_each_point(
+    life: Life,
+    begun: Callable[[Path], tuple[AnySite, list[str]]],
+    ended: Callable[[AnySite, Life, list[str]], None],
+    directory: Path,
+) -> int:
+    """The life once for each of its points, or of every so many of them, and once without; gives the number after them.
+
+    `begun` sets it up in a directory below this one. It dies at the point, starts again, and is `ended`.
+    """
+    deaths = 0
+    while True:
+        site, subjects = begun(directory / str(deaths))
+        point = At(deaths, die)
+        with suppress(Died), crash.at_each_point(point):
+            site.settle()
+        if not point.name:
+            break
+        site.start_again()
+        ended(site, life, subjects)
+        deaths += life.every
+    ended(site, life, subjects)
+    return deaths
+
+
 TRIED = [*LIVES, *(pytest.param(life, marks=pytest.mark.slow) for life in LONG_LIVES)]
 
 
@@ -83,18 +111,7 @@ TRIED = [*LIVES, *(pytest.param(life, marks=pytest.mark.slow) for life in LONG_L
 def test_a_crash_at_any_point_leaves_nothing_stuck_and_nothing_behind(
     life: Life, template: Path, tmp_path: Path
 ) -> None:
-    deaths = 0
-    while True:
-        site, subjects = begin(life, template, tmp_path / str(deaths))
-        point = At(deaths, die)
-        with suppress(Died), crash.at_each_point(point):
-            site.settle()
-        if not point.name:
-            break
-        site.start_again()
-        end(site, life, subjects)
-        deaths += life.every
-    end(site, life, subjects)
+    deaths = die_at_each_point(life, lambda directory: begin(life, template, directory), end, tmp_path)
     assert deaths > 3 * life.every
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,9 @@ from crash.afterwards import check
 from crash.fenced_site import FencedSite
 from crash.lives import Life, launch_in, stop
 from crash.site import ZONES, Site
-from crash.test_crash_points import At, die
+from crash.test_crash_points import die_at_each_point
 from crash.volume_lives import attach, beside, create_volume, detach
 
-from cumulet.lib import crash
-from cumulet.lib.crash import Died
 from cumulet.model import attachment, instance
 
 SILENT = 20.0
@@ -97,6 +94,15 @@ def pooled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def begin(life: Life, pooled: Path, directory: Path) -> tuple[PoolSite, list[str]]:
+    site = PoolSite.copy(pooled, directory)
+    assert isinstance(site, PoolSite)
+    subjects = life.prepare(site)
+    site.settle()
+    life.act(site, subjects)
+    return site, subjects
+
+
 def end(site: PoolSite, life: Life, subjects: list[str]) -> None:
     """What was to be free is free at once, and all is well when the host is back."""
     site.settle()
@@ -113,20 +119,5 @@ def end(site: PoolSite, life: Life, subjects: list[str]) -> None:
 
 @pytest.mark.parametrize("life", LIVES, ids=lambda life: life.name)
 def test_a_crash_at_any_point(life: Life, pooled: Path, tmp_path: Path) -> None:
-    deaths = 0
-    while True:
-        site = PoolSite.copy(pooled, tmp_path / str(deaths))
-        assert isinstance(site, PoolSite)
-        subjects = life.prepare(site)
-        site.settle()
-        life.act(site, subjects)
-        point = At(deaths, die)
-        with suppress(Died), crash.at_each_point(point):
-            site.settle()
-        if not point.name:
-            break
-        site.start_again()
-        end(site, life, subjects)
-        deaths += life.every
-    end(site, life, subjects)
+    deaths = die_at_each_point(life, lambda directory: begin(life, pooled, directory), end, tmp_path)
     assert deaths > life.every

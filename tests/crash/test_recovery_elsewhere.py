@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,9 @@ from crash.afterwards import check
 from crash.fenced_site import FencedSite
 from crash.lives import Life, launch_beside, launch_in, reboot, stop, terminate
 from crash.site import ZONES, Site
-from crash.test_crash_points import At, die, take_over_at
+from crash.test_crash_points import die_at_each_point, take_over_at
 from crash.volume_lives import attach, beside, create_volume, detach, migrate, take_snapshot
 
-from cumulet.lib import crash
-from cumulet.lib.crash import Died
 from cumulet.model import instance
 
 
@@ -144,18 +141,7 @@ def end(site: FencedSite, life: Life, subjects: list[str]) -> None:
 
 @pytest.mark.parametrize("life", TRIED, ids=lambda life: life.name)
 def test_a_crash_while_a_host_is_lost(life: Life, fenced: Path, tmp_path: Path) -> None:
-    deaths = 0
-    while True:
-        site, subjects = begin(life, fenced, tmp_path / str(deaths))
-        point = At(deaths, die)
-        with suppress(Died), crash.at_each_point(point):
-            site.settle()
-        if not point.name:
-            break
-        site.start_again()
-        end(site, life, subjects)
-        deaths += life.every
-    end(site, life, subjects)
+    deaths = die_at_each_point(life, lambda directory: begin(life, fenced, directory), end, tmp_path)
     assert deaths > 2 * life.every
 
 
