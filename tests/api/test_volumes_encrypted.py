@@ -262,10 +262,52 @@ def test_an_image_of_an_encrypted_instance_is_encrypted_and_not_shared(cloud: An
     copy = ec2.copy_image(Name="again", SourceImageId=plain, SourceRegion="us-east-1", Encrypted=True)["ImageId"]
     cloud.settle()
     assert {one["ImageId"] for one in ec2.describe_images(Filters=wanted)["Images"]} >= {copy}
-    of_file = {"Name": "file", "SourceImageId": cloud.image, "SourceRegion": "us-east-1", "Encrypted": True}
-    assert code(lambda: ec2.copy_image(**of_file)) == "UnsupportedOperation"
     asked = {"InstanceId": guest, "Name": "more", "BlockDeviceMappings": mapped(Encrypted=True)}
     assert code(lambda: ec2.create_image(**asked)) == "UnsupportedOperation"
+
+
+def test_an_encrypted_copy_of_an_image_that_is_a_file_is_one_of_snapshots(cloud: Any, ec2: Any) -> None:
+    asked = {"SourceImageId": cloud.image, "SourceRegion": "us-east-1", "Encrypted": True}
+    tags = [{"ResourceType": "snapshot", "Tags": [{"Key": "k", "Value": "v"}]}]
+    copy = ec2.copy_image(Name="copy", **asked, TagSpecifications=tags)["ImageId"]
+    assert ec2.describe_images(ImageIds=[copy])["Images"][0]["State"] == "pending"
+    cloud.settle()
+    (found,) = ec2.describe_images(ImageIds=[copy])["Images"]
+    (disk,) = found["BlockDeviceMappings"]
+    assert (found["State"], found["SourceImageId"], disk["Ebs"]["Encrypted"]) == ("available", cloud.image, True)
+    snapshot = shown(ec2, disk["Ebs"]["SnapshotId"])
+    assert (snapshot["State"], snapshot["Encrypted"], snapshot["Tags"]) == ("completed", True, tags[0]["Tags"])
+    with cloud.database.read() as tx:
+        assert volume.find(tx, snapshot["VolumeId"]) is None
+    (root,) = volumes_of(ec2, launched(cloud, ec2, ImageId=copy)).values()
+    assert key_of(cloud, root) == key_of(cloud, snapshot["SnapshotId"])
+    ec2.deregister_image(ImageId=copy, DeleteAssociatedSnapshots=True)
+    cloud.settle()
+    assert code(lambda: shown(ec2, snapshot["SnapshotId"])) == "InvalidSnapshot.NotFound"
+    cannot(cloud, "h1")
+    assert code(lambda: ec2.copy_image(Name="again", **asked)) == "UnsupportedOperation"
+
+
+def test_where_new_volumes_are_encrypted_copies_of_images_are_too(cloud: Any, ec2: Any) -> None:
+    ec2.enable_ebs_encryption_by_default()
+    asked = {"Name": "copy", "SourceImageId": cloud.image, "SourceRegion": "us-east-1"}
+    copy = ec2.copy_image(**asked)["ImageId"]
+    (found,) = ec2.describe_images(ImageIds=[copy])["Images"]
+    assert found["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]
+
+
+def test_an_encrypted_copy_that_cannot_be_made_has_failed_and_leaves_nothing(cloud: Any, ec2: Any) -> None:
+    asked = {"Name": "copy", "SourceImageId": cloud.image, "SourceRegion": "us-east-1", "Encrypted": True}
+    copy = ec2.copy_image(**asked)["ImageId"]
+    (disk,) = ec2.describe_images(ImageIds=[copy])["Images"][0]["BlockDeviceMappings"]
+    id = shown(ec2, disk["Ebs"]["SnapshotId"])["VolumeId"]
+    with cloud.database.write() as tx:
+        volume.change(tx, id, state="error", reason="no room")
+    cloud.settle()
+    assert ec2.describe_images(ImageIds=[copy])["Images"][0]["State"] == "failed"
+    assert "no room" in shown(ec2, disk["Ebs"]["SnapshotId"])["StateMessage"]
+    with cloud.database.read() as tx:
+        assert volume.find(tx, id) is None
 
 
 def test_all_new_volumes_of_an_account_are_encrypted_by_default_if_it_wants_so(cloud: Any, ec2: Any) -> None:

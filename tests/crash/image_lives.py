@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from crash.lives import Life, Place, deregister, import_image, launch, terminate
-from crash.site import Site
+from crash.site import ZONES, Site
 from crash.volume_lives import delete_snapshot, take_snapshot
 
 from cumulet.lib import ids
-from cumulet.model import attachment, image, image_task
+from cumulet.model import attachment, capacity, image, image_task, snapshot, volume, work
 
 BUNDLE: dict[str, Any] = {
     "bucket": "images",
@@ -59,6 +59,23 @@ def import_disks(site: Place) -> str:
     return id
 
 
+def copy_encrypted(site: Place) -> str:
+    """An encrypted copy of the disk of an image that is a file; gives the snapshot, which a volume is made for."""
+    made = {name: ids.new(name) for name in ("snapshot", "volume")}
+    with site.database.write() as tx:
+        found = image.find(tx, site.image)
+        host = capacity.place_disk(tx, ZONES[0], 1, site.config)
+        assert found is not None and host is not None
+        both = {"host": host, "size_gib": 1, "sealed": volume.new_key(tx), "created": tx.now}
+        disk = {"id": made["volume"], "account": volume.HIDDEN, "zone": ZONES[0], "image_file": found.image_file}
+        tx.insert(volume.volume, {**disk, **both})
+        taken = {"id": made["snapshot"], "account": site.account, "volume": made["volume"], "base": found.image_file}
+        tx.insert(snapshot.snapshot, {**taken, **both})
+        for kind, id in made.items():
+            work.wake(tx, kind, id)
+    return made["snapshot"]
+
+
 def cancel_import(site: Place, id: str) -> None:
     """The task ends, if it has not yet."""
     with site.database.write() as tx:
@@ -93,6 +110,7 @@ LIVES = [
     Life("register a bundle", _nothing, lambda site, found: register_bundle(site), []),
     Life("import an image", _nothing, lambda site, found: import_object(site, "image"), []),
     Life("import a snapshot", _nothing, lambda site, found: import_object(site, "snapshot"), [], every=2),
+    Life("copy an image encrypted", _nothing, lambda site, found: copy_encrypted(site), [], every=2),
     Life("import an image of two disks", _nothing, lambda site, found: import_disks(site), [], every=16),
     Life(
         "cancel an import of two disks",

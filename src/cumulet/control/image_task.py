@@ -13,8 +13,6 @@ from cumulet.model.database import Row
 AWAIT_SECONDS = 2.0
 """Others wake the task when they are done; this is for a wake that was lost."""
 EXPORT_SECONDS = 1.0
-HIDDEN = "-"
-"""The account of the volume that an imported snapshot is taken of: it is nobody's."""
 
 
 def reconcile(run: Run, id: str) -> None:
@@ -65,7 +63,7 @@ def _import_snapshot(run: Run, row: Row) -> None:
         elif taken is None and disk is not None and disk.state == "ready":
             _take_snapshot(tx, row, disk)
         elif taken is not None and taken.state == "completed" and image_task.end(tx, row.id, "completed"):
-            _let_volume_go(tx, row)
+            volume.let_hidden_go(tx, row.volume)
     if disk is not None and disk.state == "error":
         raise Impossible("ServerError", "the volume that it is taken of cannot be made")
     if taken is None or taken.state != "completed":
@@ -85,7 +83,7 @@ def _place_volume(run: Run, tx: Tx, row: Row, file: Row) -> None:
         host = capacity.place_disk(tx, zone, size, run.settings, needs="encrypts" if encrypted else "")
     if host is None:
         raise Later(AWAIT_SECONDS, f"no host in {zone} has {size} GiB of disk left")
-    values = {"id": row.volume, "account": HIDDEN, "zone": zone, "host": host, "size_gib": size}
+    values = {"id": row.volume, "account": volume.HIDDEN, "zone": zone, "host": host, "size_gib": size}
     values |= {"image_file": file.id, "sealed": volume.new_key(tx) if encrypted else ""}
     tx.insert(volume.volume, {**values, "created": tx.now})
     work.wake(tx, "volume", row.volume)
@@ -97,12 +95,6 @@ def _take_snapshot(tx: Tx, row: Row, disk: Row) -> None:
     values |= {"size_gib": disk.size_gib, "description": row.description or f"Created by import task {row.id}"}
     tx.insert(snapshot.snapshot, {**values, "created": tx.now})
     work.wake(tx, "snapshot", row.snapshot)
-
-
-def _let_volume_go(tx: Tx, row: Row) -> None:
-    if volume.find(tx, row.volume) is not None:
-        volume.change(tx, row.volume, desired="absent")
-        work.wake(tx, "volume", row.volume)
 
 
 def _export(run: Run, row: Row) -> None:
@@ -161,7 +153,7 @@ def _undo(run: Run, row: Row) -> None:
         if snapshot.find(tx, row.snapshot) is not None:
             snapshot.change(tx, row.snapshot, desired="absent")
             work.wake(tx, "snapshot", row.snapshot)
-        _let_volume_go(tx, row)
+        volume.let_hidden_go(tx, row.volume)
         left = [id for id, find in ((row.snapshot, snapshot.find), (row.volume, volume.find)) if find(tx, id)]
     if left:
         raise Later(EXPORT_SECONDS, f"waiting for {', '.join(left)} to go")

@@ -3,6 +3,8 @@
 The volume's host puts a new, empty layer on top of the volume; from then on whoever opens the volume writes there. A
 guest that has it open already is told to change over by its own reconciler; only then the snapshot is complete.
 
+A volume that is nobody's is made for one snapshot alone, which waits for it, and goes then.
+
 Snapshots of one moment of several volumes of a guest wait until its reconciler lets them begin, which then orders
 nothing of the guest until all the new layers are there: the guest changes over to all of them in one step.
 """
@@ -39,6 +41,7 @@ def reconcile(run: Run, id: str) -> None:
 def _make(run: Run, row: Row) -> None:
     driver = run.driver("volume", row.host)
     if row.state == "pending":
+        _await_hidden(run, row)
         of_volume = row.volume if row.source is None else None
         driver.ensure(SnapshotSpec(id=row.id, volume=of_volume, source=row.source, key=key_of(run, row)))
         with run.write() as tx:
@@ -53,9 +56,22 @@ def _make(run: Run, row: Row) -> None:
     # without the volume's name: what is complete is never taken anew
     driver.ensure(SnapshotSpec(id=row.id))
     with run.write() as tx:
-        snapshot.move(tx, row.id, "switched", "completed")
+        if snapshot.move(tx, row.id, "switched", "completed"):
+            volume.let_hidden_go(tx, row.volume)
     if row.desired == "absent":
         raise Later(0.0, "it is complete, and goes now")
+
+
+def _await_hidden(run: Run, row: Row) -> None:
+    """The volume is there, where it is made for this snapshot alone; raises `Impossible` if it cannot be."""
+    with run.read() as tx:
+        disk = volume.find(tx, row.volume) if row.source is None else None
+    if disk is None or disk.account != volume.HIDDEN:
+        return
+    if disk.state == "error":
+        raise Impossible("Server.InternalError", disk.reason or f"{disk.id}, which it is taken of, cannot be made")
+    if disk.state != "ready":
+        raise Later(SWITCH_SECONDS, f"waiting for {disk.id}, which it is taken of")
 
 
 def _left_to_its_guest(tx: Tx, volume: str) -> bool:
@@ -110,4 +126,7 @@ def _remove(run: Run, row: Row) -> None:
 def give_up(run: Run, id: str, reason: Impossible) -> None:
     """It is shown in error, with the reason."""
     with run.write() as tx:
+        row = snapshot.find(tx, id)
         snapshot.change(tx, id, state="error", reason=reason.message[:255])
+        if row is not None:
+            volume.let_hidden_go(tx, row.volume)

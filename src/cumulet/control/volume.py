@@ -66,7 +66,7 @@ def _make(run: Run, row: Row) -> None:
         return
     with run.write() as tx:
         volume.say_ready(tx, row.id)
-        _wake_instance(tx, row.id)
+        _wake_waiting(tx, row)
 
 
 def _adopt(run: Run, row: Row) -> None:
@@ -133,8 +133,13 @@ def _guest_that_has(run: Run, id: str) -> str | None:
     return None if guest is None or guest.state in ("stopped", "terminated") else str(guest.id)
 
 
-def _wake_instance(tx: Tx, id: str) -> None:
-    held = attachment.of_volume(tx, id)
+def _wake_waiting(tx: Tx, row: Row) -> None:
+    """Whoever waits for it to be made: its instance, or the snapshot that it is made for."""
+    if row.account == volume.HIDDEN:
+        for taken in snapshot.unfinished(tx, row.id):
+            work.wake(tx, "snapshot", taken)
+        return
+    held = attachment.of_volume(tx, row.id)
     if held is not None:
         work.wake(tx, "instance", held.instance)
 
@@ -145,6 +150,8 @@ def give_up(run: Run, id: str, reason: Impossible) -> None:
     with run.write() as tx:
         unmade = table.update().where(table.c.id == id, table.c.state == "creating")
         tx.change(unmade.values(state="error", reason=said))
+        for taken in snapshot.unfinished(tx, id):
+            work.wake(tx, "snapshot", taken)
         held = attachment.of_volume(tx, id)
         if held is not None:
             refuse(tx, held.instance, reason.code, reason.message)

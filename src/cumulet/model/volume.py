@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from cumulet.model.database import Row, Tx
 from cumulet.model.schema import body, flag, id_column, json, metadata, moment, text, whole
+from cumulet.model.work import wake
 
 volume = sa.Table(
     "volume",
@@ -45,6 +46,8 @@ moved no guest has it: it is on `host` and copied to `moving_to`, then on `host`
 that is ready and has no `host` is kept by none, since that was lost; it is in the directory `store` (`model.host`).
 `base` is the image file below the `snapshot` that it was made from. `sealed` is the key by which it is encrypted,
 sealed with the cloud's keys; empty: it is not encrypted. Snapshots of it, and what is made from them, have the same."""
+HIDDEN = "-"
+"""The account of a volume that only a snapshot is taken of: it is nobody's, and goes when that is complete."""
 _UNMADE = sa.and_(volume.c.state == "creating", volume.c.desired == "present")
 
 
@@ -104,6 +107,13 @@ def give_up_move(tx: Tx, row: Row) -> bool:
 
 def change(tx: Tx, id: str, **values: Any) -> None:
     tx.change(volume.update().where(volume.c.id == id).values(**values))
+
+
+def let_hidden_go(tx: Tx, id: str) -> None:
+    """The snapshot that it was made for is complete, or cannot be: it goes, if it is nobody's."""
+    mine = sa.and_(volume.c.id == id, volume.c.account == HIDDEN)
+    if tx.change(volume.update().where(mine).values(desired="absent")):
+        wake(tx, "volume", id)
 
 
 def totals(tx: Tx, account: str) -> tuple[int, int]:

@@ -1,26 +1,22 @@
-"""Images of instances, of snapshots and of other images: their rows, and the snapshots that are taken for them."""
+"""Images of instances and of snapshots: their rows, and the snapshots that are taken for them."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from cumulet.api.actions import Result, action
 from cumulet.api.context import Context
-from cumulet.api.ec2 import client_tokens, instance_rows
+from cumulet.api.ec2 import instance_rows
 from cumulet.api.ec2.bundled_images import check_parts
-from cumulet.api.ec2.encryption import check_key
 from cumulet.api.ec2.image_disks import columns, of_instance, of_snapshots
 from cumulet.api.ec2.image_names import check_name, check_new
-from cumulet.api.ec2.image_rows import launchable
 from cumulet.api.ec2.launch_request import BlockDeviceMapping
-from cumulet.api.ec2.snapshot_rows import copied
 from cumulet.api.ec2.snapshot_sets import disks_of, take
 from cumulet.api.ec2.tagging import TagSpecification, tags_for
-from cumulet.api.ec2.validation import check_region, described_freely, invalid
+from cumulet.api.ec2.validation import described_freely, invalid
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, image, image_disk, instance, snapshot, tag
+from cumulet.model import Tx, image, instance, tag
 from cumulet.model.database import Row
 
 _TAGGED = ("image", "snapshot")
@@ -67,10 +63,10 @@ def _reboot(ctx: Context, tx: Tx, guest: Row) -> None:
 def _of_guest(tx: Tx, guest: Row) -> dict[str, Any]:
     """What an image of an instance has of it, and of the image that it was launched from."""
     origin = image.find(tx, guest.image)
-    inherited = _inherited(origin) if origin is not None else {"attributes": {}}
-    shown = {name: guest.attributes.get(name) or inherited["attributes"].get(name) for name in _SHOWN}
+    before = inherited(origin) if origin is not None else {"attributes": {}}
+    shown = {name: guest.attributes.get(name) or before["attributes"].get(name) for name in _SHOWN}
     return {
-        **inherited,
+        **before,
         "account": guest.account,
         "image_file": guest.image_file if guest.boot == "kernel" and not guest.kernel else None,
         "boot": guest.boot,
@@ -85,7 +81,7 @@ def _of_guest(tx: Tx, guest: Row) -> dict[str, Any]:
 _SHOWN = ("EnaSupport", "SriovNetSupport", "BootMode", "ImdsSupport")
 
 
-def _inherited(origin: Row) -> dict[str, Any]:
+def inherited(origin: Row) -> dict[str, Any]:
     """All of an image that one made of it has too, unless it is said otherwise."""
     own = _OF_ITS_OWN + _OF_ITS_LIFE
     return {column.name: origin._mapping[column.name] for column in image.image.c if column.name not in own}
@@ -126,60 +122,3 @@ def _boot(mode: str, kernel: str) -> str:
     if kernel:
         return "kernel"
     return image.BOOTS[mode] if mode else "bios"
-
-
-@action(accepts={"SnapshotCopyCompletionDurationMinutes": "a copy is complete within seconds"})
-def copy_image(
-    ctx: Context,
-    name: str,
-    source_image_id: str,
-    source_region: str,
-    description: str = "",
-    client_token: str = "",
-    copy_image_tags: bool = False,
-    encrypted: bool = False,
-    kms_key_id: str = "",
-    tag_specifications: list[TagSpecification] | None = None,
-) -> Result:
-    """A new image of the account's own that is the same as another one; its disks are copies of that one's."""
-    check_key(ctx, kms_key_id, encrypted=encrypted)
-    check_name(name)
-    check_region(ctx, source_region)
-    described_freely(description, "image")
-    tags = {kind: tags_for(tag_specifications, kind, _TAGGED) for kind in _TAGGED}
-    request = {"name": name, "source": source_image_id, "description": description}
-    id = ids.new("image")
-    with ctx.write() as tx:
-        before = client_tokens.earlier(tx, ctx.account, "CopyImage", client_token, request, {"image": id})
-        if before is not None:
-            return {"ImageId": before["image"]}
-        origin = launchable(tx, ctx.account, source_image_id)
-        check_new(ctx, tx, name)
-        kept = image_disk.of(tx, origin.id)
-        if encrypted and not kept:
-            text = f"The image '{origin.id}' has no snapshots that could be encrypted: ask RunInstances for that."
-            raise Refusal("UnsupportedOperation", text)
-        copy = partial(_copied, ctx, tx, origin, id=id, tags=tags["snapshot"], encrypted=encrypted)
-        disks = [copy(disk) for disk in kept]
-        shown = {**origin.attributes, "SourceImageId": origin.id, "SourceImageRegion": ctx.config.region}
-        shown.pop("SourceInstanceId", None)
-        values = {**_inherited(origin), "id": id, "account": ctx.account, "name": name, "description": description}
-        location = origin.location if origin.image_file else f"{ctx.account}/{name}"
-        image.add(tx, {**values, "location": location, "attributes": shown}, disks)
-        own = tag.of(tx, origin.id) if copy_image_tags and origin.account == ctx.account else {}
-        tag.put(tx, ctx.account, id, "image", own | tags["image"])
-    return {"ImageId": id}
-
-
-def _copied(
-    ctx: Context, tx: Tx, origin: Row, disk: Row, *, id: str, tags: dict[str, str], encrypted: bool
-) -> dict[str, Any]:
-    """One disk of the copy, with a copy of its snapshot; raises `Refusal` for a snapshot that is not open."""
-    values = {name: disk._mapping[name] for name in disk._mapping if name not in ("image", "sealed")}
-    row = snapshot.find(tx, disk.snapshot) if disk.snapshot is not None else None
-    if row is None:
-        return values
-    if not snapshot.is_open_to(tx, row, ctx.account):
-        raise Refusal("InvalidRequest", "You do not have permission to access the storage of this ami")
-    said = f"Copied for DestinationAmi {id} from SourceAmi {origin.id} for SourceSnapshot {row.id}."
-    return {**values, "snapshot": copied(ctx, tx, row, said, tags, encrypted=encrypted).id}

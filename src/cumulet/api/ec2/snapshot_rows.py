@@ -7,10 +7,11 @@ from typing import Any
 from cumulet.api.actions import Item
 from cumulet.api.context import Context
 from cumulet.api.ec2.encryption import sealed, shown
+from cumulet.api.ec2.volume_rows import placed
 from cumulet.api.id_forms import check_id
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, account, host, image_disk, image_use, snapshot, tag, work
+from cumulet.model import Tx, account, host, image_disk, image_use, snapshot, tag, volume, work
 from cumulet.model.database import Row
 
 
@@ -81,6 +82,19 @@ def copied(
         text = f"The host of '{origin.id}' keeps snapshots in LVM or in Ceph, where they cannot be encrypted."
         raise Refusal("UnsupportedOperation", text)
     return written(ctx, tx, {**values, "description": description}, tags)
+
+
+def of_file(ctx: Context, tx: Tx, file: str, gib: int, description: str, tags: dict[str, str]) -> Row:
+    """A new snapshot, encrypted, of a volume of so many GiB that is nobody's, with what is in an image file on it.
+
+    Raises `Refusal` where no host can, or has room.
+    """
+    keeper = placed(ctx, tx, gib)
+    id, both = ids.new("volume"), {"size_gib": gib, "sealed": volume.new_key(tx), "host": keeper["host"]}
+    disk = {"id": id, "account": volume.HIDDEN, "zone": keeper["zone"], "image_file": file, "created": tx.now}
+    tx.insert(volume.volume, {**disk, **both})
+    work.wake(tx, "volume", id)
+    return written(ctx, tx, {"volume": id, "description": description, **both}, tags)
 
 
 def deletable(tx: Tx, account: str, id: str) -> bool:

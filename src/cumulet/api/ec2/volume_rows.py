@@ -92,6 +92,25 @@ def create(ctx: Context, tx: Tx, id: str, zone: str, shape: Shape, origin: Row |
     work.wake(tx, "volume", id)
 
 
+def placed(ctx: Context, tx: Tx, gib: int) -> dict[str, str]:
+    """The `zone` and the `host` of an encrypted volume of so many GiB that may be anywhere; raises `Refusal`."""
+    able = [zone for zone in ctx.config.zone_names() if any(zone in row.zones for row in _encrypting(tx))]
+    if not able:
+        check_able(tx, ctx.config.zone_names()[0], None, sealed=True)
+    for zone in able:
+        keeper = capacity.place_disk(tx, zone, gib, ctx.config, needs="encrypts")
+        if keeper is not None:
+            return {"zone": zone, "host": keeper}
+    raise Refusal(
+        "InsufficientVolumeCapacity",
+        f"There is not enough capacity to fulfill your volume request: no host that encrypts has {gib} GiB left.",
+    )
+
+
+def _encrypting(tx: Tx) -> list[Row]:
+    return [row for row in host.all(tx) if "encrypts" in row.facts]
+
+
 def check_able(tx: Tx, zone: str, origin: Row | None, *, sealed: bool) -> None:
     """Raises `Refusal` where no host, or not that of the snapshot, can keep an encrypted volume."""
     if not sealed:
