@@ -22,6 +22,7 @@ def main() -> int:
         help="one part alone",
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
+    parser.add_argument("--gib", type=int, default=1, help="size of the object whose memory is measured (1)")
     chosen = parser.parse_args()
     figures: list[Figure] = []
     if chosen.only in (None, "api"):
@@ -37,7 +38,7 @@ def main() -> int:
     if chosen.only in (None, "identity"):
         figures += identity.measure(chosen.rounds)
     if chosen.only in (None, "objects"):
-        figures += objects.measure(chosen.rounds)
+        figures += objects.measure(chosen.rounds, chosen.gib)
     if chosen.only in (None, "volumes"):
         figures += volumes.measure(chosen.rounds)
     if chosen.only in (None, "guests"):

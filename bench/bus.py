@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
-from tests.support.rabbitmq import RabbitMQ
+from support.rabbitmq import RabbitMQ
 
 from bench.figures import Figure, median
 from cumulet.bus.amqp import AmqpBus

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.databases import KINDS, Tested, started
+from support.databases import KINDS, Tested, started
 
 from bench.endpoints import Endpoint, fake_cumulet
 from bench.figures import Figure, median

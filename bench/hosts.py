@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from tests.support.databases import started
-from tests.support.rabbitmq import RabbitMQ
+from support.databases import started
+from support.rabbitmq import RabbitMQ
 
 from bench.endpoints import Endpoint, served
 from bench.figures import Figure, median, percentile

@@ -1,101 +1,120 @@
-"""Objects of 4 KiB and 8 MiB, put and got by several clients at a time; beside nginx serving the same file.
+"""Objects of 4 KiB and 8 MiB, put and got by several clients at a time; beside Swift, radosgw and nginx.
 
-Clients are threads of one process that ask by presigned URLs, so that it is the
-server that is measured. fsync is on. A store of Swift's is not set up here: its figures are for whoever has one.
+All in turns in one run, by the same client (`bench/load.py`), on the same file system. What a put answers is on the
+disk with each of them; how, `bench/swift.py` and `bench/radosgw.py` say. A store that is not installed is left out.
+And what a large object costs the server in memory.
 """
 
 from __future__ import annotations
 
-import http.client
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
+from bench import large_object, radosgw, swift
 from bench.endpoints import fake_cumulet
 from bench.figures import Figure, median
+from bench.load import Request, Store, presigned, request, seconds
 
 SMALL, LARGE = 4 << 10, 8 << 20
 CLIENTS = (1, 8, 32)
 SMALL_TIMES, LARGE_TIMES = 400, 24
+LARGE_CLIENTS = 4
+TIMES_SMALL, TIMES_LARGE, OF_NGINX = 3.0, 1.5, 0.7
+"""How much of another's rate is aimed at (issue 5)."""
+Rates = dict[str, list[float]]
 
 
-def measure(rounds: int) -> list[Figure]:
-    """Each in turns with nginx."""
-    figures: list[Figure] = []
-    with fake_cumulet() as endpoint:  # not for a test: that would keep its files in memory, and flush none
+def measure(rounds: int, gib: int) -> list[Figure]:
+    """In a private host, as the others' ports are always the same. `gib`: the size of the large object."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        command = [sys.executable, "-m", "cumulet.lib.private_host", "--", sys.executable, "-m", "bench.objects"]
+        environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+        subprocess.run([*command, str(rounds), str(gib), file.name], check=True, env=environ, timeout=3600)
+        return [Figure(**figure) for figure in json.loads(Path(file.name).read_text())]
+
+
+def _measure(rounds: int, gib: int) -> list[Figure]:
+    with fake_cumulet() as endpoint, ExitStack() as others:  # not for a test: that would flush nothing
         s3 = endpoint.client("s3")
         s3.create_bucket(Bucket="bench")
-        for clients in CLIENTS:
-            figures += _small(s3, clients, rounds)
-        figures += _large(s3, rounds)
-    return figures
+        stores = [Store("Cumulet", presigned(s3, "bench")), *_peers(others)]
+        figures = [figure for clients in CLIENTS for figure in _small(stores, clients, rounds)]
+        figures += _large(stores, rounds)
+        others.close()
+        return figures + large_object.measure(endpoint, gib)
 
 
-def _urls(s3: Any, method: str, size: int, count: int) -> list[str]:
-    return [
-        s3.generate_presigned_url(method, Params={"Bucket": "bench", "Key": f"{size}/{number}"})
-        for number in range(count)
-    ]
+def _peers(others: ExitStack) -> list[Store]:
+    """Those that can be started."""
+    started = []
+    known = {"Swift": (swift.is_installed, swift.swift), "radosgw": (radosgw.is_installed, radosgw.radosgw)}
+    for name, (is_installed, start) in known.items():
+        if not is_installed():
+            print(f"{name} is not here, and left out: tools/install --with-peers", file=sys.stderr)
+            continue
+        try:
+            started.append(others.enter_context(start()))
+        except Exception as e:  # noqa: BLE001 - without one, the others can still be measured
+            print(f"{name} cannot be started, and is left out: {e}", file=sys.stderr)
+    return started
 
 
-def _small(s3: Any, clients: int, rounds: int) -> list[Figure]:
+def _small(stores: Sequence[Store], clients: int, rounds: int) -> list[Figure]:
     body = os.urandom(SMALL)
-    rates: dict[str, list[float]] = {"put": [], "get": []}
-    for _ in range(rounds):
-        for name, method, content in (("put", "put_object", body), ("get", "get_object", None)):
-            urls = _urls(s3, method, SMALL, SMALL_TIMES)
-            rates[name].append(len(urls) / _timed(urls, content, clients))
-    note = f"median of {rounds}"
-    return [Figure(f"{name} 4 KiB, {clients} clients", median(found), "/s", note=note) for name, found in rates.items()]
+    puts, gets = _rates(stores), _rates(stores)
+    for turn in range(rounds):
+        for store in stores:
+            keys = [f"4k/{clients}/{turn}/{number}" for number in range(SMALL_TIMES)]
+            puts[store.name].append(_rate(store, "PUT", keys, body, clients))
+            gets[store.name].append(_rate(store, "GET", keys, body, clients))
+    what = f"4 KiB, {clients} clients"
+    return [*_figures(f"put {what}", puts, "/s", TIMES_SMALL), *_figures(f"get {what}", gets, "/s", TIMES_SMALL)]
 
 
-def _large(s3: Any, rounds: int) -> list[Figure]:
-    body = os.urandom(LARGE)
-    rates: dict[str, list[float]] = {"put": [], "get": [], "get from nginx": []}
-    mib = LARGE_TIMES * LARGE / (1 << 20)
+def _large(stores: Sequence[Store], rounds: int) -> list[Figure]:
+    body, mib = os.urandom(LARGE), LARGE / (1 << 20)
+    puts, gets = _rates(stores), _rates(stores)
+    gets["nginx"] = []
     with _nginx(body) as url:
-        for _ in range(rounds):
-            rates["put"].append(mib / _timed(_urls(s3, "put_object", LARGE, LARGE_TIMES), body, 4))
-            rates["get"].append(mib / _timed(_urls(s3, "get_object", LARGE, LARGE_TIMES), None, 4))
+        for turn in range(rounds):
+            for store in stores:
+                keys = [f"8m/{turn}/{number}" for number in range(LARGE_TIMES)]
+                puts[store.name].append(mib * _rate(store, "PUT", keys, body, LARGE_CLIENTS))
+                gets[store.name].append(mib * _rate(store, "GET", keys, body, LARGE_CLIENTS))
             if url:
-                rates["get from nginx"].append(mib / _timed([url] * LARGE_TIMES, None, 4))
-    found = {name: median(values) for name, values in rates.items() if values}
-    aims = {"get": "70 % of nginx"}
-    return [Figure(f"{name} 8 MiB, 4 clients", value, "MiB/s", aims.get(name, "")) for name, value in found.items()]
+                requests = [request("GET", url)] * LARGE_TIMES
+                gets["nginx"].append(mib * LARGE_TIMES / seconds(requests, b"", LARGE_CLIENTS))
+    what = f"8 MiB, {LARGE_CLIENTS} clients"
+    return [*_figures(f"put {what}", puts, "MiB/s", TIMES_LARGE), *_figures(f"get {what}", gets, "MiB/s", TIMES_LARGE)]
 
 
-def _timed(urls: list[str], content: bytes | None, clients: int) -> float:
-    parts = [urls[number::clients] for number in range(clients)]
-    began = time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(_asking(content), [part for part in parts if part]))
-    return time.perf_counter() - began
+def _rates(stores: Sequence[Store]) -> Rates:
+    return {store.name: [] for store in stores}
 
 
-def _asking(content: bytes | None) -> Callable[[list[str]], None]:
-    def ask(urls: list[str]) -> None:
-        connection = http.client.HTTPConnection(urlsplit(urls[0]).netloc, timeout=60)
-        for url in urls:
-            parts = urlsplit(url)
-            where = f"{parts.path}?{parts.query}" if parts.query else parts.path
-            connection.request("GET" if content is None else "PUT", where, body=content)
-            answer = connection.getresponse()
-            while answer.read(1 << 20):
-                pass
-            if answer.status != 200:
-                raise RuntimeError(f"{url} answered {answer.status}")
-        connection.close()
+def _rate(store: Store, method: str, keys: Sequence[str], body: bytes, clients: int) -> float:
+    """Requests a second."""
+    requests: list[Request] = [store.request(method, key, len(body)) for key in keys]
+    return len(requests) / seconds(requests, body if method == "PUT" else b"", clients)
 
-    return ask
+
+def _figures(what: str, rates: Rates, unit: str, times: float) -> Iterator[Figure]:
+    """The medians, and how many times as fast as each of the others Cumulet is."""
+    medians = {name: median(values) for name, values in rates.items() if values}
+    ours = medians["Cumulet"]
+    for name, value in medians.items():
+        aim = "" if name == "Cumulet" else f"Cumulet: {OF_NGINX if name == 'nginx' else times:g} x"
+        note = f"median of {len(rates[name])}" if name == "Cumulet" else f"Cumulet: {ours / value:.2f} x"
+        yield Figure(f"{what}: {name}", value, unit, aim, note)
 
 
 @contextmanager
@@ -119,3 +138,8 @@ def _nginx(body: bytes) -> Iterator[str]:
                 yield f"http://127.0.0.1:{port}/file"
             finally:
                 process.terminate()
+
+
+if __name__ == "__main__":
+    taken = [asdict(figure) for figure in _measure(int(sys.argv[1]), int(sys.argv[2]))]
+    Path(sys.argv[3]).write_text(json.dumps(taken))

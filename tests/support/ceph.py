@@ -70,9 +70,10 @@ def is_installed() -> bool:
 class Cluster:
     """One that runs, and its pool `volumes`, as client.cumulet sees it."""
 
-    def __init__(self, directory: Path, address: str) -> None:
+    def __init__(self, directory: Path, address: str, settings: str = "") -> None:
         self.directory = directory
         self.address = address
+        self.more = settings
         self.settings = directory / "ceph.conf"
         self.processes: list[subprocess.Popen[bytes]] = []
         self.pool = Pool("volumes", "cumulet", self.settings, directory / "client.cumulet.keyring")
@@ -84,7 +85,7 @@ class Cluster:
     def start(self) -> None:
         fsid = str(uuid.uuid4())
         where, mon = {"address": self.address, "directory": self.directory}, f"[v2:{self.address}:13300]"
-        self.settings.write_text(_SETTINGS.format(fsid=fsid, mon=mon, **where))
+        self.settings.write_text(_SETTINGS.format(fsid=fsid, mon=mon, **where) + self.more)
         self._make_keys()
         map = self.directory / "monmap"
         run(["monmaptool", "--create", "--fsid", fsid, "--addv", "a", mon, map])
@@ -131,9 +132,12 @@ class Cluster:
 
 
 @contextmanager
-def cluster(directory: Path, address: str = "127.0.0.1") -> Iterator[Cluster]:
-    """One at this address that has just been started, with nothing in its pool, and room."""
-    made = Cluster(directory, address)
+def cluster(directory: Path, address: str = "127.0.0.1", settings: str = "") -> Iterator[Cluster]:
+    """One at this address that has just been started, with nothing in its pool, and room.
+
+    `settings`: more sections of its ceph.conf.
+    """
+    made = Cluster(directory, address, settings)
     directory.mkdir(parents=True, exist_ok=True)
     try:
         made.start()

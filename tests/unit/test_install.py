@@ -262,6 +262,15 @@ def test_services_are_held_back_only_where_systemd_does_not_run(tmp_path: Path) 
     systemd.mkdir()
     with install.services_left_alone(policy, systemd):
         assert not policy.exists()
+    with install.services_left_alone(policy, systemd, always=True):
+        assert subprocess.run([policy], timeout=10).returncode == 101
+    assert not policy.exists()
+
+
+def test_other_stores_are_wanted_only_where_they_are_asked_for(checkout: Path) -> None:
+    asked = install.Checkout(checkout, with_tests=False, with_peers=True)
+    assert set(install.PEERS.split()) <= set(asked.packages)
+    assert set(install.PEERS.split()).isdisjoint(install.Checkout(checkout, with_tests=True).packages)
 
 
 def test_a_policy_of_the_machine_stays_as_it_is(tmp_path: Path) -> None:
