@@ -19,6 +19,7 @@ from cumulet.drivers.blob.directory import DirectoryBlobs
 from cumulet.drivers.volume.shared import identity
 from cumulet.engine.engine import Engine
 from cumulet.hearing import Hearing
+from cumulet.lib.blobs import Blobs
 from cumulet.lib.clock import Clock
 from cumulet.lib.config import AGENTS, Config
 from cumulet.lib.errors import Failure
@@ -29,6 +30,7 @@ from cumulet.model import (
     bootstrap,
     image,
     migrate,
+    secret,
 )
 from cumulet.parts import Part, drivers, guest_mtu, volume_store
 
@@ -112,7 +114,7 @@ class ObjectStore:
     """The role `object`: the blobs, and who keeps them in order."""
 
     def __init__(self, config: Config, database: Database) -> None:
-        self.blobs = DirectoryBlobs(config.object_directories(), copies=config.object_copies, durable=not config.test)
+        self.blobs = blobs_of(config, database)
         self.keeper = Keeper(database, self.blobs, config)
 
 
@@ -207,6 +209,19 @@ def heartbeat_of(config: Config, bus: Bus) -> Heartbeat:
     if "network" in roles:
         made.address, made.guest_mtu = config.tunnel_address, guest_mtu(config)
     return made
+
+
+def blobs_of(config: Config, database: Database) -> Blobs:
+    """The store of blobs that the configuration names."""
+    if config.object_driver == "directory":
+        return DirectoryBlobs(config.object_directories(), copies=config.object_copies, durable=not config.test)
+    from cumulet.drivers.blob.rados import RadosBlobs, space_of
+
+    def cloud() -> str:
+        with database.write() as tx:
+            return secret.of(tx, "cloud", 16).hex()
+
+    return RadosBlobs(space_of(config), cloud)
 
 
 def bus_of(config: Config) -> Bus:

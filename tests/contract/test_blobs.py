@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from awscrt.checksums import crc64nvme
+from support import ceph
+from support.fake_rados import FakeCeph
 
 from cumulet.drivers.blob.directory import DirectoryBlobs
 from cumulet.drivers.blob.fake import FakeBlobs
+from cumulet.drivers.blob.rados import RadosBlobs
 from cumulet.lib.blobs import Blobs, Missing, NoSpace
 from cumulet.lib.errors import Failure
+from cumulet.lib.rados import Space
 
 ID, CONTENT = "abcdef0123456789", b"0123456789" * 100
 CRC = crc64nvme(CONTENT)
@@ -26,10 +32,37 @@ def two_of_three(path: Path) -> Blobs:
     return DirectoryBlobs([path / name for name in ("a", "b", "c")], copies=2)
 
 
-@pytest.fixture(params=[lambda path: FakeBlobs(), one_directory, two_of_three], ids=["fake", "directory", "copies"])
+def in_rados(path: Path) -> Blobs:
+    return RadosBlobs(FakeCeph().space, lambda: "c1", piece=256)
+
+
+MAKERS: dict[str, Callable[[Path], Blobs]] = {
+    "fake": lambda path: FakeBlobs(),
+    "directory": one_directory,
+    "copies": two_of_three,
+    "rados": in_rados,
+}
+CEPH = [
+    pytest.param(name, marks=[pytest.mark.private_host, pytest.mark.slow], id=f"ceph-{name}")
+    for name in ("copies", "erasure")
+]
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ceph.Cluster]:
+    if not ceph.is_installed():
+        pytest.skip(f"it needs Ceph: apt-get install {ceph.PACKAGES}")
+    with ceph.cluster(tmp_path_factory.mktemp("ceph")) as made:
+        yield made
+
+
+@pytest.fixture(params=[*MAKERS, *CEPH])
 def blobs(tmp_path: Path, request: pytest.FixtureRequest) -> Blobs:
-    make: Callable[[Path], Blobs] = request.param
-    return make(tmp_path)
+    if "ceph" not in request.node.callspec.id:
+        return MAKERS[request.param](tmp_path)
+    pool = request.getfixturevalue("cluster").object_pool(f"objects{next(NUMBERS)}", erasure=request.param == "erasure")
+    return RadosBlobs(partial(Space, pool), lambda: "c1", piece=256)
 
 
 def kept(blobs: Blobs, id: str = ID, content: bytes = CONTENT) -> None:
@@ -72,12 +105,16 @@ def test_what_was_not_committed_is_not_there(blobs: Blobs) -> None:
         blobs.open(ID)
 
 
-def test_what_is_removed_is_read_to_its_end_by_who_has_it_open(blobs: Blobs) -> None:
+def test_what_is_removed_is_read_to_its_end_by_who_has_it_open_or_missing(blobs: Blobs) -> None:
     kept(blobs)
     reader = blobs.open(ID)
     blobs.remove(ID)
     blobs.remove(ID)
-    assert reader.read(0, 10) == CONTENT[:10]
+    if blobs.linger:
+        with pytest.raises(Missing):
+            reader.read(0, 10)
+    else:
+        assert reader.read(0, 10) == CONTENT[:10]
     reader.close()
     assert ids(blobs) == []
 

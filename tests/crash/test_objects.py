@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 from support import s3 as support
+from support.fake_rados import FakeCeph
 from support.s3 import BUCKET, made, put
 from support.tested_cloud import TestedCloud
 
 from cumulet.api.s3.call import Answer, House
 from cumulet.api.s3.exchange import Exchange
 from cumulet.api.unavailable import UNAVAILABLE
+from cumulet.drivers.blob import rados
 from cumulet.drivers.blob.fake import FakeBlobs
+from cumulet.drivers.blob.rados import RadosBlobs
 from cumulet.lib import crash
 from cumulet.lib.errors import Conflict, Failure, Full, Unsure
 from cumulet.model import object as objects
@@ -58,9 +61,22 @@ def _upload(cloud: TestedCloud) -> str:
     return str(uploads[0]["UploadId"]) if uploads else "gone"
 
 
+def in_ceph(directory: Path, monkeypatch: pytest.MonkeyPatch) -> TestedCloud:
+    """Its blobs are in a fake of Ceph, in pieces of two bytes, and go as soon as nothing names them."""
+    monkeypatch.setattr(rados, "space_of", lambda config: FakeCeph().space)
+    monkeypatch.setattr(RadosBlobs, "linger", 0.0)
+    made_cloud = TestedCloud(directory, object_driver="rados")
+    store = made_cloud.cloud.objects
+    assert store is not None
+    assert isinstance(store.blobs, RadosBlobs)
+    store.blobs._piece = 2
+    return made_cloud
+
+
 @pytest.fixture
-def cloud(tmp_path: Path) -> Any:
-    made_cloud = TestedCloud(tmp_path)
+def cloud(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    driver = getattr(request, "param", "directory")
+    made_cloud = in_ceph(tmp_path, monkeypatch) if driver == "rados" else TestedCloud(tmp_path)
     s3 = support.client(made_cloud)
     made(s3)
     statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{BUCKET}/*"}
@@ -115,7 +131,14 @@ def dies_at(cloud: TestedCloud, act: Act, number: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("act", [create, overwrite, delete, part, complete, abort])
+@pytest.mark.parametrize(
+    ("cloud", "act"),
+    [
+        *[("directory", act) for act in (create, overwrite, delete, part, complete, abort)],
+        *[("rados", act) for act in (overwrite, complete)],
+    ],
+    indirect=["cloud"],
+)
 def test_a_death_at_any_point_leaves_nothing_half_done_and_nothing_behind(cloud: TestedCloud, act: Act) -> None:
     number = 1
     while True:
@@ -164,6 +187,23 @@ def test_the_auditor_finds_what_is_lost(cloud: TestedCloud) -> None:
     with cloud.database.read() as tx:
         assert blob.count_lost(tx) == 1
     assert len(list(directory.glob("quarantine/*"))) == 1
+
+
+@pytest.mark.parametrize("cloud", ["rados"], indirect=True)
+def test_what_is_deleted_stays_for_who_reads_it_where_ceph_keeps_it(
+    cloud: TestedCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RadosBlobs, "linger", rados.LINGER_SECONDS)
+    s3 = support.client(cloud)
+    put(s3, "k", content=b"content")
+    body = s3.get_object(Bucket=BUCKET, Key="k")["Body"]
+    s3.delete_object(Bucket=BUCKET, Key="k")
+    store = cloud.cloud.objects
+    assert store is not None
+    assert (store.keeper.remove_due(), len(support.blobs(cloud))) == (0, 1)
+    assert body.read() == b"content"
+    cloud.clock.ahead += rados.LINGER_SECONDS + 1
+    assert (store.keeper.remove_due(), len(support.blobs(cloud))) == (1, 0)
 
 
 def test_a_full_store_says_so_and_keeps_nothing(cloud: TestedCloud) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from support.libvirtd import bounded
 
+from cumulet.lib import librados
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 from cumulet.lib.rbd import Pool
@@ -81,6 +82,22 @@ class Cluster:
     def ceph(self, *words: str) -> str:
         """What it says to its administrator."""
         return run(["ceph", "--conf", self.settings, *words], timeout=START_SECONDS).stdout
+
+    def object_pool(self, name: str, *, erasure: bool = False) -> librados.Pool:
+        """A new pool, whose objects are on all three OSDs, or in two parts and a third to make either of them anew.
+
+        Of those pools that were made by this, client.cumulet may use the newest one only.
+        """
+        words = [name, "8", "8"]
+        if erasure:
+            profile = ["k=2", "m=1", "crush-failure-domain=osd", "--force"]
+            self.ceph("osd", "erasure-code-profile", "set", "two-and-one", *profile)
+            words += ["erasure", "two-and-one"]
+        self.ceph("osd", "pool", "create", *words)
+        self.ceph("osd", "pool", "application", "enable", name, "cumulet")
+        caps = {**_CAPS["client.cumulet"], "osd": f"profile rbd pool=volumes, allow rw pool={name}"}
+        self.ceph("auth", "caps", "client.cumulet", *(word for one in caps.items() for word in one))
+        return librados.Pool(name, "cumulet", self.settings, self.pool.keyring)
 
     def start(self) -> None:
         fsid = str(uuid.uuid4())

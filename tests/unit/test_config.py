@@ -86,6 +86,15 @@ def test_an_instance_type_may_require_attributes_of_its_host(tmp_path: Path) -> 
         ({"volume_group": "a b"}, "volume_group is 'a b'; it must be a name of letters, digits and + _ . -, such as"),
         ({"volume_thin_pool": ".."}, "volume_thin_pool is '..'; it must be empty, or a name of letters"),
         ({"rbd_pool": "a/b"}, "rbd_pool is 'a/b'; it must be a name of letters, digits and _ . -, such as volumes"),
+        (
+            {"object_pool": "a:b"},
+            "object_pool is 'a:b'; it must be a name of letters, digits and _ . -, such as objects",
+        ),
+        (
+            {"object_driver": "rados", "object_dirs": ["/o"]},
+            "object_dirs is ['/o']; it must be empty where object_driver",
+        ),
+        ({"object_driver": "rados", "object_copies": 2}, "object_copies is 2; it must be 1 where object_driver is"),
         ({"rbd_user": "client:x"}, "rbd_user is 'client:x'; it must be the name of a user of Ceph without client."),
         ({"rbd_conf": "ceph.conf"}, "rbd_conf is 'ceph.conf'; it must be an absolute path"),
         ({"rbd_keyring": "key"}, "rbd_keyring is 'key'; it must be empty, or an absolute path"),

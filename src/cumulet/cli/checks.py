@@ -213,6 +213,28 @@ def rbd_pool(config: Config) -> Iterator[Finding]:
         yield Finding("Ceph", "ok", text)
 
 
+def object_pool(config: Config) -> Iterator[Finding]:
+    """The pool of objects in Ceph is reached, is this cloud's to write to, and has room."""
+    from cumulet.drivers.blob.rados import pool_of
+    from cumulet.lib.rados import check
+
+    if config.object_driver != "rados" or "object" not in config.role_names():
+        return
+    pool = pool_of(config)
+    try:
+        check(pool)
+        room = pool.room()
+    except CumuletError as e:
+        advice = "see the message, or the settings object_pool and rbd_…; docs/objects.md has an example"
+        yield Finding("objects in Ceph", "problem", str(e), advice)
+        return
+    text = f"pool {pool.name}: {room.free / 2**30:.1f} GiB free"
+    if room.free < FREE_BYTES or room.free < room.size * (1 - FULL_PERCENT / 100):
+        yield Finding("objects in Ceph", "warning", text, "add disks (OSDs) to Ceph, or delete objects")
+    else:
+        yield Finding("objects in Ceph", "ok", text)
+
+
 def state_directory(config: Config) -> Iterator[Finding]:
     """What is kept can be written."""
     where = config.state_dir
@@ -298,6 +320,7 @@ ALL: tuple[Check, ...] = (
     disk,
     volume_group,
     rbd_pool,
+    object_pool,
     state_directory,
     database,
     services,

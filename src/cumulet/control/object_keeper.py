@@ -71,7 +71,7 @@ class Keeper:
         count = 0
         while True:
             with self._database.read() as tx:
-                ids = blob.due(tx, SOME)
+                ids = blob.due(tx, SOME, self._blobs.linger)
             if not ids:
                 return count
             for id in ids:

@@ -32,7 +32,8 @@ class BlobWriter(Protocol):
 
 class BlobReader(Protocol):
     def read(self, offset: int, length: int) -> bytes:
-        """So many bytes from there, fewer only at the end. The bytes are there until `close`, removed or not."""
+        """So many bytes from there, fewer only at the end. The bytes are there until `close`, removed or not, but where
+        the store has `linger`: then it raises `Missing` when they are removed."""
 
     def close(self) -> None: ...
 
@@ -49,6 +50,9 @@ Health = Literal["good", "repaired", "lost"]
 
 
 class Blobs(Protocol):
+    linger: float
+    """Seconds that a blob is to be left there when nothing names it any more, for those who read it."""
+
     def create(self, id: str) -> BlobWriter: ...
 
     def open(self, id: str) -> BlobReader:

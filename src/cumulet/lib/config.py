@@ -135,6 +135,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     object_domain: str = _key("", "domain whose names are S3's, with a bucket in front or none; empty: paths only")
     object_listen: str = _key("", "one more address and port, of S3 alone; empty: S3 is at the AWS endpoint only")
     object_url: str = _key("", "where the hosts reach S3, http://HOST:PORT; empty: where this process listens")
+    object_driver: Literal["directory", "rados"] = _key(
+        "directory", "how objects are kept: as files in object_dirs, or in Ceph (rados), see docs/objects.md"
+    )
+    object_pool: str = _key("objects", "Ceph's pool that objects are kept in, the same on all hosts; see also rbd_user")
     object_dirs: list[str] = _key([], "directories (disks) of objects; empty: one in the state directory")
     object_copies: int = _key(1, "copies of each object, in as many of the directories")
     object_ownership: Literal["ObjectWriter", "BucketOwnerPreferred", "BucketOwnerEnforced"] = _key(
@@ -245,6 +249,10 @@ def _checked(values: dict[str, Any], origins: dict[str, str]) -> Config:
     if config.volume_driver != "directory" and config.volume_dir:
         right = f'empty where volume_driver is "{config.volume_driver}", which knows no directory'
         raise _wrong("volume_dir", config.volume_dir, origins, right)
+    if config.object_driver == "rados" and (config.object_dirs or config.object_copies != 1):
+        key, right = ("object_dirs", "empty") if config.object_dirs else ("object_copies", "1")
+        right += ' where object_driver is "rados": Ceph has its own disks, and the pool says how many copies'
+        raise _wrong(key, known[key], origins, right)
     config.address()
     config.object_address()
     config.role_names()

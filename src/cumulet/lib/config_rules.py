@@ -129,6 +129,7 @@ RULES: dict[str, Rule] = {
         lambda name: not name or DOMAIN.fullmatch(name) is not None,
         "a name in small letters, such as s3.example.org",
     ),
+    "object_pool": (_CEPH_NAME[0], "a name of letters, digits and _ . -, such as objects"),
     "object_copies": _at_least(1),
     "object_audit_days": _at_least(0),
     "object_day_seconds": _ABOVE_ZERO,

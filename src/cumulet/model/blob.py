@@ -40,9 +40,9 @@ def let_go(tx: Tx, ids: Iterable[str], seconds: float = 0.0) -> None:
 _LET_GO = blob.update().where(blob.c.id.in_(sa.bindparam("these", expanding=True))).values(due=sa.bindparam("until"))
 
 
-def due(tx: Tx, limit: int) -> list[str]:
-    """What is to be removed now, the longest due first."""
-    query = sa.select(blob.c.id).where(blob.c.due <= tx.now).order_by(blob.c.due).limit(limit)
+def due(tx: Tx, limit: int, since: float = 0.0) -> list[str]:
+    """What is to be removed, and has been for so many seconds, the longest due first."""
+    query = sa.select(blob.c.id).where(blob.c.due <= tx.now - since).order_by(blob.c.due).limit(limit)
     return [row.id for row in tx.all(query)]
 
 

@@ -31,6 +31,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class DirectoryBlobs:
     """`copies` of each blob, in as many of the directories; which ones follows from its id."""
 
+    linger = 0.0
+
     def __init__(self, directories: Sequence[Path], *, copies: int = 1, durable: bool = True) -> None:
         if not 1 <= copies <= len(directories):
             raise Failure(f"{copies} copies of each object need as many directories, and there are {len(directories)}")

@@ -13,6 +13,8 @@ from cumulet.lib.blobs import BlobReader, BlobSeen, BlobWriter, Health, Missing,
 class FakeBlobs:
     """`room`: how many bytes fit; `blobs`: what is there, which a test may spoil."""
 
+    linger = 0.0
+
     def __init__(self, room: int = 1 << 40) -> None:
         self.room = room
         self.blobs: dict[str, bytearray] = {}
