@@ -231,7 +231,8 @@ def volume_part(config: Config, place: Group | Pool | None) -> Part:
         opened = config.state_dir / "volumes-opened"
         volumes = rbd.RbdVolumes(pool, config.image_directory(), exports, config.host(), opened)
         store = rbd.identity(pool, volume_store(config))
-        return Part(volumes, {}, _OPENS, store, Measured(lambda: Room(pool.room().size >> 30, disk_exact=False)))
+        room = Measured(lambda: Room(pool.room().size >> 30, disk_exact=False))
+        return Part(volumes, {}, _OPENS | _ENCRYPTS, store, room)
     if place is not None:
         group = place
         from cumulet.drivers.volume.lvm import LvmVolumes, room_gib
@@ -242,7 +243,7 @@ def volume_part(config: Config, place: Group | Pool | None) -> Part:
         driver = LvmVolumes(group, config.image_directory(), exports)
         # a heartbeat must not wait for LVM, which waits for its disks
         room = Measured(lambda: Room(room_gib(group), disk_exact=not group.pool))
-        return Part(driver, {}, room=room)
+        return Part(driver, {}, _ENCRYPTS, room=room)
     from cumulet.drivers.volume.directory import DirectoryVolumes
 
     return Part(DirectoryVolumes(config.volume_directory(), config.image_directory(), exports), {}, _ENCRYPTS)

@@ -79,7 +79,7 @@ def test_a_guest_moves_with_its_memory_alone(cloud: Any, ec2: Any, volume_dir: P
 class Pooled:
     """An instance on one of two hosts that open the same pool, and a volume that the other one keeps."""
 
-    def __init__(self, cloud: Any, ec2: Any, directory: Path) -> None:
+    def __init__(self, cloud: Any, ec2: Any, directory: Path, *, encrypted: bool = False) -> None:
         self.cloud, self.ec2 = cloud, ec2
         self.hosts = {name: add_host(cloud, name, volume_dir=str(directory)) for name in ("h2", "h3")}
         for one in self.hosts.values():
@@ -87,7 +87,7 @@ class Pooled:
             one.heartbeat.beat()
         drain(cloud, "h1")
         self.guest = launched(cloud, ec2)
-        self.volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+        self.volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, Encrypted=encrypted)["VolumeId"]
         cloud.settle()
         (self.home,) = set(place(cloud, self.guest))
         self.other = "h3" if self.home == "h2" else "h2"
@@ -142,10 +142,11 @@ def test_force_takes_a_volume_in_a_pool_from_a_host_that_keeps_it_and_is_silent(
     assert pooled.exports() == {}
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
 def test_a_guest_opens_by_itself_what_another_host_keeps_in_the_pool_of_both(
-    cloud: Any, ec2: Any, volume_dir: Path
+    cloud: Any, ec2: Any, volume_dir: Path, encrypted: bool
 ) -> None:
-    pooled = Pooled(cloud, ec2, volume_dir)
+    pooled = Pooled(cloud, ec2, volume_dir, encrypted=encrypted)
     with cloud.database.write() as tx:
         tx.change(host.update().where(host.c.name == pooled.home).values(disk_gib=0))
     disk = pooled.attached()

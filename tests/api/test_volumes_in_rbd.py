@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from support.fake_rbd import FakePool, FakeRbd
 from support.launching import launched, shown
 from support.libvirtd import bounded
-from support.refusals import message
 from support.tested_cloud import TestedCloud
 
 from cumulet.drivers.fake_world import FakeWorld
@@ -40,7 +39,8 @@ class Told(RbdVolumes):
     def ensure(self, spec: Spec) -> None:
         super().ensure(spec)
         if isinstance(spec, VolumeSpec):
-            self._world.put("volume", spec.id, {"size_gib": spec.size_gib})
+            known = {"key": spec.key} if spec.key else {}
+            self._world.put("volume", spec.id, {"size_gib": spec.size_gib, **known})
 
 
 class Rbd:
@@ -61,7 +61,7 @@ class Rbd:
 
     def _parts(self, config: Config) -> dict[str, Part]:
         driver = Told(FakeWorld(config.state_dir / "world"), self.pool, self._directory)
-        part = Part(driver, {}, {"opens": ["rbd"]}, "ceph 5a1f/3")
+        part = Part(driver, {}, {"opens": ["rbd"], "encrypts": ["luks"]}, "ceph 5a1f/3")
         return fake_drivers(config.state_dir / "world", lambda id: None) | {"volume": part}
 
     def add_host(self, name: str) -> None:
@@ -145,6 +145,17 @@ def test_a_host_that_shares_the_pool_needs_no_copy_of_an_image_that_is_in_it(rbd
         assert tx.all(sa.select(image_copy.image_copy)) == []
 
 
-def test_an_encrypted_volume_is_refused_where_there_is_only_ceph(rbd: Rbd) -> None:
-    wanted = {"AvailabilityZone": ZONE, "Size": 1, "Encrypted": True}
-    assert "not in LVM or in Ceph" in message(lambda: rbd.ec2.create_volume(**wanted))
+def test_an_instance_has_encrypted_disks_in_ceph_of_which_nothing_lies_there_as_it_is(rbd: Rbd) -> None:
+    id = rbd.volume(Encrypted=True)
+    root = {"DeviceName": "/dev/sda1", "Ebs": {"Encrypted": True}}
+    guest = launched(rbd.cloud, rbd.ec2, BlockDeviceMappings=[root])
+    rbd.until(lambda: shown(rbd.ec2, guest)["State"]["Name"] == "running")
+    rbd.ec2.attach_volume(VolumeId=id, InstanceId=guest, Device="/dev/sdf")
+    rbd.until(lambda: rbd.state(id) == "in-use")
+    roots = [one for one in rbd.ec2.describe_volumes()["Volumes"] if one["VolumeId"] != id]
+    assert [one["Encrypted"] for one in roots] == [True]
+    assert {rbd.reads(one) for one in (id, roots[0]["VolumeId"])} == {b"LUKS\xba"}
+    assert b"image" not in Path(rbd.pool.device(roots[0]["VolumeId"])).read_bytes()[: 8 << 20]
+    copy = str(rbd.ec2.create_snapshot(VolumeId=id)["SnapshotId"])
+    rbd.until(lambda: rbd.ec2.describe_snapshots(SnapshotIds=[copy])["Snapshots"][0]["State"] == "completed")
+    assert rbd.reads(copy) == b"LUKS\xba"

@@ -13,6 +13,7 @@ import pytest
 from support.guests import Guests, boot_record
 
 from cumulet.drivers.specs import DiskSpec
+from cumulet.drivers.volume import locked, luks
 from cumulet.lib.command import run
 
 pytestmark = [
@@ -66,6 +67,24 @@ def does(id: str, disk: DiskSpec, command: str) -> str:
     device = f"/machine/peripheral/ua-{disk.name}/virtio-backend"
     run(["virsh", "qemu-monitor-command", "--hmp", id, f'qemu-io -d {device} "{command}"'])
     return log.read_text()[before:]
+
+
+def test_an_encrypted_device_comes_grows_and_its_key_is_in_no_command(guests: Guests, devices: Devices) -> None:
+    id, key = f"i-0{uuid.uuid4().hex[:16]}", "k" * 43 + "="
+    disk = DiskSpec(volume=NEW, attachment="volattach-0123456789abcdef0", slot="f", key=key)
+    header = devices.directory / "header"
+    header.write_bytes(luks.header(key, locked.LENGTH))
+    device = (devices.directory / NEW).resolve()
+    run(["qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", header, device])
+    bios: dict[str, Any] = {"volume": VOLUME, "boot": "bios", "kernel_image": None}
+    guests.ensure(id, **bios, more=[disk])
+    assert "wrote" in does(id, disk, "write -P 7 1M 64k")
+    assert bytes([7]) * 4096 not in (devices.directory / f"{NEW}.raw").read_bytes()[: 8 << 20]
+    devices.grow(NEW, (2 << 30) + locked.LENGTH)
+    guests.ensure(id, **bios, more=[msgspec.structs.replace(disk, size_gib=2)])
+    assert "2 GiB" in does(id, disk, "length")
+    assert key.encode() not in Path(f"/proc/{guests.qemu(id)}/cmdline").read_bytes()
+    guests.hypervisor.remove(id)
 
 
 def test_a_guest_has_devices_that_come_grow_and_go(guests: Guests, devices: Devices) -> None:

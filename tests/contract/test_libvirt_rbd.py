@@ -17,7 +17,9 @@ from support.guests import Guests, boot_record
 from support.libvirtd import bounded
 
 from cumulet.drivers.specs import DiskSpec, SnapshotSpec, VolumeSpec
+from cumulet.drivers.volume import encrypted
 from cumulet.drivers.volume.exports import Exports
+from cumulet.drivers.volume.locked import target
 from cumulet.drivers.volume.rbd import RbdVolumes
 from cumulet.lib.command import run
 from cumulet.lib.rbd import Pool
@@ -101,6 +103,26 @@ def test_a_guest_has_disks_in_ceph_that_come_grow_and_go(guests: Guests, volumes
     volumes.ensure(VolumeSpec(id=COPY, size_gib=1, snapshot=SNAPSHOT))
     assert reads(pool, COPY, "read -P 7 1M 64k")
     assert reads(pool, DATA, "read -P 8 1M 64k")
+
+
+def test_an_encrypted_disk_in_ceph_comes_grows_and_is_snapshotted(guests: Guests, volumes: RbdVolumes) -> None:
+    id, pool, key, locked = new_id(), volumes.pool, "k" * 43 + "=", "vol-0123456789abcdef3"
+    disk = msgspec.structs.replace(DISK, volume=locked, key=key)
+    volumes.ensure(VolumeSpec(id=locked, size_gib=1, key=key))
+    guests.ensure(id, **BIOS, more=[disk])
+    assert "wrote" in does(id, "write -P 7 1M 64k")
+    assert not reads(pool, locked, "read -P 7 5M 64k")
+    volumes.ensure(SnapshotSpec(id=SNAPSHOT, volume=locked, key=key))
+    assert "wrote" in does(id, "write -P 8 1M 64k")
+    guests.ensure(id, **BIOS, more=[msgspec.structs.replace(disk, size_gib=2)])
+    assert "2 GiB" in does(id, "length")
+    assert key.encode() not in Path(f"/proc/{guests.qemu(id)}/cmdline").read_bytes()
+    volumes.ensure(VolumeSpec(id=COPY, size_gib=1, snapshot=SNAPSHOT, key=key))
+    with encrypted.told(key, pool.secret()) as told:
+        words = ["qemu-io", *told.words, "-r", "-c", "read -P 7 1M 64k", target(pool, COPY)]
+        said = run(words, descriptors=told.descriptors).stdout
+    assert "read 65536" in said
+    assert "verification failed" not in said
 
 
 def test_limits_of_a_disk_are_kept_and_change(guests: Guests) -> None:

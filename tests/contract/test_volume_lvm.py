@@ -26,6 +26,7 @@ from cumulet.drivers.specs import (
     move_export,
 )
 from cumulet.drivers.volume.exports import Exports
+from cumulet.drivers.volume.filling import Filling, Source
 from cumulet.drivers.volume.lvm import LvmVolumes, room_gib
 from cumulet.drivers.volume.wiping import left, take_in
 from cumulet.lib import crash
@@ -119,6 +120,13 @@ def test_a_volume_of_an_image_is_there_when_all_is_copied(host: Host) -> None:
     until_made(host, VolumeSpec(id=VOLUME, size_gib=1, image_file=image_of(host, b"image")))
     assert (host.reads(VOLUME), host.size(VOLUME)) == (b"image", 1 << 30)
     assert host.volumes.observe() == [Seen(id=VOLUME)]
+
+
+def test_what_is_there_by_now_is_not_filled_again(host: Host) -> None:
+    until_made(host, VolumeSpec(id=VOLUME, size_gib=1, image_file=image_of(host, b"image")))
+    source = Source(str(host.directory / "images" / IMAGE / "disk"))
+    Filling(host.volumes.group, VOLUME, 1 << 30, source, lambda: None).run()
+    assert set(host.volumes.group.volumes()) == {VOLUME}
 
 
 def test_what_is_being_filled_is_given_up_when_it_is_removed(host: Host) -> None:

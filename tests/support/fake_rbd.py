@@ -37,6 +37,12 @@ class FakePool(Pool):
     def device(self, name: str) -> str:
         return str(self._fake.file(name))
 
+    def node(self, name: str, secret: str = "pool") -> dict[str, Any]:
+        return {"driver": "file", "filename": self.device(name)}
+
+    def secret(self) -> str:
+        return ""
+
 
 class FakeRbd:
     """`run` is called in the place of `cumulet.lib.command.run`."""

@@ -13,7 +13,8 @@ from support.volume_group import DISK
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-SUITE = Path(__file__).resolve().parents[1] / "contract" / "test_volume_lvm.py"
+CONTRACT = Path(__file__).resolve().parents[1] / "contract"
+SUITES = [CONTRACT / "test_volume_lvm.py", CONTRACT / "test_volume_locked.py"]
 LONGEST = 1200.0
 OPTIONS = ["-p", "no:cacheprovider", "--color=no", "--timeout=900", "--basetemp=/run/work/tests", "--durations=10"]
 SCRIPT = f"""\
@@ -30,8 +31,8 @@ END
 mkfs.ext4 -q /dev/vdb
 mount /dev/vdb /run/work
 ip link set lo up
-cd {SUITE.parents[2]}
-{sys.executable} -m pytest {" ".join(OPTIONS)} {SUITE}
+cd {CONTRACT.parents[1]}
+{sys.executable} -m pytest {" ".join(map(str, [*OPTIONS, *SUITES]))}
 """
 """There is no udev in the guest: LVM makes the devices by itself."""
 
@@ -41,4 +42,4 @@ def test_volumes_are_kept_in_lvm_itself(tiny_image: Path) -> None:
         pytest.skip("it needs LVM's commands and virtiofsd: apt-get install lvm2 qemu-system-common (or virtiofsd)")
     modules = ["ext4", "dm-mod", "dm-snapshot", "dm-thin-pool"]
     said = run_in_guest(SCRIPT, tiny=tiny_image, modules=modules, disks=[24, 4], seconds=LONGEST)
-    assert re.search(r"\b\d\d passed, 1 skipped", said)
+    assert re.search(r"\b\d\d passed, \d+ skipped", said)

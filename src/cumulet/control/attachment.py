@@ -26,8 +26,9 @@ def specs(run: Run, row: Row, disks: list[Row]) -> list[DiskSpec]:
     """The disks that the guest should have; those that are on other hosts are exported to its own."""
     wanted = [disk for disk in disks if _wanted(disk)]
     reach = export.have(run, row, wanted)
-    keys = {disk.id: key_of(run, disk) for disk in wanted if disk.attachment not in reach}
-    return [_spec(row, disk, reach.get(disk.attachment, export.Reach()), keys.get(disk.id, "")) for disk in wanted]
+    ways = {disk.id: reach.get(disk.attachment, export.Reach()) for disk in wanted}
+    keys = {disk.id: key_of(run, disk) for disk in wanted if not ways[disk.id].address}
+    return [_spec(row, disk, ways[disk.id], keys.get(disk.id, "")) for disk in wanted]
 
 
 def _spec(row: Row, disk: Row, reach: export.Reach, key: str) -> DiskSpec:

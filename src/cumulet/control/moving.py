@@ -88,7 +88,7 @@ def _begin(tx: Tx, row: Row, to: str, config: Config) -> None:
     """
     shared = host.share_volumes(tx, row.host, to)
     if row.sealed and not host.says(tx, to, "encrypts"):
-        raise Failure(f"{row.id} is encrypted, and {to} cannot keep it: it keeps volumes in LVM or in Ceph")
+        raise Failure(f"{row.id} is encrypted, and {to} cannot keep it: its program is of an earlier version")
     if not shared:
         address_of(tx, row)
     _promise(tx, row, to, config)

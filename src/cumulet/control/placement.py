@@ -183,7 +183,7 @@ def _boot(host: Host, wish: Wish) -> str:
 
 
 def _encryption(host: Host, wish: Wish) -> str:
-    return "" if host.encrypts or not wish.encrypts else "it keeps volumes in LVM or in Ceph, not encrypted"
+    return "" if host.encrypts or not wish.encrypts else "its program is of an earlier version: it encrypts no volumes"
 
 
 def _dedication(host: Host, wish: Wish) -> str:

@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cumulet.lib.command import run as run_command
 from cumulet.lib.errors import Failure
 
 TAG = "cumulet"
+LOCKED = "cumulet.luks"
+"""The tag of a volume that is encrypted."""
 _SECONDS = 60.0
 _FIELDS = "lv_name,lv_size,origin,lv_tags,lv_active"
 _SECTOR = 512
@@ -29,6 +31,11 @@ class Logical(NamedTuple):
     origin: str
     tags: list[str]
     active: bool = True
+
+    @property
+    def locked(self) -> bool:
+        """Whether it is encrypted."""
+        return LOCKED in self.tags
 
 
 class Room(NamedTuple):
@@ -106,11 +113,15 @@ class Group:
         self._run("lvcreate", "--yes", *_tagged(tags), "--name", name, *room, *plain, self.name)
 
     def snapshot(self, name: str, of: Logical, permission: str = "rw") -> None:
-        """What one holds now. Of a thick one it is for a while only: it has room for all to be overwritten, once."""
+        """What one holds now, encrypted if that is.
+
+        Of a thick one it is for a while only: it has room for all to be overwritten, once.
+        """
         whole = of.size + of.size // _BOOKKEEPING // _SECTOR * _SECTOR
         room = ["--setactivationskip", "n"] if self.pool else ["--size", f"{whole}b"]
         words = ["--snapshot", "--permission", permission, "--name", name, *room]
-        self._run("lvcreate", "--yes", *_tagged(()), *words, f"{self.name}/{of.name}")
+        tags = [LOCKED] if of.locked else []
+        self._run("lvcreate", "--yes", *_tagged(tags), *words, f"{self.name}/{of.name}")
 
     def split(self, name: str) -> None:
         """A thick snapshot is one no more, but a volume of what was overwritten meanwhile."""
@@ -129,6 +140,10 @@ class Group:
         gone = [word for tag in remove for word in ("--deltag", tag)]
         self._run("lvchange", *gone, "--addtag", add, f"{self.name}/{name}")
 
+    def lock(self, name: str) -> None:
+        """Write down that it is encrypted."""
+        self.tag(name, LOCKED, [])
+
     def remove(self, name: str) -> None:
         """It is gone; what is on the disk there is not, unless it was thin."""
         self._run("lvremove", "--yes", f"{self.name}/{name}")
@@ -136,6 +151,15 @@ class Group:
     def device(self, name: str) -> Path:
         """Where it is read and written."""
         return self.devices / name
+
+    def node(self, name: str) -> dict[str, Any]:
+        """The same, as QEMU's block options."""
+        device = self.device(name)
+        return {"driver": "host_device" if device.is_block_device() else "file", "filename": str(device)}
+
+    def secret(self) -> str:
+        """What QEMU must be told for that: nothing."""
+        return ""
 
     def _report(self, command: str, kind: str, fields: str, of: str) -> list[dict[str, str]]:
         form = ["--reportformat", "json", "--units", "b", "--nosuffix", "--options", fields]

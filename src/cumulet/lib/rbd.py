@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cumulet.lib.command import run as run_command
 from cumulet.lib.errors import Failure
@@ -21,7 +21,7 @@ _REMOVING_SECONDS = 86400.0
 _SHUT_OUT_SECONDS = 30 * 86400
 """For so long a client that was shut out stays so: by then its host has been started anew."""
 _NO_SUCH, _BUSY, _THERE = 2, 16, 17
-_BARRED, _HOLDER = "cumulet.barred.", "cumulet.holder"
+_BARRED, _HOLDER, _LOCKED = "cumulet.barred.", "cumulet.holder", "cumulet.luks"
 _LOGGED = re.compile(r"\d{4}-\d\d-\d\dT")
 _ALWAYS = ["--rbd-default-features=61", "--rbd-default-clone-format=2", "--rbd-move-parent-to-trash-on-remove=true"]
 """Whatever Ceph's own settings say. 61: layering, exclusive-lock, object-map, fast-diff, deep-flatten."""
@@ -134,6 +134,14 @@ class Pool:
         """Whether that is written down."""
         return self._meta(name, _BARRED + whom) is not None
 
+    def lock(self, name: str) -> None:
+        """Write down with the image that it is encrypted."""
+        self._rbd("image-meta", "set", name, _LOCKED, "yes")
+
+    def is_locked(self, name: str) -> bool:
+        """Whether that is written down."""
+        return self._meta(name, _LOCKED) is not None
+
     def _meta(self, name: str, key: str) -> str | None:
         done = self._rbd("image-meta", "get", name, key, fine=(_NO_SUCH,))
         return done.stdout.strip() if done.returncode == 0 else None
@@ -163,6 +171,15 @@ class Pool:
         words = [f"id={self.user}", f"conf={_escaped(self.settings)}"]
         words += [f"keyring={_escaped(self.keyring)}"] if self.keyring else []
         return ":".join([f"rbd:{self.name}/{name}", *words])
+
+    def node(self, name: str, secret: str = "pool") -> dict[str, Any]:
+        """The same, as QEMU's block options, which name the `secret` that it must be told."""
+        where = {"driver": "rbd", "pool": self.name, "image": name, "conf": str(self.settings), "user": self.user}
+        return {**where, "key-secret": secret, "auth-client-required": ["cephx"]}
+
+    def secret(self) -> str:
+        """What that secret is."""
+        return self.key()
 
     def key(self) -> str:
         """The key of the user, as the keyring has it; raises `Failure`."""

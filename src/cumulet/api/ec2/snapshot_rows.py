@@ -79,7 +79,7 @@ def copied(
     values = {"volume": snapshot.NO_VOLUME, "source": origin.id, "host": origin.host, "size_gib": origin.size_gib}
     values["sealed"] = sealed(tx, encrypted or account.encrypts_volumes(tx, ctx.account), origin)
     if values["sealed"] and not host.says(tx, origin.host, "encrypts"):
-        text = f"The host of '{origin.id}' keeps snapshots in LVM or in Ceph, where they cannot be encrypted."
+        text = f"The host of '{origin.id}' cannot keep encrypted snapshots: its program is of an earlier version."
         raise Refusal("UnsupportedOperation", text)
     return written(ctx, tx, {**values, "description": description}, tags)
 

@@ -118,7 +118,7 @@ def check_able(tx: Tx, zone: str, origin: Row | None, *, sealed: bool) -> None:
     hosts = host.all(tx) if origin is None else [row for row in [host.find(tx, origin.host)] if row is not None]
     if not any("encrypts" in row.facts and zone in row.zones for row in hosts):
         where = f"The zone {zone} has no host that" if origin is None else f"The host of '{origin.id}' is none that"
-        text = "can keep encrypted volumes: those do that keep them in a directory, not in LVM or in Ceph."
+        text = "can keep encrypted volumes: its program is of an earlier version."
         raise Refusal("UnsupportedOperation", f"{where} {text}")
 
 

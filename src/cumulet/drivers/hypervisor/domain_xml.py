@@ -167,11 +167,11 @@ def _source(disk: DiskSpec, directories: Directories) -> str:
     if not disk.export and directories.pool is not None:
         return f"""<disk type='network' device='disk'>
       <driver name='qemu' type='raw' cache='writeback' discard='unmap' detect_zeroes='unmap'/>
-      {pools.source(directories.pool, disk.volume)}"""
+      {pools.source(directories.pool, disk.volume, keys.encryption(disk))}"""
     if not disk.export and directories.devices is not None:
         return f"""<disk type='block' device='disk'>
       <driver name='qemu' type='raw' cache='none' io='native' discard='unmap' detect_zeroes='unmap'/>
-      <source dev={quoteattr(str(directories.devices / disk.volume))}/>"""
+      <source dev={quoteattr(str(directories.devices / disk.volume))}>{keys.encryption(disk)}</source>"""
     if not disk.export:
         return f"""<disk type='file' device='disk'>
       <driver name='qemu' type='qcow2' cache='writeback' discard='unmap' detect_zeroes='unmap'/>

@@ -47,8 +47,17 @@ def source(disk: DiskSpec, file: Path) -> str:
 
 def encrypted_source(volume: str, file: Path) -> str:
     """An encrypted file of a volume, as a source."""
+    return f"<source file={quoteattr(str(file))}>{_encryption(volume)}</source>"
+
+
+def encryption(disk: DiskSpec) -> str:
+    """What the source of a disk says that is no file; nothing of one that is not encrypted."""
+    return _encryption(disk.volume) if disk.key else ""
+
+
+def _encryption(volume: str) -> str:
     secret = f"<secret type='passphrase' uuid='{_uuid(volume)}'/>"
-    return f"<source file={quoteattr(str(file))}><encryption format='luks' engine='qemu'>{secret}</encryption></source>"
+    return f"<encryption format='luks' engine='qemu'>{secret}</encryption>"
 
 
 def _below(volume: str, file: Path | None) -> str:

@@ -20,11 +20,11 @@ log = Log("pools")
 _NAMESPACE = uuid.UUID("5c2f4b57-6c0a-4a57-8a3f-0b5d3b4e9d11")
 
 
-def source(pool: Pool, volume: str) -> str:
-    """The source of a disk in a pool."""
+def source(pool: Pool, volume: str, encryption: str = "") -> str:
+    """The source of a disk in a pool, with what is to be said of its encryption."""
     return f"""<source protocol='rbd' name={quoteattr(f"{pool.name}/{volume}")}>
         <config file={quoteattr(str(pool.settings))}/>
-        <auth username={quoteattr(pool.user)}><secret type='ceph' uuid='{_uuid(pool)}'/></auth>
+        <auth username={quoteattr(pool.user)}><secret type='ceph' uuid='{_uuid(pool)}'/></auth>{encryption}
       </source>"""
 
 

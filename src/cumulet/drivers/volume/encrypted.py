@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,8 @@ from cumulet.drivers.volume import qcow2
 
 SECRET = "key"
 """What QEMU's tools call it."""
+POOL_SECRET = "pool"
+"""And the key of a pool of Ceph, which is base64."""
 
 
 class Told(NamedTuple):
@@ -29,15 +31,25 @@ class Told(NamedTuple):
 
 
 @contextmanager
-def told(key: str) -> Iterator[Told]:
-    """While this lasts, a tool can be told the key; nothing is told where there is none."""
-    if not key:
-        yield Told([], ())
-        return
+def told(key: str, pool_key: str = "") -> Iterator[Told]:
+    """While this lasts, a tool can be told the key, and that of a pool; nothing is told where there is none."""
+    with ExitStack() as files:
+        words, descriptors = [], []
+        for name, secret, form in ((SECRET, key, "raw"), (POOL_SECRET, pool_key, "base64")):
+            if secret:
+                descriptors.append(files.enter_context(in_memory(secret.encode())))
+                where = f"file=/proc/self/fd/{descriptors[-1]}"
+                words += ["--object", f"secret,id={name},{where},format={form}"]
+        yield Told(words, tuple(descriptors))
+
+
+@contextmanager
+def in_memory(content: bytes) -> Iterator[int]:
+    """A file that only this process has, and those that it gives the descriptor."""
     file = os.memfd_create("key")
     try:
-        os.write(file, key.encode())
-        yield Told(["--object", f"secret,id={SECRET},file=/proc/self/fd/{file}"], (file,))
+        os.write(file, content)
+        yield file
     finally:
         os.close(file)
 

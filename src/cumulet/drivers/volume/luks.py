@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 LENGTH = 2068480
 """Bytes of a header with the room of its 8 key slots."""
+WHOLE_LENGTH = 4 << 20
+"""Of one on a device: an extent of LVM, or an object of Ceph, so that what follows is as large as was asked for."""
 
 _SECTOR = 512
 _KEY_BYTES = 64
@@ -33,8 +35,8 @@ _HEADER = struct.Struct(">6sH32s32s32sII20s32sI40s")
 _SLOT = struct.Struct(">II32sII")
 
 
-def header(passphrase: str) -> bytes:
-    """A new header up to the end of its first key slot; what follows to `LENGTH` is zeroes."""
+def header(passphrase: str, length: int = LENGTH) -> bytes:
+    """A new header up to the end of its first key slot; what follows to its `length` does not matter."""
     master, salt, slot_salt = (secrets.token_bytes(number) for number in (_KEY_BYTES, 32, 32))
     fields = (
         b"LUKS\xba\xbe",
@@ -42,7 +44,7 @@ def header(passphrase: str) -> bytes:
         b"aes",
         b"xts-plain64",
         b"sha256",
-        LENGTH // _SECTOR,
+        length // _SECTOR,
         _KEY_BYTES,
         hashlib.pbkdf2_hmac("sha256", master, salt, _ITERATIONS, 20),
         salt,

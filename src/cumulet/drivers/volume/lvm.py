@@ -5,24 +5,28 @@ volume is until it has been copied; and `wipe-ID-NUMBER`, which was deleted. LVM
 
 Thin: a snapshot or a clone is there at once, and what is deleted goes back to the pool, which gives out zeroes. Thick:
 LVM's snapshots slow their volumes down and die when full, so they are copied, and what is deleted is overwritten.
+
+One that is encrypted (`locked`) says so by a tag, as its snapshots do, which are of its key, header and all.
 """
 
 from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeExportSpec, VolumeSpec, is_export
+from cumulet.drivers.volume import locked
 from cumulet.drivers.volume.exports import Exports
-from cumulet.drivers.volume.filling import ASIDE, Filling, Source
+from cumulet.drivers.volume.filling import ASIDE, Cipher, Filling, Source
 from cumulet.drivers.volume.images import disk_of
 from cumulet.drivers.volume.wiping import DELETED, Wiping, set_aside
 from cumulet.lib import crash
 from cumulet.lib.errors import CumuletError, Failure, Impossible, Later
 from cumulet.lib.log import Log
-from cumulet.lib.lvm import Group, Logical
+from cumulet.lib.lvm import LOCKED, Group, Logical
 from cumulet.lib.works import Works
 
 log = Log("volumes")
@@ -38,8 +42,9 @@ def room_gib(group: Group) -> int:
     """GiB that volumes have or can have. Thick, what snapshots have and what is still to be wiped is not among it."""
     if group.pool:
         return group.room().size >> 30
-    volumes = [one.size for name, one in group.volumes().items() if name.removeprefix(ASIDE).startswith("vol-")]
-    return (group.room().free + sum(volumes)) >> 30
+    volumes = [one for name, one in group.volumes().items() if name.removeprefix(ASIDE).startswith("vol-")]
+    headers = locked.LENGTH * sum(one.locked for one in volumes)
+    return (group.room().free + sum(one.size for one in volumes) - headers) >> 30
 
 
 class LvmVolumes:
@@ -63,18 +68,12 @@ class LvmVolumes:
 
         A thick snapshot that is ordered without its volume's name ends in `Later` until it has been copied.
         """
-        if isinstance(spec, VolumeSpec | SnapshotSpec) and spec.key:
-            raise Impossible("Server.InternalError", "volumes in LVM are not encrypted: a directory of volumes can be")
         there = self.group.volumes()
         self.group.activate([name for name, one in there.items() if not one.active])
         if isinstance(spec, SnapshotSpec):
             self._snapshot(spec, there)
         elif isinstance(spec, VolumeExportSpec):
-            if spec.volume not in there:
-                raise Failure(f"exporting {spec.volume}: it is not in the group {self.group.name}")
-            if there[spec.volume].size < spec.size_gib * _GIB:
-                self._grow(spec.volume, spec.size_gib * _GIB, there)
-            self._exports.put(spec, self.group.device(spec.volume), "raw")
+            self._export(spec, there)
         else:
             assert isinstance(spec, VolumeSpec)
             self._volume(spec, there)
@@ -110,20 +109,40 @@ class LvmVolumes:
             return self._exports.look(id)
         return Seen(id=id) if id in _ids(self.group.volumes()) else None
 
+    def _export(self, spec: VolumeExportSpec, there: dict[str, Logical]) -> None:
+        if spec.volume not in there:
+            raise Failure(f"exporting {spec.volume}: it is not in the group {self.group.name}")
+        of = there[spec.volume]
+        locked.check(of.name, spec.key, is_locked=of.locked)
+        if of.size < (size := locked.whole(spec.size_gib * _GIB, spec.key)) and spec.size_gib:
+            self._grow(of.name, size, there)
+        self._exports.put(spec, self.group.device(of.name), "luks" if of.locked else "raw")
+
     def _volume(self, spec: VolumeSpec, there: dict[str, Logical]) -> None:
         wanted = max(spec.size_gib, spec.grows_to) * _GIB
+        whole, cipher = locked.whole(wanted, spec.key), Cipher(spec.key)
         image = disk_of(self.images_directory, spec) if spec.id not in there else None
         if spec.id in there:
-            if there[spec.id].size < wanted:
-                self._grow(spec.id, wanted, there)
+            locked.check(spec.id, spec.key, is_locked=there[spec.id].locked)
+            if there[spec.id].size < whole:
+                self._grow(spec.id, whole, there)
         elif spec.source:
-            self._fill(spec.id, wanted, self._exports.source(spec))
+            self._fill(spec.id, wanted, self._exports.source(spec), cipher)
         elif spec.snapshot is not None:
-            self._clone(spec.id, wanted, spec.snapshot, there)
+            self._clone(spec, wanted, there)
         elif image is not None:
-            self._fill(spec.id, wanted, Source(str(image.file), image.format))
+            self._fill(spec.id, wanted, Source(str(image.file), image.format), cipher)
+        elif spec.key:
+            self._create_locked(spec.id, whole, spec.key, there)
         else:
             self.group.create(spec.id, wanted)
+
+    def _create_locked(self, id: str, size: int, key: str, there: dict[str, Logical]) -> None:
+        if ASIDE + id not in there:
+            self.group.create(ASIDE + id, size)
+        locked.begin(self.group, ASIDE + id, key)
+        crash.point("volume.locked")
+        self.group.rename(ASIDE + id, id)
 
     def _grow(self, id: str, wanted: int, there: dict[str, Logical]) -> None:
         moments = [one.name for one in there.values() if one.origin == id and not self.group.pool]
@@ -131,17 +150,20 @@ class LvmVolumes:
             raise Later(_LOOK_SECONDS, f"{_ids_of(moments)} is still being copied of {id}, which can grow then")
         self.group.extend(id, wanted)
 
-    def _clone(self, id: str, wanted: int, snapshot: str, there: dict[str, Logical]) -> None:
-        of = self._full(snapshot, there)
+    def _clone(self, spec: VolumeSpec, wanted: int, there: dict[str, Logical]) -> None:
+        of, whole = self._full(str(spec.snapshot), there), locked.whole(wanted, spec.key)
         if of is None:
-            lost = f"the snapshot {snapshot} has been lost: it is not in the group {self.group.name}"
+            lost = f"the snapshot {spec.snapshot} has been lost: it is not in the group {self.group.name}"
             raise Impossible("Server.InternalError", lost)
-        if self.group.pool:
-            self.group.snapshot(id, of)
+        source = Source(str(self.group.device(of.name)))
+        if spec.key and not of.locked:
+            self._fill(spec.id, wanted, source, Cipher(spec.key))
+        elif self.group.pool:
+            self.group.snapshot(spec.id, of)
             crash.point("volume.clone.made")
-            self.group.extend(id, wanted)
+            self.group.extend(spec.id, whole)
         else:
-            self._fill(id, wanted, Source(str(self.group.device(of.name))))
+            self._fill(spec.id, whole, source, Cipher(as_source=of.locked))
 
     def _full(self, snapshot: str, there: dict[str, Logical]) -> Logical | None:
         """A snapshot that can be copied, if it is there; `Later` while it is being made."""
@@ -154,8 +176,8 @@ class LvmVolumes:
             if spec.volume is not None:
                 self._take(spec.id, spec.volume, there)
             else:
-                self._copy(spec.id, spec.source or spec.id, there)
-        there = self._go_on(spec.id)
+                self._copy(spec, there)
+        there = self._go_on(spec.id, spec.key)
         if spec.volume is None and spec.id not in there:
             self._say_filling(spec.id)
 
@@ -167,25 +189,29 @@ class LvmVolumes:
         else:
             self.group.snapshot(_MOMENT + id, there[volume])
 
-    def _copy(self, id: str, source: str, there: dict[str, Logical]) -> None:
+    def _copy(self, spec: SnapshotSpec, there: dict[str, Logical]) -> None:
+        source = spec.source or spec.id
         of = self._full(source, there)
         if of is None:
             raise Impossible("Server.InternalError", f"the snapshot {source} has been lost")
-        if self.group.pool:
-            self.group.snapshot(id, of, "r")
+        if self.group.pool and bool(spec.key) == of.locked:
+            self.group.snapshot(spec.id, of, "r")
         else:
-            self.group.create(ASIDE + id, of.size, _FROM + source)
+            tags = [LOCKED] if spec.key else []
+            size = of.size if of.locked else locked.whole(of.size, spec.key)
+            self.group.create(ASIDE + spec.id, size, _FROM + source, *tags)
 
-    def _go_on(self, wanted: str = "") -> dict[str, Logical]:
+    def _go_on(self, wanted: str = "", key: str = "") -> dict[str, Logical]:
         """Have snapshots of thick volumes copied that are not yet, and deleted volumes wiped; gives what is there.
 
-        Raises, once, what has ended the copying of the one that is `wanted`.
+        Raises, once, what has ended the copying of the one that is `wanted`, which has this key. Without it no copy is
+        encrypted of what is not: that waits until it is ordered again.
         """
         with self._lock:
             there = self.group.volumes()
             for name, one in there.items():
                 try:
-                    self._go_on_with(name, one, there)
+                    self._go_on_with(name, one, there, key if wanted and name.endswith(wanted) else "")
                 except CumuletError as e:
                     if wanted and name.endswith(wanted):
                         raise
@@ -194,30 +220,36 @@ class LvmVolumes:
             self._wipe()
         return there
 
-    def _go_on_with(self, name: str, one: Logical, there: dict[str, Logical]) -> None:
+    def _go_on_with(self, name: str, one: Logical, there: dict[str, Logical], key: str) -> None:
         id = name.removeprefix(_MOMENT).removeprefix(ASIDE)
         if not id.startswith(("vol-", "snap-")):
             return
-        source = next((tag.removeprefix(_FROM) for tag in one.tags if tag.startswith(_FROM)), None)
+        of = next((tag.removeprefix(_FROM) for tag in one.tags if tag.startswith(_FROM)), "")
         filling = self._filling.get(id)
         if name == _MOMENT + id and id not in there and one.origin:
-            self._go_on_filling(id, 0, Source(str(self.group.device(name))))  # its own size is what it keeps
+            source = Source(str(self.group.device(name)))
+            self._go_on_filling(id, 0, source, Cipher(as_source=one.locked))  # its own size is what it keeps
         elif name == _MOMENT + id and id in there and (filling is None or not filling.is_alive()):
             self._drop_moment(id)
-        elif name == ASIDE + id and source in there:
-            self._go_on_filling(id, one.size, Source(str(self.group.device(str(source)))))
+        elif name == ASIDE + id and of in there:
+            same = there[of].locked == one.locked
+            if same or key:
+                size = one.size if same else one.size - locked.LENGTH
+                cipher = Cipher(as_source=one.locked) if same else Cipher(key)
+                self._go_on_filling(id, size, Source(str(self.group.device(of))), cipher)
 
-    def _fill(self, id: str, size: int, source: Source) -> None:
+    def _fill(self, id: str, size: int, source: Source, cipher: Cipher) -> None:
         """Have it filled; `Later` until it is."""
-        self._go_on_filling(id, size, source)
+        self._go_on_filling(id, size, source, cipher)
         self._say_filling(id)
 
     def _say_filling(self, id: str) -> None:
         filling = self._filling.get(id)
         raise Later(_LOOK_SECONDS, f"{id} is being filled: {filling.percent if filling is not None else 0:.0f} %")
 
-    def _go_on_filling(self, id: str, size: int, source: Source) -> None:
-        self._filling.go_on(id, lambda: Filling(self.group, id, size, source, lambda: self._drop_moment(id)))
+    def _go_on_filling(self, id: str, size: int, source: Source, cipher: Cipher) -> None:
+        then = partial(self._drop_moment, id)
+        self._filling.go_on(id, lambda: Filling(self.group, id, size, source, then, cipher=cipher))
 
     def _drop_moment(self, id: str) -> None:
         """A snapshot that has been copied: what its thick volume kept for it is deleted."""

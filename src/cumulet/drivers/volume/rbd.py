@@ -3,7 +3,7 @@
 Names are our ids. A volume and a snapshot are an image each, and so is, once for all hosts, the disk of an image file
 that volumes were made of: its base. What stands on another is a clone of a moment of that (`lib.rbd`): nothing waits
 for what is made of it. Beside them there are, aside: `new-ID…`, which is being filled, and `gone-ID-NUMBER`, which was
-deleted. The pool keeps all that is known.
+deleted. The pool keeps all that is known; also of what is encrypted (`locked`) that it is so.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import NoReturn
 
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.specs import SnapshotSpec, Spec, VolumeExportSpec, VolumeSpec, is_export
+from cumulet.drivers.volume import locked
 from cumulet.drivers.volume.exports import Exports
-from cumulet.drivers.volume.filling import ASIDE, Filling, Source
+from cumulet.drivers.volume.filling import ASIDE, PLAIN, Cipher, Filling, Source
 from cumulet.drivers.volume.images import disk_of
 from cumulet.drivers.volume.opened import Opened
 from cumulet.drivers.volume.removing import DELETED, Removing, set_aside
@@ -82,8 +83,6 @@ class RbdVolumes:
 
     def ensure(self, spec: Spec) -> None:
         """Make it be there, or begin to; a snapshot that was complete and is lost is `Impossible`."""
-        if isinstance(spec, VolumeSpec | SnapshotSpec) and spec.key:
-            raise Impossible("Server.InternalError", "volumes in Ceph are not encrypted: a directory of volumes can be")
         if isinstance(spec, SnapshotSpec):
             self._snapshot(spec)
         elif isinstance(spec, VolumeExportSpec):
@@ -127,24 +126,51 @@ class RbdVolumes:
         if spec.direct:
             self._opened.put(spec.id, spec.volume)
         else:
-            self._exports.put(spec, Image(self.pool, spec.volume), "raw")
+            is_locked = self.pool.is_locked(spec.volume)
+            locked.check(spec.volume, spec.key, is_locked=is_locked)
+            self._exports.put(spec, Image(self.pool, spec.volume), "luks" if is_locked else "raw")
 
     def _volume(self, spec: VolumeSpec) -> None:
         size = self.pool.size(spec.id)
         if size is None:
             self._begin(spec)
-        if size is None or size < spec.size_gib * _GIB:
-            self.pool.extend(spec.id, spec.size_gib * _GIB)
+        wanted = locked.whole(spec.size_gib * _GIB, spec.key)
+        if size is None or size < wanted:
+            self.pool.extend(spec.id, wanted)
 
     def _begin(self, spec: VolumeSpec) -> None:
+        wanted, cipher, aside = spec.size_gib * _GIB, Cipher(spec.key), ASIDE + spec.id
         if spec.source:
-            self._fill(spec.id, spec.size_gib * _GIB, self._exports.source(spec), ASIDE + spec.id)
-        base = spec.snapshot or self._base(spec)
+            self._fill(spec.id, wanted, self._exports.source(spec), aside, cipher)
+        plain = self._plain(spec) if spec.key else None
+        if plain is not None:
+            self._fill(spec.id, wanted, plain, aside, cipher)
+        base = spec.snapshot or (self._base(spec) if not spec.key else None)
         if base is not None:
             self._clone(base, spec.id)
+        elif spec.key:
+            self._create_locked(spec.id, locked.whole(wanted, spec.key), spec.key)
         else:
-            self.pool.create(spec.id, spec.size_gib * _GIB)
+            self.pool.create(spec.id, wanted)
         crash.point("volume.made")
+
+    def _plain(self, spec: VolumeSpec | SnapshotSpec) -> Source | None:
+        """What an encrypted thing is made from, if that is not encrypted; raises `Impossible` if it is lost."""
+        kept = spec.snapshot if isinstance(spec, VolumeSpec) else spec.source
+        file = spec.image_file if isinstance(spec, VolumeSpec) and kept is None else None
+        of = kept or file
+        if of is not None and self.pool.size(of) is not None:
+            return None if self.pool.is_locked(of) else Source(str(self.pool.device(of)))
+        if kept is not None:
+            raise self._lost(kept)
+        image = disk_of(self.images_directory, spec) if isinstance(spec, VolumeSpec) else None
+        return Source(str(image.file), image.format) if image is not None else None
+
+    def _create_locked(self, id: str, size: int, key: str) -> None:
+        self.pool.create(ASIDE + id, size)
+        locked.begin(self.pool, ASIDE + id, key)
+        crash.point("volume.locked")
+        self.pool.rename(ASIDE + id, id)
 
     def _base(self, spec: VolumeSpec) -> str | None:
         """The base of its image, if that has a disk; ends in `Later` until it is there.
@@ -161,11 +187,24 @@ class RbdVolumes:
 
     def _clone(self, of: str, name: str) -> None:
         if self.pool.size(of) is None:
-            lost = f"the snapshot {of} has been lost: it is not in the pool {self.pool.name}"
-            raise Impossible("Server.InternalError", lost)
+            raise self._lost(of)
         self.pool.keep(of, _BASE)
         crash.point("volume.base.kept")
-        self.pool.clone(of, _BASE, name)
+        self._clone_moment(of, _BASE, name)
+
+    def _clone_moment(self, of: str, moment: str, name: str) -> None:
+        """A clone is encrypted as that is: it is aside until that is written down."""
+        if not self.pool.is_locked(of):
+            self.pool.clone(of, moment, name)
+            return
+        self.pool.clone(of, moment, ASIDE + name)
+        crash.point("volume.clone.aside")
+        self.pool.lock(ASIDE + name)
+        self.pool.rename(ASIDE + name, name)
+
+    def _lost(self, snapshot: str) -> Impossible:
+        lost = f"the snapshot {snapshot} has been lost: it is not in the pool {self.pool.name}"
+        return Impossible("Server.InternalError", lost)
 
     def _snapshot(self, spec: SnapshotSpec) -> None:
         there = self.pool.size(spec.id) is not None
@@ -174,14 +213,17 @@ class RbdVolumes:
                 raise Failure(f"taking snapshot {spec.id}: {spec.volume} is not in the pool {self.pool.name}")
             self.pool.keep(spec.volume, spec.id)
             crash.point("volume.snapshot.moment")
-            self.pool.clone(spec.volume, spec.id, spec.id)
+            self._clone_moment(spec.volume, spec.id, spec.id)
             crash.point("volume.snapshot.cloned")
         elif not there:
+            plain = self._plain(spec) if spec.key and spec.source is not None else None
+            if plain is not None:
+                self._fill(spec.id, 0, plain, ASIDE + spec.id, Cipher(spec.key))
             self._clone(spec.source or spec.id, spec.id)
         if spec.volume is not None:
             self.pool.let_go(spec.volume, spec.id)
 
-    def _fill(self, id: str, size: int, source: Source, aside: str) -> NoReturn:
+    def _fill(self, id: str, size: int, source: Source, aside: str, cipher: Cipher = PLAIN) -> NoReturn:
         """Have it filled, if nobody was first; `Later` until it is."""
 
         def end() -> None:
@@ -190,7 +232,7 @@ class RbdVolumes:
                 set_aside(self.pool, aside, id, there)
 
         with self._lock:
-            self._filling.go_on(id, lambda: Filling(self.pool, id, size, source, end, aside))
+            self._filling.go_on(id, lambda: Filling(self.pool, id, size, source, end, aside, cipher))
             filling = self._filling.get(id)
         percent = filling.percent if filling is not None else 0.0
         raise Later(_LOOK_SECONDS, f"{id} is being copied to the pool {self.pool.name}: {percent:.0f} %")

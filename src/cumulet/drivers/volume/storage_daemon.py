@@ -200,9 +200,9 @@ def _switched(daemon: Qmp, name: str, file: Kept, format: str, key: str) -> bool
     """Have the file open, and written to by the export of this name if there is one; gives whether there is."""
     node, before = _node(file), _exports(daemon).get(name)
     if before != node:
-        known = file.pool.key() if isinstance(file, Image) else key
-        with _told(daemon, known, "raw" if key else "base64") as secret:
-            _open(daemon, node, file, format, secret, on_top=before is not None)
+        of_pool = file.pool.key() if isinstance(file, Image) else ""
+        with _told(daemon, encrypted.SECRET, key, "raw"), _told(daemon, encrypted.POOL_SECRET, of_pool, "base64"):
+            _open(daemon, node, file, format, on_top=before is not None, has_key=bool(key))
         crash.point("volume.export.open")
     if before not in (None, node):
         daemon.ask("blockdev-snapshot", node=before, overlay=node)
@@ -227,18 +227,21 @@ def _is_smaller(daemon: Qmp, file: Kept, size: int) -> bool:
     return bool(nodes[_node(file)]["virtual-size"] < size)
 
 
-def _open(daemon: Qmp, node: str, file: Kept, format: str, secret: str, *, on_top: bool) -> None:
+def _open(daemon: Qmp, node: str, file: Kept, format: str, *, on_top: bool, has_key: bool) -> None:
     nodes = _nodes(daemon)
     if node in nodes:
         if node in _exports(daemon).values():
             raise Failure(f"exporting {file}: it is exported under another name still")
         return
     options: dict[str, Any] = {"driver": format, "node-name": node, "discard": "unmap", "detect-zeroes": "unmap"}
+    if format == "luks":
+        options["key-secret"] = encrypted.SECRET
     if isinstance(file, Image):
-        daemon.ask("blockdev-add", **options, file=_in_pool(file, secret))
+        where = file.pool.node(file.name, encrypted.POOL_SECRET)
+        daemon.ask("blockdev-add", **options, file={**where, "discard": "unmap"})
         return
-    if secret:
-        options |= encrypted.options(file, secret)
+    if has_key and format != "luks":
+        options |= encrypted.options(file)
     if on_top:
         options["backing"] = None  # what it stands on is open already
     driver = "host_device" if file.is_block_device() else "file"
@@ -246,24 +249,18 @@ def _open(daemon: Qmp, node: str, file: Kept, format: str, secret: str, *, on_to
     daemon.ask("blockdev-add", **options)
 
 
-def _in_pool(image: Image, secret: str) -> dict[str, Any]:
-    pool = image.pool
-    where = {"driver": "rbd", "pool": pool.name, "image": image.name, "conf": str(pool.settings), "discard": "unmap"}
-    return {**where, "user": pool.user, "key-secret": secret, "auth-client-required": ["cephx"]}
-
-
 @contextmanager
-def _told(daemon: Qmp, key: str, format: str) -> Iterator[str]:
+def _told(daemon: Qmp, name: str, key: str, format: str) -> Iterator[None]:
     """While this lasts, the daemon knows the key by this name: it needs it only to open files."""
     if not key:
-        yield ""
+        yield
         return
-    daemon.attempt("object-del", id=encrypted.SECRET)  # of somebody who has died meanwhile
-    daemon.ask("object-add", qom_type="secret", id=encrypted.SECRET, data=key, format=format)
+    daemon.attempt("object-del", id=name)  # of somebody who has died meanwhile
+    daemon.ask("object-add", qom_type="secret", id=name, data=key, format=format)
     try:
-        yield encrypted.SECRET
+        yield
     finally:
-        daemon.attempt("object-del", id=encrypted.SECRET)
+        daemon.attempt("object-del", id=name)
 
 
 def _nodes(daemon: Qmp) -> list[str]:
