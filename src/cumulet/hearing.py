@@ -1,19 +1,21 @@
 """What the control plane does with what hosts say: heartbeats, and guests that have changed.
 
-A host that says what it has said before costs one statement: that it is heard. What it has is looked at by a sweep when
-the digest of that is another one; from time to time all is done anew, whatever was known.
+Hosts that say what they have said before cost two statements for all that are heard in a moment. What a host has is
+looked at by a sweep when the digest of that is another one; from time to time all is done anew, whatever was known.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from cumulet.agent.heartbeat import Beat, Changed, Heard, Report
+from cumulet.bus.contract import Said
 from cumulet.bus.names import may_speak_for
 from cumulet.lib.config import AGENTS
-from cumulet.lib.errors import Failure
+from cumulet.lib.errors import Away, Conflict, Failure, Unsure
 from cumulet.lib.log import Log
 from cumulet.model import Database, Tx, capacity, host, host_lease, instance, vpc_host, work
 from cumulet.model.database import retried
@@ -21,6 +23,10 @@ from cumulet.model.database import retried
 log = Log("hearing")
 IN_FULL_SECONDS = 60.0
 """So often all of a heartbeat is written down, though nothing of it has changed."""
+
+
+Which = tuple[str, tuple[str, ...]]
+"""A process of a host: the host, and its roles there."""
 
 
 class Known(NamedTuple):
@@ -35,39 +41,90 @@ class Hearing:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[tuple[str, tuple[str, ...]], Known] = {}
+        self._known: dict[Which, Known] = {}
 
-    def answer(self, message: bytes, sender: str) -> bytes:
-        """A report of a host; raises `Failure` for one in another host's name."""
-        report: Report = msgspec.json.decode(message, type=Report)
-        if not may_speak_for(sender, report.host):
-            log.warning("refused a report", host=report.host, sender=sender)
-            raise Failure(f"{sender} may not report for {report.host}")
-        return msgspec.json.encode(retried(lambda: self._write_down(report)))
+    def answer(self, said: list[Said]) -> list[bytes | Failure]:
+        """To each report its answer, or a `Failure`: for one in another host's name, or that cannot be written down."""
+        read = [_read(each) for each in said]
+        reports = [report for report in read if not isinstance(report, Failure)]
+        try:
+            answers: Iterator[bytes | Failure] = iter(self._write_down(reports) if reports else [])
+        except (Conflict, Away, Unsure):
+            raise
+        except Exception:  # noqa: BLE001 - what one host says does not keep others from being heard
+            answers = iter([self._alone(report) for report in reports])
+        return [report if isinstance(report, Failure) else next(answers) for report in read]
 
-    def _write_down(self, report: Report) -> Heard | None:
-        with self._database.write() as tx:
-            if isinstance(report, Changed):
-                look_at(tx, report)
-                return None
-            which = report.host, tuple(report.roles)
-            known = self._known.get(which)
-            if known is not None and known.beat == report and tx.now - known.at < IN_FULL_SECONDS:
-                heard = hear_again(tx, report)
-                if heard is not None:
-                    return heard
-            self._known[which] = Known(report, tx.now)
-            return hear(tx, report)
+    def _alone(self, report: Report) -> bytes | Failure:
+        try:
+            return self._write_down([report])[0]
+        except Exception as e:  # noqa: BLE001 - as above
+            log.exception("a report could not be written down", host=report.host)
+            return Failure(f"the report of {report.host} could not be written down: {type(e).__name__}")
+
+    def _write_down(self, reports: list[Report]) -> list[bytes]:
+        """All of them in one transaction."""
+        new: dict[Which, Known] = {}
+
+        def write() -> list[Heard | None]:
+            new.clear()
+            with self._database.write() as tx:
+                beats = [report for report in reports if isinstance(report, Beat)]
+                again = hear_again(tx, [beat for beat in beats if self._is_known(tx, beat)])
+                return [_hear_one(tx, report, again, new) for report in reports]
+
+        answers = retried(write)
+        self._known |= new
+        return [msgspec.json.encode(answer) for answer in answers]
+
+    def _is_known(self, tx: Tx, beat: Beat) -> bool:
+        known = self._known.get(_which(beat))
+        return known is not None and known.beat == beat and tx.now - known.at < IN_FULL_SECONDS
 
 
-def hear_again(tx: Tx, beat: Beat) -> Heard | None:
-    """Write down that a host is heard which says nothing new; None where it has been silent, or is not known."""
-    number = beat.lease or 0
-    if beat.fence_seconds:
-        number = host_lease.renew(tx, beat.host, number, beat.fence_seconds)
-    if number != (beat.lease or 0) or _old_agents(beat) or not host.heard_again(tx, beat.host, beat.roles):
+def _read(said: Said) -> Report | Failure:
+    try:
+        report: Report = msgspec.json.decode(said.message, type=Report)
+    except msgspec.MsgspecError as e:
+        log.warning("a report cannot be read", sender=said.sender, error=e)
+        return Failure(f"a report cannot be read: {e}")
+    if may_speak_for(said.sender, report.host):
+        return report
+    log.warning("refused a report", host=report.host, sender=said.sender)
+    return Failure(f"{said.sender} may not report for {report.host}")
+
+
+def _which(beat: Beat) -> Which:
+    return beat.host, tuple(beat.roles)
+
+
+def _hear_one(tx: Tx, report: Report, again: Mapping[Which, Heard], new: dict[Which, Known]) -> Heard | None:
+    if isinstance(report, Changed):
+        look_at(tx, report)
         return None
-    return Heard(lease=number)
+    which = _which(report)
+    if which in again:
+        return again[which]
+    new[which] = Known(report, tx.now)
+    return hear(tx, report)
+
+
+def hear_again(tx: Tx, beats: list[Beat]) -> dict[Which, Heard]:
+    """Write down that hosts are heard which say nothing new; not those that have been silent, or are not known."""
+    alike: dict[tuple[tuple[str, ...], int, float], list[Beat]] = {}
+    for beat in beats:
+        if not _old_agents(beat):
+            alike.setdefault((tuple(beat.roles), beat.lease or 0, beat.fence_seconds), []).append(beat)
+    heard: dict[Which, Heard] = {}
+    for (roles, lease, seconds), group in alike.items():
+        names = sorted({beat.host for beat in group})
+        renewed = not seconds or host_lease.renew_again(tx, names, lease, seconds)
+        if renewed and host.heard_again(tx, names, roles):
+            heard |= {(name, roles): Heard(lease=lease) for name in names}
+        elif len(names) > 1:
+            for name in names:
+                heard |= hear_again(tx, [next(beat for beat in group if beat.host == name)])
+    return heard
 
 
 def hear(tx: Tx, beat: Beat) -> Heard:

@@ -97,7 +97,7 @@ class Control:
                 threads=config.threads,
                 holder=config.host(),
             )
-            bus.serve("scheduler", Hearing(self.database).answer)
+            bus.serve_together("scheduler", Hearing(self.database).answer)
 
     def start(self) -> None:
         """The engine runs."""

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.buses import KINDS, PATIENCE, Ends, both_ends, until
 
+from cumulet.bus.contract import Said
+from cumulet.bus.memory import MemoryBus
 from cumulet.bus.serving import THREADS
 from cumulet.lib.errors import Failure, Unreachable
 
@@ -35,6 +37,39 @@ def test_a_question_is_answered(ends: Ends) -> None:
 def test_a_host_asks_the_scheduler(ends: Ends) -> None:
     ends.control.serve("scheduler", echo)
     assert ends.host.call("scheduler", b"beat", PATIENCE) == b"heard beat"
+
+
+def test_questions_are_answered_together_where_they_can_wait(ends: Ends) -> None:
+    seen: list[list[Said]] = []
+
+    def answer(said: list[Said]) -> list[bytes | Failure]:
+        seen.append(said)
+        return [Failure("not you") if one.message == b"7" else b"heard " + one.message for one in said]
+
+    def ask(number: int) -> bytes | str:
+        try:
+            return ends.host.call("scheduler", b"%d" % number, PATIENCE)
+        except Failure as e:
+            return str(e)
+
+    ends.control.serve_together("scheduler", answer)
+    with ThreadPoolExecutor(30) as threads:
+        answers = list(threads.map(ask, range(30)))
+    assert answers == [b"heard %d" % number if number != 7 else "not you" for number in range(30)]
+    assert sorted(int(one.message) for said in seen for one in said) == list(range(30))
+    assert isinstance(ends.control, MemoryBus) or len(seen) < 30
+    assert {one.sender for said in seen for one in said} == {"" if isinstance(ends.control, MemoryBus) else "host-h1"}
+
+
+def test_whoever_answers_together_and_fails_has_failed_each(ends: Ends) -> None:
+    def fail(said: list[Said]) -> list[bytes | Failure]:
+        raise Failure("the database is away")
+
+    ends.control.serve_together("scheduler", fail)
+    with pytest.raises(Failure, match="the database is away"):
+        ends.host.call("scheduler", b"beat", PATIENCE)
+    ends.control.serve_together("scheduler", lambda said: [b"well" for _ in said])
+    assert ends.host.call("scheduler", b"beat", PATIENCE) == b"well"
 
 
 def test_a_process_asks_itself(ends: Ends) -> None:

@@ -3,51 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
-from cumulet.bus.contract import Bus, Serve
+from support.between import Between
+
+from cumulet.bus.contract import Bus, Serve, ServeTogether
 from cumulet.lib.crash import Died
 from cumulet.lib.errors import Failure
 
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
 
-class OneFate:
+
+class OneFate(Between):
     """The death of whoever answers, in a thread of the bus, is that of whoever asks as well."""
 
     def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+        super().__init__(bus)
         self._died = False
-
-    def start(self) -> None:
-        self._bus.start()
-
-    def stop(self) -> None:
-        self._bus.stop()
 
     def call(self, topic: str, message: bytes, timeout: float = 30.0) -> bytes:
         try:
-            return self._bus.call(topic, message, timeout)
+            return super().call(topic, message, timeout)
         except Failure:
             if self._died:
                 raise Died from None
             raise
 
     def serve(self, topic: str, answer: Serve) -> None:
-        def answer_or_die(message: bytes, sender: str) -> bytes:
+        super().serve(topic, self._or_die(answer))
+
+    def serve_together(self, topic: str, answer: ServeTogether) -> None:
+        super().serve_together(topic, self._or_die(answer))
+
+    def _or_die(self, answer: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
+        def answer_or_die(*args: Asked.args, **named: Asked.kwargs) -> Answer:
             try:
-                return answer(message, sender)
+                return answer(*args, **named)
             except Died:
                 self._died = True
                 raise Failure("died") from None
 
-        self._bus.serve(topic, answer_or_die)
-
-    def leave(self, topic: str) -> None:
-        self._bus.leave(topic)
-
-    def hint(self, kind: str, id: str) -> None:
-        self._bus.hint(kind, id)
-
-    def publish(self, routing_key: str, message: bytes) -> None:
-        self._bus.publish(routing_key, message)
-
-    def on_hint(self, listen: Callable[[str, str], None]) -> None:
-        self._bus.on_hint(listen)
+        return answer_or_die

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cumulet.bus.contract import Bus, Serve
+from cumulet.bus.contract import Bus, Serve, ServeTogether
 
 
 class Between:
@@ -24,6 +24,9 @@ class Between:
 
     def serve(self, topic: str, answer: Serve) -> None:
         self._bus.serve(topic, answer)
+
+    def serve_together(self, topic: str, answer: ServeTogether) -> None:
+        self._bus.serve_together(topic, answer)
 
     def leave(self, topic: str) -> None:
         self._bus.leave(topic)

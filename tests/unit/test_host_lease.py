@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
-from cumulet.agent.heartbeat import Beat
-from cumulet.hearing import hear
+from cumulet.agent.heartbeat import Beat, Heard
+from cumulet.bus.contract import Said
+from cumulet.hearing import Hearing
 from cumulet.lib.clock import TestClock
 from cumulet.model import Database, host, host_lease, tables
 
@@ -23,12 +25,14 @@ class Site:
         self.clock = TestClock()
         self.database = Database(url, clock=self.clock, durable=False)
         tables.metadata.create_all(self.database.engine)
+        self.hearing = Hearing(self.database)
 
     def beat(self, name: str, lease: int = 0, seconds: float = FENCE) -> int:
         """The lease that it is answered."""
-        with self.database.write() as tx:
-            beat = Beat(host=name, roles=["compute"], zones=["a"], lease=lease, fence_seconds=seconds)
-            return hear(tx, beat).lease
+        beat = Beat(host=name, roles=["compute"], zones=["a"], lease=lease, fence_seconds=seconds)
+        [answer] = self.hearing.answer([Said(msgspec.json.encode(beat), f"host-{name}")])
+        assert isinstance(answer, bytes)
+        return msgspec.json.decode(answer, type=Heard).lease
 
     def pass_time(self, seconds: float, *beating: str) -> None:
         """While these hosts go on being heard."""

@@ -21,8 +21,8 @@ from urllib.parse import unquote, urlsplit
 import uvloop
 
 from cumulet.bus.amqp_session import Session, cancelled_by_us
-from cumulet.bus.contract import Serve
-from cumulet.bus.serving import Hints, Served
+from cumulet.bus.contract import Serve, ServeTogether
+from cumulet.bus.serving import Hints, Served, ServedTogether, Topic
 from cumulet.lib.errors import Failure, Unreachable
 from cumulet.lib.log import Log
 from cumulet.lib.urls import without_password
@@ -66,7 +66,7 @@ class AmqpBus:
 
     def __init__(self, url: str, ca_file: str = "") -> None:
         self._address = Address.of(url, ca_file)
-        self._served: dict[str, Served] = {}
+        self._served: dict[str, Topic] = {}
         self._hints = Hints()
         self._session: Session | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -101,10 +101,22 @@ class AmqpBus:
             raise Unreachable(f"{topic}: RabbitMQ has gone away") from None
 
     def serve(self, topic: str, answer: Serve) -> None:
-        if topic in self._served:
-            self._served[topic].answer = answer
-            return
-        served = self._served[topic] = Served(topic, answer)
+        before = self._served.get(topic)
+        if isinstance(before, Served):
+            before.answer = answer
+        else:
+            self._serve(Served(topic, answer))
+
+    def serve_together(self, topic: str, answer: ServeTogether) -> None:
+        before = self._served.get(topic)
+        if isinstance(before, ServedTogether):
+            before.answer = answer
+        else:
+            self._serve(ServedTogether(topic, answer))
+
+    def _serve(self, served: Topic) -> None:
+        self.leave(served.topic)
+        self._served[served.topic] = served
         self._with_session(lambda session: session.serve(served))
 
     def leave(self, topic: str) -> None:

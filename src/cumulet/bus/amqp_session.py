@@ -27,7 +27,8 @@ from aiormq.channel import Channel
 from pamqp.commands import Basic
 
 from cumulet.bus import names
-from cumulet.bus.serving import THREADS, Hints, Served
+from cumulet.bus.contract import Said
+from cumulet.bus.serving import Hints, Topic
 from cumulet.lib import ids
 from cumulet.lib.errors import Failure, Unreachable
 from cumulet.lib.log import Log
@@ -222,7 +223,7 @@ class Session:
         else:
             question.answered.set_result(message)
 
-    async def serve(self, served: Served) -> None:
+    async def serve(self, served: Topic) -> None:
         """Be heard under this topic; a topic of a host is one connection's alone."""
 
         async def declare(channel: AbstractChannel) -> AbstractQueue:
@@ -232,7 +233,7 @@ class Session:
             await queue.bind(names.REPORTS, served.topic)
             return queue
 
-        await self._consume(served.topic, declare, lambda message: self._answer(served, message), THREADS)
+        await self._consume(served.topic, declare, lambda message: self._answer(served, message), served.at_a_time)
 
     async def leave(self, topic: str) -> None:
         consumer = self._consumers.pop(topic, None)
@@ -240,7 +241,7 @@ class Session:
             consumer.cancel()
             await asyncio.wait([consumer], timeout=GRACE_SECONDS + CLOSE_SECONDS)
 
-    async def _answer(self, served: Served, message: DeliveredMessage) -> None:
+    async def _answer(self, served: Topic, message: DeliveredMessage) -> None:
         said = message.header.properties
         sender, to = said.user_id or "", said.reply_to or ""
         if not sender or not names.is_answer_queue(to, sender):
@@ -253,8 +254,7 @@ class Session:
             return
         served.under_way.add(question)
         try:
-            work = asyncio.get_running_loop().run_in_executor(served.threads, served.run, message.body, sender)
-            good, answer = await work
+            good, answer = await served.answered(Said(message.body, sender))
             await self._reply(question, answer, None if good else FAILED)
         finally:
             served.under_way.discard(question)

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from cumulet.lib.errors import Failure
 
 Serve = Callable[[bytes, str], bytes]
 """Answers a message; the second is its sender as the broker vouches for it, "" when that is this process itself."""
+
+
+class Said(NamedTuple):
+    """What `Serve` has as its arguments."""
+
+    message: bytes
+    sender: str
+
+
+ServeTogether = Callable[[list[Said]], list[bytes | Failure]]
+"""Answers several messages at once: each has its answer, or what went wrong with it, in the same place."""
 
 
 class Bus(Protocol):
@@ -29,6 +42,9 @@ class Bus(Protocol):
 
         `answer` is called from several threads.
         """
+
+    def serve_together(self, topic: str, answer: ServeTogether) -> None:
+        """The same for questions that can wait for a moment: those that come in it are answered together."""
 
     def leave(self, topic: str) -> None:
         """Stop answering a topic."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cumulet.bus.contract import Serve
-from cumulet.lib.errors import Unreachable
+from cumulet.bus.contract import Said, Serve, ServeTogether
+from cumulet.lib.errors import Failure, Unreachable
 from cumulet.lib.log import Log
 
 log = Log("bus")
@@ -32,6 +32,17 @@ class MemoryBus:
 
     def serve(self, topic: str, answer: Serve) -> None:
         self._topics[topic] = answer
+
+    def serve_together(self, topic: str, answer: ServeTogether) -> None:
+        """Each by itself: whoever asks is waiting in this thread."""
+
+        def answer_one(message: bytes, sender: str) -> bytes:
+            answered = answer([Said(message, sender)])[0]
+            if isinstance(answered, Failure):
+                raise answered
+            return answered
+
+        self.serve(topic, answer_one)
 
     def leave(self, topic: str) -> None:
         self._topics.pop(topic, None)

@@ -48,6 +48,7 @@ def may_answer(sender: str, topic: str) -> bool:
 
 PRIVATE = "[0-9a-f]{32}"
 """How the name of a queue that is one user's alone ends: `answers:USER:` and what nobody can guess."""
+_TOKEN = re.compile(PRIVATE)
 
 
 def private_queue(purpose: str, user: str) -> str:
@@ -56,4 +57,5 @@ def private_queue(purpose: str, user: str) -> str:
 
 def is_answer_queue(queue: str, user: str) -> bool:
     """Whether it is for answers to this user: what is sent there reaches whoever has asked, and nobody else."""
-    return re.fullmatch(f"answers:{re.escape(user)}:{PRIVATE}", queue) is not None
+    rest = queue.removeprefix(f"answers:{user}:")
+    return rest != queue and _TOKEN.fullmatch(rest) is not None

@@ -2,41 +2,112 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
-from cumulet.bus.contract import Serve
+from cumulet.bus.contract import Said, Serve, ServeTogether
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
 
 log = Log("bus")
 THREADS = 8
 """Questions of a topic that are being answered at a time; the others wait at the broker, where they get too old."""
+TOGETHER_SECONDS = 0.25
+TOGETHER = 100
+"""For so long, and so many at most, questions are gathered that are answered together."""
+
+Answered = tuple[bool, bytes]
+"""Whether it went well, and the answer, or else what went wrong."""
 
 
-class Served:
-    """A topic, whoever answers it, and the threads for that, so that a slow topic does not hold up another."""
+class Topic:
+    """One that is served, with threads of its own, so that a slow topic does not hold up another."""
 
-    def __init__(self, topic: str, answer: Serve) -> None:
+    at_a_time = THREADS
+
+    def __init__(self, topic: str) -> None:
         self.topic = topic
-        self.answer = answer
         self.threads = ThreadPoolExecutor(THREADS, topic)
         self.under_way: set[tuple[str, str]] = set()
         """The questions that are being answered: where the answer is to go, and their ids."""
 
-    def run(self, message: bytes, sender: str) -> tuple[bool, bytes]:
-        """Whether it went well, and the answer, or else what went wrong."""
-        try:
-            return True, self.answer(message, sender)
-        except Failure as e:
+    async def answered(self, said: Said) -> Answered:
+        """In the event loop, which goes on meanwhile."""
+        raise NotImplementedError
+
+    def _failed(self, e: Exception) -> Answered:
+        if isinstance(e, Failure):
             return False, str(e).encode()
-        except Exception as e:  # noqa: BLE001 - whoever serves outlives any question
-            log.exception("a question failed", topic=self.topic)
-            return False, f"{self.topic}: {type(e).__name__}: {e}".encode()
+        log.exception("a question failed", topic=self.topic)
+        return False, f"{self.topic}: {type(e).__name__}: {e}".encode()
 
     def close(self) -> None:
         """Begin nothing more; what is under way has been waited for as long as is sensible."""
         self.threads.shutdown(wait=False, cancel_futures=True)
+
+
+class Served(Topic):
+    """Whose questions are answered one by one."""
+
+    def __init__(self, topic: str, answer: Serve) -> None:
+        super().__init__(topic)
+        self.answer = answer
+
+    async def answered(self, said: Said) -> Answered:
+        return await asyncio.get_running_loop().run_in_executor(self.threads, self._run, said)
+
+    def _run(self, said: Said) -> Answered:
+        try:
+            return True, self.answer(*said)
+        except Exception as e:  # noqa: BLE001 - whoever serves outlives any question
+            return self._failed(e)
+
+
+class Waiting(NamedTuple):
+    """A question that is gathered with others."""
+
+    said: Said
+    answered: asyncio.Future[Answered]
+
+
+class ServedTogether(Topic):
+    """Whose questions of a moment are answered at once."""
+
+    at_a_time = TOGETHER
+
+    def __init__(self, topic: str, answer: ServeTogether) -> None:
+        super().__init__(topic)
+        self.answer = answer
+        self._waiting: list[Waiting] = []
+        self._answering: set[asyncio.Task[None]] = set()
+
+    async def answered(self, said: Said) -> Answered:
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_later(TOGETHER_SECONDS, self._begin)
+        one = Waiting(said, loop.create_future())
+        self._waiting.append(one)
+        return await one.answered
+
+    def _begin(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        task = asyncio.create_task(self._answer(waiting))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, waiting: list[Waiting]) -> None:
+        work = asyncio.get_running_loop().run_in_executor(self.threads, self._run, [one.said for one in waiting])
+        for one, answered in zip(waiting, await work, strict=True):
+            if not one.answered.done():
+                one.answered.set_result(answered)
+
+    def _run(self, said: list[Said]) -> list[Answered]:
+        try:
+            return [self._failed(e) if isinstance(e, Failure) else (True, e) for e in self.answer(said)]
+        except Exception as e:  # noqa: BLE001 - whoever serves outlives any question
+            return [self._failed(e)] * len(said)
 
 
 class Hints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -67,25 +68,41 @@ GUEST_ROLES = ("compute", "network", "volume")
 
 def heard(tx: Tx, role: str, name: str, zone: str, version: int = 1, seen: str = "") -> None:
     """The service has been heard now; `version` is that of its contract, `seen` the digest of what it has."""
-    mine = sa.and_(service.c.role == role, service.c.host == name)
-    values = {"heard": tx.now, "zone": zone, "contract": version, "seen": seen}
-    since = sa.case((service.c.heard > tx.now - LIVE_SECONDS, service.c.since), else_=tx.now)
-    # since first: MariaDB would compare with the new `heard`
-    if not tx.change(service.update().where(mine).ordered_values(("since", since), *values.items())):
+    given = {"now": tx.now, "after": tx.now - LIVE_SECONDS, "at": zone, "version": version, "digest": seen}
+    if not tx.change(_HEARD, part=role, of=name, **given):
+        values = {"heard": tx.now, "zone": zone, "contract": version, "seen": seen}
         with suppress(IntegrityError), tx.attempt():  # its roles may be several processes: another one was quicker
             tx.insert(service, {"role": role, "host": name, "since": tx.now, **values})
 
 
-def heard_again(tx: Tx, name: str, roles: list[str]) -> bool:
-    """These services of the host have been heard now, if they were heard lately too; whether that is so."""
-    values = {"of": name, "these": roles, "after": tx.now - LIVE_SECONDS, "now": tx.now}
-    return tx.change(_HEARD_AGAIN, **values) == len(roles)
+_HEARD = (
+    service.update()
+    .where(service.c.role == sa.bindparam("part"), service.c.host == sa.bindparam("of"))
+    .ordered_values(  # since first: MariaDB would compare with the new `heard`
+        (
+            "since",
+            sa.case(
+                (service.c.heard > sa.bindparam("after"), service.c.since), else_=sa.bindparam("now", type_=sa.Double)
+            ),
+        ),
+        ("heard", sa.bindparam("now", type_=sa.Double)),
+        ("zone", sa.bindparam("at")),
+        ("contract", sa.bindparam("version")),
+        ("seen", sa.bindparam("digest")),
+    )
+)
+
+
+def heard_again(tx: Tx, names: list[str], roles: Sequence[str]) -> bool:
+    """These services of the hosts have been heard now, if they were heard lately too; whether that is so of all."""
+    values = {"of": names, "these": list(roles), "after": tx.now - LIVE_SECONDS, "now": tx.now}
+    return tx.change(_HEARD_AGAIN, **values) == len(names) * len(roles)
 
 
 _HEARD_AGAIN = (
     service.update()
     .where(
-        service.c.host == sa.bindparam("of"),
+        service.c.host.in_(sa.bindparam("of", expanding=True)),
         service.c.role.in_(sa.bindparam("these", expanding=True)),
         service.c.heard > sa.bindparam("after"),
     )

@@ -36,6 +36,12 @@ def renew(tx: Tx, name: str, number: int, seconds: float) -> int:
     return int(now.lease) if now is not None else number
 
 
+def renew_again(tx: Tx, names: list[str], number: int, seconds: float) -> bool:
+    """The same for several hosts whose heartbeats say what they have said before; whether it is so of all of them."""
+    values = {"these": names, "number": number, "now": tx.now, "seconds": seconds}
+    return tx.change(_RENEW_AGAIN, **values) == len(names)
+
+
 def _wake_guests(tx: Tx, name: str) -> None:
     """They run by the lease from now on, or come what may."""
     for row in on_host(tx, name):
@@ -51,6 +57,17 @@ _RENEW = (
         renewed=sa.bindparam("now"),
         fence_seconds=sa.bindparam("seconds"),
     )
+)
+
+_RENEW_AGAIN = (
+    host.update()
+    .where(
+        host.c.name.in_(sa.bindparam("these", expanding=True)),
+        host.c.lease == sa.bindparam("number"),
+        host.c.fence_seconds > 0,
+        sa.not_(host.c.lost),
+    )
+    .values(renewed=sa.bindparam("now"), fence_seconds=sa.bindparam("seconds"))
 )
 
 
