@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from cumulet.wire.request import Form, Request
 
 _BLANKS = re.compile("[ \t]+")
+_PLAIN_PATH = re.compile("[A-Za-z0-9._~/-]+")
+REMEMBERED = 4096
 _PORT = re.compile(":[0-9]*$")
 
 
@@ -48,6 +51,8 @@ def _header_values(request: Request) -> dict[str, str]:
 
 def canonical_path(raw_path: str, s3: bool) -> str:
     """S3's path is encoded once and left as it is; all others' is normalised and encoded once more."""
+    if s3 and _PLAIN_PATH.fullmatch(raw_path):
+        return raw_path
     raw = raw_path.encode("latin-1", "replace")
     return quote_from_bytes(unquote_to_bytes(raw) if s3 else _normalised(raw), safe="/") or "/"
 
@@ -74,5 +79,6 @@ def _query(raw: str) -> str:
     return "&".join(f"{name}={value}" for name, value in sorted(pairs))
 
 
+@lru_cache(REMEMBERED)
 def _encoded(text: bytes) -> str:
     return quote_from_bytes(unquote_to_bytes(text.replace(b"+", b" ")), safe="")

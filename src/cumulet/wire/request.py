@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from cumulet.lib.errors import Refusal
@@ -33,6 +33,11 @@ class Request:
     """Where it came from, as an IP address."""
     secure: bool = False
     """Whether it came over TLS."""
+    first: dict[str, str] = field(init=False, repr=False, compare=False)
+    """Of each header the first."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "first", dict(reversed(self.headers)))
 
     @classmethod
     def of(
@@ -52,7 +57,7 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """The first header of that (lower-case) name."""
-        return next((value for header, value in self.headers if header == name), None)
+        return self.first.get(name)
 
 
 def _text(value: bytes | str) -> str:

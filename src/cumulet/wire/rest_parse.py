@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
 
 from cumulet.lib.errors import Refusal
@@ -19,6 +20,7 @@ RAW = frozenset(["Expires", "ResponseExpires"])
 """Times that are kept as they were sent."""
 OLD_ROOTS = {"CreateBucketConfiguration": "CreateBucketConstraint"}
 """Root elements by which clients of ten years ago (boto 2) called what has another name."""
+OUTSIDE = ("uri", "querystring", "header")
 OPEN = frozenset(["BucketLocationConstraint", "Event", "ChecksumAlgorithm"])
 """Enumerations whose other values have a refusal of their own."""
 
@@ -36,24 +38,34 @@ def parse_rest(
     Raises `Refusal` InvalidArgument for a header or a parameter of the URL, MalformedXML for the body.
     """
     shape = model.input(operation)
-    headers = dict(reversed(request.headers))
     values: dict[str, Any] = {}
-    for name, ref in shape.members.items():
-        if ref.location == "uri":
-            found: Any = path.get(ref.location_name)
-        elif ref.location == "querystring":
-            found = _plain(model, name, ref, query.get(ref.location_name))
-        elif ref.location == "header":
-            found = _plain(model, name, ref, headers.get(ref.location_name.lower()))
-        elif ref.location == "headers":
-            found = _prefixed(request.headers, ref.location_name) or None
-        else:
-            continue
-        if found is not None:
+    sources: dict[str, Mapping[str, str]] = {"uri": path, "querystring": query, "header": request.first}
+    for name, ref, where in _members_outside(model, operation):
+        if (text := sources[ref.location].get(where)) is not None:
+            found = text if ref.location == "uri" else _plain(model, name, ref, text)
+            if found is not None:
+                values[name] = found
+    for name, prefix in _prefixes(model, operation):
+        if found := _prefixed(request.headers, prefix):
             values[name] = found
-        elif name in shape.required and ref.location in ("querystring", "header"):
+    for name in shape.required:
+        if name not in values and (ref := shape.members[name]).location in ("querystring", "header"):
             raise _lacking(ref.location_name)
     return values | _from_body(model, operation, shape, body)
+
+
+@cache
+def _members_outside(model: Model, operation: str) -> list[tuple[str, Ref, str]]:
+    """The members that are not in the body, and the name of each where it is, headers in lower case."""
+    found = [(name, ref) for name, ref in model.input(operation).members.items() if ref.location in OUTSIDE]
+    return [(n, ref, ref.location_name.lower() if ref.location == "header" else ref.location_name) for n, ref in found]
+
+
+@cache
+def _prefixes(model: Model, operation: str) -> list[tuple[str, str]]:
+    """The members that are maps of headers, and how the names of those begin."""
+    members = model.input(operation).members.items()
+    return [(name, ref.location_name) for name, ref in members if ref.location == "headers"]
 
 
 def _lacking(name: str) -> Refusal:
@@ -121,9 +133,9 @@ def unicode_of(text: str) -> str:
         return text
 
 
-def _plain(model: Model, name: str, ref: Ref, text: str | None) -> Any:
+def _plain(model: Model, name: str, ref: Ref, text: str) -> Any:
     shape = model.shape(ref.shape)
-    if text is None or (text == "" and shape.type in ("integer", "long")):
+    if text == "" and shape.type in ("integer", "long"):
         return None
     text = unicode_of(text)
     if shape.type == "list":

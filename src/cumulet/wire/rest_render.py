@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from datetime import UTC, datetime
-from email.utils import format_datetime
+from datetime import datetime
+from time import gmtime
 from typing import Any
 
 from cumulet.wire.models import Model
@@ -41,6 +41,8 @@ ROOTS = {
 }
 """The root elements of answers, which the model does not have: as in the examples of the S3 API Reference."""
 
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 Headers = list[tuple[str, str]]
 
 
@@ -113,5 +115,6 @@ def _header(value: Any, form: str) -> str:
 
 def http_date(time: datetime | float) -> str:
     """A time as HTTP's headers have it: Fri, 02 Jan 2026 03:04:05 GMT."""
-    whole = time if isinstance(time, datetime) else datetime.fromtimestamp(time, UTC)
-    return format_datetime(whole.astimezone(UTC), usegmt=True)
+    at = gmtime(time.timestamp() if isinstance(time, datetime) else time)
+    clock = f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}"
+    return f"{_DAYS[at.tm_wday]}, {at.tm_mday:02} {_MONTHS[at.tm_mon - 1]} {at.tm_year:04} {clock} GMT"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 from cumulet.wire.models import Model
@@ -18,6 +18,7 @@ SUPERSEDED = frozenset(
 """Operations that are asked for in the same way as another, which is meant; or at another host (S3's object lambda)."""
 
 
+REMEMBERED = 4096
 CHANGING = ("PUT", "POST", "DELETE")
 """Methods with which a subresource that they do not have must not be taken for the thing itself: DELETE /BUCKET?acl."""
 
@@ -46,6 +47,32 @@ def route(model: Model, method: str, level: Level, query: Mapping[str, str], hea
     What the model's URI has as a literal (`?acl`) decides; then what is required (`uploadId`, `x-amz-copy-source`).
     None too for a change of a literal that there is not for this method.
     """
+    known = _known(model)
+    asked = tuple((name, value if known[name] else "") for name, value in query.items() if name in known)
+    brought = tuple(name for name in headers if name in _required_headers(model))
+    return _decided(model, method, level, asked, brought)
+
+
+@cache
+def _known(model: Model) -> dict[str, bool]:
+    """The parameters of a URL that decide, and whether it is by their values too."""
+    found = dict.fromkeys((name for at in _routes(model).values() for one in at for name in one.query), False)
+    for at in _routes(model).values():
+        for one in at:
+            found |= {name: bool(value) or found.get(name, False) for name, value in one.literals.items()}
+    return found
+
+
+@cache
+def _required_headers(model: Model) -> frozenset[str]:
+    return frozenset(name for at in _routes(model).values() for one in at for name in one.headers)
+
+
+@lru_cache(REMEMBERED)
+def _decided(
+    model: Model, method: str, level: Level, asked: tuple[tuple[str, str], ...], headers: tuple[str, ...]
+) -> str | None:
+    query = dict(asked)
     said = [one for one in _routes(model).get((method, level), ()) if one.says(query)]
     if not said:
         return None

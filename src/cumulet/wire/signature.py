@@ -166,14 +166,18 @@ def _time_v4(when: str, seen: Claim, fault: Fault) -> tuple[str, float]:
     """The time in the basic format that is signed, and in seconds since 1970."""
     try:
         if _BASIC_TIME.fullmatch(when):
-            time = datetime.strptime(when, _BASIC).replace(tzinfo=UTC)
-        else:
-            time = parsedate_to_datetime(when)
-            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+            return when, _seconds(when)
+        time = parsedate_to_datetime(when)
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         right = "Date must be in ISO-8601 'basic format', for example 20260102T030405Z"
         raise Unreadable(f"{right}. Got '{shown(when)}'.", fault, seen) from None
     return time.strftime(_BASIC), time.timestamp()
+
+
+@lru_cache(maxsize=1024)
+def _seconds(basic: str) -> float:
+    return datetime.strptime(basic, _BASIC).replace(tzinfo=UTC).timestamp()
 
 
 def _check_scope(day: str, terminator: str, basic: str, seen: Claim) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cumulet.api.s3.call import Answer, House, Stream
 from cumulet.api.s3.exchange import Exchange
 from cumulet.lib.log import Log
+from cumulet.lib.threads import Threads
 from cumulet.wire.request import Request
 
 log = Log("s3")
@@ -34,15 +34,20 @@ class S3:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        self._pool = ThreadPoolExecutor(THREADS, "s3")
+        self._threads = Threads(THREADS, "s3")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         address, secure = (scope.get("client") or ("",))[0], scope.get("scheme") == "https"
         path, query = scope["raw_path"], scope["query_string"]
         request = Request.of(scope["method"], path, query, scope["headers"], None, address, secure=secure)
-        exchange, begun = Exchange(self.house, request), time.monotonic()
+        length = request.header("content-length") or "0"
+        has_body = length != "0" or request.header("transfer-encoding") is not None
+        exchange, begun = Exchange(self.house, request, has_body=has_body), time.monotonic()
         try:
-            answer = await self._answer(exchange, request, receive)
+            if has_body:
+                answer = await self._answer(exchange, request, receive)
+            else:
+                answer = await self._run(exchange.whole, b"")
         except _Gone:
             await self._run(exchange.abort)
             return
@@ -54,14 +59,11 @@ class S3:
             await self._run(exchange.log, answer, sent, times)
 
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
-        return asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+        return self._threads.run(function, *arguments)
 
     async def _answer(self, exchange: Exchange, request: Request, receive: Receive) -> Answer:
-        length = request.header("content-length") or "0"
-        has_body = length != "0" or request.header("transfer-encoding") is not None
+        length = request.header("content-length") or ""
         expects = request.header("expect") is not None
-        if not has_body:
-            return await self._run(exchange.whole, b"")  # type: ignore[no-any-return]
         if not expects and length.isdigit() and 0 < int(length) <= SMALL:
             return await self._run(exchange.whole, await _all(receive))  # type: ignore[no-any-return]
         answer = await self._run(exchange.begin)

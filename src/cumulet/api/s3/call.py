@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -99,6 +99,7 @@ class Call:
         self.bucket_row: Row | None = None
         self.tags: list[list[str]] = []
         """Of the object that it is about, as far as they are known."""
+        self._snapshot: Tx | None = None
         self.charged = False
         """Whether the caller has said that it pays, of a bucket of which that is wanted."""
         self.context: dict[str, Any] = {}
@@ -135,15 +136,21 @@ class Call:
     def header(self, name: str) -> str | None:
         return self.request.header(name)
 
-    @contextmanager
-    def read(self) -> Iterator[Tx]:
-        with self.database.read() as tx:
-            yield tx
+    def read(self) -> AbstractContextManager[Tx]:
+        """A snapshot to read from: that of `one_snapshot`, if there is one."""
+        return self.database.read() if self._snapshot is None else nullcontext(self._snapshot)
 
     @contextmanager
-    def write(self) -> Iterator[Tx]:
-        with self.database.write() as tx:
-            yield tx
+    def one_snapshot(self) -> Iterator[None]:
+        """All that is read inside is read from one snapshot, which is begun once; nothing inside may take long."""
+        with self.database.read() as self._snapshot:
+            try:
+                yield
+            finally:
+                self._snapshot = None
+
+    def write(self) -> AbstractContextManager[Tx]:
+        return self.database.write()
 
     def still_there(self, held: Row | None) -> Row:
         """The bucket that is held now; raises NoSuchBucket if it has gone meanwhile."""

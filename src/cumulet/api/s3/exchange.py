@@ -43,9 +43,10 @@ Begun = Callable[[], Answer]
 
 
 class Exchange:
-    def __init__(self, house: House, request: Request) -> None:
+    def __init__(self, house: House, request: Request, *, has_body: bool = True) -> None:
         self.house = house
         self.request = request
+        self._has_body = has_body
         self.request_id = ids.token(16).upper()
         self.received = 0.0
         """When the last byte of the body had come (time.monotonic); 0: with the head, or it has none."""
@@ -119,9 +120,11 @@ class Exchange:
             self._body, self._finish = forms.begin(call)
             return None
         operation = _operation(call, place)
-        self._let_in(call, place, operation)
-        self._take(call, place, operation)
-        return None
+        with call.one_snapshot():
+            self._let_in(call, place, operation)
+            self._take(call, place, operation)
+            reads = self.request.method in ("GET", "HEAD") and not self._has_body
+            return self._finished() if reads else None
 
     def _let_in(self, call: Call, place: Place, operation: Operation) -> None:
         with call.read() as tx:
@@ -177,6 +180,11 @@ class Exchange:
         finish, body = self._finish, self._body.finish()
         answer = retried(lambda: finish(body))
         return self._decorated(answer)
+
+    def _finished(self) -> Answer:
+        """The same within what is done again as a whole."""
+        assert self._finish is not None
+        return self._decorated(self._finish(self._body.finish()))
 
     def _decorated(self, answer: Answer) -> Answer:
         answer.headers += [("x-amz-request-id", self.request_id), ("x-amz-id-2", HOST_ID), ("Server", SERVER)]

@@ -88,6 +88,8 @@ def locate(request: Request, config: Config) -> Place:
 
 
 def _text(raw: str) -> str:
+    if raw.isascii() and "%" not in raw:
+        return raw
     try:
         if _STRAY_PERCENT.search(raw):
             raise ValueError(raw)
