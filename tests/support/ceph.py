@@ -55,6 +55,14 @@ mon allow pool delete = true
 mon data avail crit = 1
 auth allow insecure global id reclaim = false
 """
+ON_FILES = """
+[osd]
+osd objectstore = bluestore
+bluestore block size = 34359738368
+[mon]
+mon osd reporter subtree level = osd
+"""
+"""Settings: it keeps all on files, through deaths too; OSDs of one host may tell that another one of it is silent."""
 _CAPS = {
     "client.admin": {"mon": "allow *", "mgr": "allow *", "osd": "allow *"},
     "mgr.x": {"mon": "allow profile mgr", "osd": "allow *"},
@@ -117,6 +125,25 @@ class Cluster:
         for _ in bounded(START_SECONDS):
             if json.loads(self.ceph("osd", "stat", "--format", "json"))["num_up_osds"] == len(OSDS):
                 break
+
+    def signal_osd(self, number: int, signal: int) -> None:
+        """It gets this signal, by which it may die."""
+        self.processes[number - len(OSDS)].send_signal(signal)
+
+    def start_osd_again(self, number: int) -> None:
+        """One that has died, with what it kept; not with a memstore."""
+        self.processes[number - len(OSDS)].wait()
+        self._serve("ceph-osd", str(number))
+        again = self.processes.pop()
+        self.processes[number - len(OSDS)] = again
+
+    def await_clean(self) -> None:
+        """Until all is where it belongs, as often as it should be."""
+        for _ in bounded(START_SECONDS, 0.2):
+            stat = json.loads(self.ceph("status", "--format", "json"))
+            states = {one["state_name"] for one in stat["pgmap"]["pgs_by_state"]}
+            if stat["osdmap"]["num_up_osds"] == len(OSDS) and states == {"active+clean"}:
+                return
 
     def stop(self) -> None:
         """By force: nothing of it is kept."""
