@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from cumulet.api.direct import NAME, Direct
 from cumulet.lib.errors import Failure
 
 HEAD_SECONDS = 20.0
@@ -28,6 +29,8 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._stop_timer()
         super().on_headers_complete()
+        if self.scheme == "http":
+            self.scope["extensions"] = {NAME: Direct(self.transport, self.cycle)}  # type: ignore[dict-item]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()

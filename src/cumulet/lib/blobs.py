@@ -35,6 +35,9 @@ class BlobReader(Protocol):
         """So many bytes from there, fewer only at the end. The bytes are there until `close`, removed or not, but where
         the store has `linger`: then it raises `Missing` when they are removed."""
 
+    def file(self) -> int | None:
+        """A descriptor of a file that has the same bytes at the same places; None where there is no file."""
+
     def close(self) -> None: ...
 
 

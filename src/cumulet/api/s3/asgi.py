@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from cumulet.api.direct import NAME, Direct
 from cumulet.api.s3.call import Answer, House, Stream
 from cumulet.api.s3.exchange import Exchange
 from cumulet.lib.log import Log
@@ -52,7 +53,8 @@ class S3:
             await self._run(exchange.abort)
             return
         turned = time.monotonic() - (exchange.received or begun)
-        sent = await self._send(scope["method"], answer, receive, send)
+        direct = (scope.get("extensions") or {}).get(NAME)
+        sent = await self._send(scope["method"], answer, receive, send, direct)
         times = time.monotonic() - begun, turned
         exchange.count(answer, sent, times)
         if exchange.logs():
@@ -92,7 +94,9 @@ class S3:
         exchange.received = time.monotonic()
         return answer or await self._run(exchange.end)  # type: ignore[no-any-return]
 
-    async def _send(self, method: str, answer: Answer, receive: Receive, send: Send) -> int:
+    async def _send(
+        self, method: str, answer: Answer, receive: Receive, send: Send, direct: Direct | None = None
+    ) -> int:
         """Gives how many bytes of the body were sent."""
         sent = 0
         headers = [(name.lower().encode("latin-1"), _bytes(value)) for name, value in answer.headers]
@@ -105,18 +109,26 @@ class S3:
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": headers})
             if answer.stream is not None and method != "HEAD":
-                async for count in self._stream(answer.stream, receive, send):
+                pieces = self._stream(answer.stream, receive, send)
+                if direct is not None and answer.stream.can_send:
+                    pieces = self._directly(answer.stream, direct, send)
+                async for count in pieces:
                     sent += count
             else:
                 body = b"" if method == "HEAD" or answer.status in (204, 304) else answer.body
                 await _send(send, body, more=False)
                 sent = len(body)
-        except (_Gone, OSError):
+        except (_Gone, OSError, TimeoutError):
             pass
         finally:
             if answer.stream is not None:
                 await self._run(answer.stream.close)
         return sent
+
+    async def _directly(self, stream: Stream, direct: Direct, send: Send) -> AsyncIterator[int]:
+        async for count in direct.send(stream, self._run, IDLE_SECONDS):
+            yield count
+        await _send(send, b"", more=False)
 
     async def _stream(self, stream: Stream, receive: Receive, send: Send) -> AsyncIterator[int]:
         """The next piece is read while one is sent, as long as there is somebody to send to; gives their sizes."""

@@ -33,6 +33,12 @@ class Stream(Protocol):
     def read(self) -> bytes:
         """The next piece; empty at the end."""
 
+    @property
+    def can_send(self) -> bool:
+        """Whether it has `send_to`, as a `Source` has it, which is to be used instead of `read` then."""
+
+    def send_to(self, socket: int) -> int | None: ...
+
     def close(self) -> None: ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 
 from cumulet.api.s3 import errors
@@ -16,6 +17,8 @@ from cumulet.model.database import Row
 
 log = Log("objects")
 PIECE = 1 << 20
+SENT = 4 << 20
+"""Of a file at most so much goes to a socket at once."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,36 @@ class BodyStream:
         piece = self._reader.read(self._offset, min(PIECE, self._left, self._in_segment))
         if not piece:
             raise Missing("a blob is shorter than it should be")
-        self._offset += len(piece)
-        self._in_segment -= len(piece)
-        self._left -= len(piece)
+        self._count(len(piece))
         return self._cipher.update(piece) if self._cipher else piece
+
+    @property
+    def can_send(self) -> bool:
+        """Whether there is `send_to` for it: its bytes rest in files as they are to be sent."""
+        return self._cipher is None and self._reader is not None and self._reader.file() is not None
+
+    def send_to(self, socket: int) -> int | None:
+        """Send so many of the next bytes as the socket takes now; gives how many, 0 for none, None at the end."""
+        if self._left <= 0:
+            return None
+        if not self._in_segment:
+            self._open(0)
+        assert self._reader is not None
+        file = self._reader.file()
+        assert file is not None
+        try:
+            sent = os.sendfile(socket, file, self._offset, min(SENT, self._left, self._in_segment))
+        except BlockingIOError:
+            return 0
+        if not sent:
+            raise Missing("a blob is shorter than it should be")
+        self._count(sent)
+        return sent
+
+    def _count(self, taken: int) -> None:
+        self._offset += taken
+        self._in_segment -= taken
+        self._left -= taken
 
     def close(self) -> None:
         if self._reader is not None:

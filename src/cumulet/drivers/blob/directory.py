@@ -200,6 +200,9 @@ class _Reader:
     def read(self, offset: int, length: int) -> bytes:
         return os.pread(self._file, length, offset)
 
+    def file(self) -> int | None:
+        return self._file
+
     def close(self) -> None:
         if self._file >= 0:
             os.close(self._file)

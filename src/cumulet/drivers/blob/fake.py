@@ -71,5 +71,8 @@ class _Reader:
     def read(self, offset: int, length: int) -> bytes:
         return bytes(self._found[offset : offset + length])
 
+    def file(self) -> int | None:
+        return None
+
     def close(self) -> None:
         pass

@@ -315,6 +315,9 @@ class _Reader:
             offset += wanted
         return found[0] if len(found) == 1 else b"".join(found)
 
+    def file(self) -> int | None:
+        return None
+
     def close(self) -> None:
         pass
 
