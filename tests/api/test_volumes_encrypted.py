@@ -14,7 +14,7 @@ from cumulet.administration.desk import Nothing
 from cumulet.administration.storage import volumes
 from cumulet.control import moving
 from cumulet.control.fleet import Fleet
-from cumulet.model import attachment, host, secret, snapshot, volume
+from cumulet.model import attachment, host, instance, secret, snapshot, volume
 from cumulet.model.explanation import explain
 
 ZONE = "us-east-1a"
@@ -142,23 +142,30 @@ def test_a_new_key_of_the_cloud_seals_it_again(cloud: Any, ec2: Any) -> None:
 
 
 @pytest.mark.parametrize("cloud", [{"tunnel_address": "192.0.2.1"}], indirect=True)
-def test_it_moves_only_while_its_guest_is_off(cloud: Any, ec2: Any) -> None:
-    guest = launched(cloud, ec2)
+@pytest.mark.parametrize("how", ["live", "cold"])
+def test_it_moves_with_its_guest_to_a_host_that_knows_its_key_and_keeps_it_nowhere(
+    cloud: Any, ec2: Any, how: moving.How
+) -> None:
+    guest = launched(cloud, ec2, BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": {"Encrypted": True}}])
     id = made(cloud, ec2)
     add_host(cloud, "h2", tunnel_address="192.0.2.2")
     ec2.attach_volume(VolumeId=id, InstanceId=guest, Device="/dev/sdf")
     cloud.settle()
-    for how in ("live", "cold"):
-        with cloud.database.write() as tx:
-            fleet = Fleet(cloud.config)
-            fleet.learn(tx)
-            if how == "live":
-                with pytest.raises(Exception, match="is encrypted, and only a guest that is off"):
-                    moving.ask(tx, cloud.config, fleet, guest, how=how)
-            else:
-                moving.ask(tx, cloud.config, fleet, guest, how="cold")
-    cloud.settle()
+    with cloud.database.write() as tx:
+        fleet = Fleet(cloud.config)
+        fleet.learn(tx)
+        assert moving.ask(tx, cloud.config, fleet, guest, how=how)["live"] == (how == "live")
+    for _ in range(6):
+        cloud.pass_time(1)
+    with cloud.database.read() as tx:
+        row = instance.find(tx, guest)
+        assert row is not None
+        assert (row.host, row.state) == ("h2", "running")
+        assert {disk.host for disk in attachment.disks(tx, guest)} == {"h2"}
     assert shown(ec2, id)["Attachments"][0]["State"] == "attached"
+    kept = [path.read_text() for path in cloud.config.state_dir.rglob("agents/**/*.json")]
+    assert any(id in text and "withheld" in text for text in kept)
+    assert not any(key_of(cloud, one) in text for one in volumes_of(ec2, guest).values() for text in kept)
 
 
 def cannot(cloud: TestedCloud, name: str) -> None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from crash.lives import Life, reboot, stop, terminate
 from crash.site import Site
-from crash.volume_lives import beside, migrate
+from crash.volume_lives import attach, beside, create_volume, migrate
 
 from cumulet.control import moving
 from cumulet.drivers.hypervisor.fake import FakeHypervisor
@@ -84,6 +84,15 @@ def _refuse(site: Site) -> None:
             agent.driver.refuses_to_leave = True
 
 
+def _beside_with_encrypted(site: Site) -> list[str]:
+    """It has an encrypted volume on its own host."""
+    found = [*beside(site), create_volume(site, "h2", encrypted=True)]
+    site.settle()
+    attach(site, found[1], found[0])
+    site.settle()
+    return found
+
+
 LIVES = [
     Life("migrate live", beside, _move, ["running"], every=4),
     Life("migrate live, and terminate on the way", beside, _terminate_on_the_way, ["terminated"], every=6),
@@ -92,6 +101,7 @@ LIVES = [
 """One line for each kind of life, as in `crash.lives`."""
 LONG_LIVES = [
     *(life._replace(name=f"{life.name}, at each point", every=1) for life in LIVES),
+    Life("migrate live with an encrypted volume", _beside_with_encrypted, _move, ["running"], every=3),
     Life("migrate live and terminate", beside, _move_and_terminate, ["terminated"]),
     Life("migrate live and stop", beside, _move_and_stop, ["stopped"]),
     Life("migrate live and reboot", beside, _move_and_reboot, ["running"]),

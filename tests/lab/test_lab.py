@@ -27,8 +27,8 @@ def lab(tiny_image: Path) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def guests(lab: Lab) -> list[str]:
-    """One on each host, answering."""
-    found = [lab.run("us-east-1a"), lab.run("us-east-1b")]
+    """One on each host, answering; the first one's disk is encrypted."""
+    found = [lab.run("us-east-1a", encrypted=True), lab.run("us-east-1b")]
     for id in found:
         lab.wait(id, "running")
     for id in found:

@@ -57,10 +57,11 @@ class Lab:
         self.laboratory.stop()
         self._beside.__exit__(None, None, None)
 
-    def run(self, zone: str) -> str:
+    def run(self, zone: str, *, encrypted: bool = False) -> str:
         image = self.ec2.describe_images()["Images"][0]["ImageId"]
         kind = {"ImageId": image, "InstanceType": "m1.tiny", "KeyName": "test", "MinCount": 1, "MaxCount": 1}
-        made = self.ec2.run_instances(**kind, Placement={"AvailabilityZone": zone})
+        root = {"DeviceName": "/dev/sda1", "Ebs": {"Encrypted": encrypted}}
+        made = self.ec2.run_instances(**kind, Placement={"AvailabilityZone": zone}, BlockDeviceMappings=[root])
         return str(made["Instances"][0]["InstanceId"])
 
     def look(self, id: str) -> dict[str, Any]:
@@ -90,9 +91,11 @@ class Lab:
             lines = session.stdout
             listener = threading.Thread(target=lambda: heard.extend(time.monotonic() for _ in lines), daemon=True)
             listener.start()
-            until(lambda: bool(heard), 30, "the guest to speak")
-            yield heard
-            session.kill()
+            try:
+                until(lambda: bool(heard), 30, "the guest to speak")
+                yield heard
+            finally:
+                session.kill()
 
     def answers(self, id: str) -> bool:
         try:

@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from cumulet.control import image_copy, lost, recovery, turns
-from cumulet.drivers.specs import DepartureSpec, InstanceSpec, NicSpec
+from cumulet.control.volume_key import key_of
+from cumulet.drivers.specs import DepartureSpec, DiskSpec, InstanceSpec, NicSpec
 from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Later
 from cumulet.lib.log import Log
@@ -42,9 +43,6 @@ def bars(tx: Tx, row: Row, disks: list[Row], to: str) -> str:
         return "it does not run"
     if away:
         return f"{away[0].id} is on {away[0].host}, and a guest takes only disks of its own host with it"
-    locked = [disk.id for disk in disks if disk.sealed]
-    if locked:
-        return f"{locked[0]} is encrypted, and only a guest that is off takes such a volume with it"
     if any(disk.attach_state != "attached" or disk.attach_desired != "attached" for disk in disks):
         return "a volume is being attached to it, or detached: wait"
     if any(nic.reached != nic.wanted or nic.also_on for nic in nics):
@@ -96,7 +94,7 @@ def travel(run: Run, row: Row, disks: list[Row], nics: list[Row], whole: Whole) 
         _stay(run, row, disks, here, before, way, whole, why_not)
     moving = [disk for disk in disks if disk.moving_to == row.moving_to]
     departure = DepartureSpec(number=row.moves, landing=landings[1], carries_disks=not shared)
-    there.ensure(_arriving(row, goal, nics, landings[0]))
+    there.ensure(_arriving(row, goal, nics, landings[0], _opened(run, moving)))
     leaving = msgspec.structs.replace(whole(moving), departure=departure)
     here.ensure(leaving)
     raise Later(LOOK_SECONDS, _say_progress(run, row, way))
@@ -158,7 +156,14 @@ def _await(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
         raise Later(LOOK_SECONDS, f"{', '.join(missing)} is made ready on {row.moving_to}")
 
 
-def _arriving(row: Row, goal: Row | None, nics: list[Row], home: Landing) -> InstanceSpec:
+def _opened(run: Run, disks: list[Row]) -> list[DiskSpec]:
+    """Those of the disks that are encrypted, with their keys: the other host is to know them before the guest comes."""
+    keys = {disk.id: key_of(run, disk) for disk in disks if disk.sealed}
+    locked = [disk for disk in disks if disk.sealed]
+    return [DiskSpec(volume=one.id, attachment=one.attachment, slot=one.slot, key=keys[one.id]) for one in locked]
+
+
+def _arriving(row: Row, goal: Row | None, nics: list[Row], home: Landing, opened: list[DiskSpec]) -> InstanceSpec:
     return InstanceSpec(
         id=row.id,
         generation=row.generation,
@@ -166,6 +171,7 @@ def _arriving(row: Row, goal: Row | None, nics: list[Row], home: Landing) -> Ins
         vcpus=row.vcpus,
         memory_mib=row.memory_mib,
         boot=row.boot,
+        disks=opened,
         nics=[NicSpec(interface=nic.id, mac=nic.mac) for nic in nics],
         arrives_from=home.certificate,
         lease=recovery.lease_of(row, goal),

@@ -18,6 +18,7 @@ from cumulet.control.export import address_of, wants_tls
 from cumulet.control.fleet import Fleet
 from cumulet.control.placement import Reason, choose, reasons, shortage
 from cumulet.control.placing import wish_of
+from cumulet.control.volume_key import key_of
 from cumulet.drivers.specs import VolumeExportSpec, VolumeSpec, move_export
 from cumulet.engine.engine import Run
 from cumulet.lib.config import Config
@@ -136,7 +137,8 @@ def step_volume(run: Run, row: Row) -> bool:
 
 def _make_room(run: Run, row: Row) -> None:
     """An empty disk waits where its guest is going to, which fills it; or the same one, where both hosts share it."""
-    run.driver("volume", row.moving_to).ensure(VolumeSpec(id=row.id, size_gib=row.size_gib))
+    spec = VolumeSpec(id=row.id, size_gib=row.size_gib, key=key_of(run, row))
+    run.driver("volume", row.moving_to).ensure(spec)
     with run.write() as tx:
         _wake_guest(tx, row.id)
 

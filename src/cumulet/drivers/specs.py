@@ -129,7 +129,8 @@ class InstanceSpec(_Struct, frozen=True, tag="instance"):
 
     A guest that is to leave (`departure`) is neither started nor changed: its memory and its disks on this host are
     carried to the other one, where it waits, paused, and here it is off then (`Seen.ended`: moved). It is not resumed
-    there before it is ordered without `arrives_from`. Without `departure` again, one that has not left stays.
+    there before it is ordered without `arrives_from`, whose `disks` are those with keys, which are known there until
+    then. Without `departure` again, one that has not left stays.
     """
 
     id: str

@@ -143,6 +143,8 @@ def _there(domain: Any, spec: InstanceSpec, departure: DepartureSpec, images: Pa
         source.set("file", str(volume_file(Path(landing.volumes), volumes[name])))
         for below in disk.findall("backingStore"):
             disk.remove(below)
+        if source.find("encryption") is not None:
+            ElementTree.SubElement(disk, "backingStore")  # it stands on nothing there
     there = Directories(Path(landing.volumes), Path(landing.images), Path(landing.consoles))
     for console in (*root.iterfind("devices/serial/source"), *root.iterfind("devices/console/source")):
         console.set("path", str(console_file(there, spec.id)))

@@ -120,7 +120,8 @@ class FakeHypervisor:
 
     def _move(self, spec: InstanceSpec) -> None:
         if spec.departure is None:
-            self._world.put("door", spec.id, {"from": spec.arrives_from})
+            keys = {disk.volume: disk.key for disk in spec.disks}
+            self._world.put("door", spec.id, {"from": spec.arrives_from, "keys": keys})
             return
         domain, known = self._domain(spec.id), self.departure(spec.id)
         failed = known.state == "failed" and known.number == spec.departure.number
@@ -138,6 +139,11 @@ class FakeHypervisor:
         assert spec.departure is not None
         if self.refuses_to_leave or (there.get("door", spec.id) or {}).get("from") != str(self._world.directory):
             raise Failure("the other host does not let it in")
+        keys = (there.get("door", spec.id) or {}).get("keys", {})
+        for disk in spec.disks:
+            room = there.get("volume", disk.volume) or self._disks.get("volume", disk.volume) or {}
+            if room.get("key", "") != keys.get(disk.volume, ""):
+                raise Failure(f"the key of {disk.volume} was not told there")
         arrived = there.get("domain", spec.id)
         going = {"state": "going", "number": spec.departure.number, "done": 1, "total": 2}
         if arrived is None or arrived["boot"] != there.boot():

@@ -22,20 +22,29 @@ _NAMESPACE = uuid.UUID("0f1d1c55-6c1e-4a43-9f0e-6d3f6f4d2b39")
 @contextmanager
 def told(connection: Any, disks: list[DiskSpec]) -> Iterator[None]:
     """While this lasts, libvirt knows the keys of these disks, and their secrets of iSCSI; raises `Failure`."""
-    locked = [disk for disk in disks if disk.key]
-    if any(disk.key == WITHHELD for disk in locked):
-        raise Failure("a key of a volume is known to the control plane alone")
-    made = []
     try:
-        for disk in locked:
-            made.append(connection.secretDefineXML(_definition(disk.volume)))
-            made[-1].setValue(disk.key.encode())
+        tell(connection, disks)
         with chap.told(connection, disks):
             yield
     finally:
-        for secret in made:
+        forget(connection, disks)
+
+
+def tell(connection: Any, disks: list[DiskSpec]) -> None:
+    """libvirt knows the keys of these disks from now on, until it is to `forget` them; raises `Failure`."""
+    locked = [disk for disk in disks if disk.key]
+    if any(disk.key == WITHHELD for disk in locked):
+        raise Failure("a key of a volume is known to the control plane alone")
+    for disk in locked:
+        connection.secretDefineXML(_definition(disk.volume)).setValue(disk.key.encode())
+
+
+def forget(connection: Any, disks: list[DiskSpec]) -> None:
+    """libvirt does not know the keys of these disks any more; it need not have known them."""
+    for disk in disks:
+        if disk.key:
             with suppress(libvirt.libvirtError):
-                secret.undefine()
+                connection.secretLookupByUUIDString(_uuid(disk.volume)).undefine()
 
 
 def source(disk: DiskSpec, file: Path) -> str:

@@ -25,7 +25,7 @@ from cumulet.drivers.hypervisor.facts import Facts, Mark
 from cumulet.drivers.hypervisor.killing import Killed
 from cumulet.drivers.hypervisor.passage import Passage
 from cumulet.drivers.hypervisor.processor import host_processor
-from cumulet.drivers.specs import InstanceSpec, Spec, domain_uuid, tap_name
+from cumulet.drivers.specs import DiskSpec, InstanceSpec, Spec, domain_uuid, tap_name
 from cumulet.lib.clock import Clock
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
@@ -77,6 +77,8 @@ class LibvirtHypervisor:
         self._asked = disks.Asked()
         self._passage = passage or Passage(directories.consoles, directories.consoles / "passage.pem", "")
         self._departures = Departures(self._passage, directories.images.absolute(), on_change)
+        self._opened: dict[str, list[DiskSpec]] = {}
+        """The disks whose keys libvirt knows for a guest that comes here."""
         self._guard = threading.Lock()
         self._locks: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
         self._connection = Connection(uri, self._changed, lambda: [seen.id for seen in self.observe()])
@@ -86,12 +88,15 @@ class LibvirtHypervisor:
         assert isinstance(spec, InstanceSpec)
         if spec.arrives_from:
             console.prepare(console_file(self.directories, spec.id))
-            with self._saying(f"making ready for guest {spec.id}"):
+            with self._only_one(spec.id), self._saying(f"making ready for guest {spec.id}"):
                 pools.tell(self._connection.get(), self.directories.pool)
+                self._opened[spec.id] = spec.disks
+                keys.tell(self._connection.get(), spec.disks)
             self._passage.open(spec.id, spec.arrives_from)
             return
         self._passage.close(spec.id)
         with self._only_one(spec.id), self._saying(f"making guest {spec.id} be {spec.power}"):
+            self._forget_keys(spec.id)
             found = self._find(spec.id)
             if spec.departure is not None or (found is not None and self._departures.stop(spec.id, found[0])):
                 self._move(spec, found)
@@ -109,10 +114,16 @@ class LibvirtHypervisor:
         if spec.departure is not None and found is not None and not _is_off(found[0]):
             self._departures.go_on(found[0], spec)
 
+    def _forget_keys(self, id: str) -> None:
+        """It has come, or does not: libvirt needs them no more."""
+        if id in self._opened:
+            keys.forget(self._connection.get(), self._opened.pop(id))
+
     def remove(self, id: str) -> None:
         """Stop it by force and forget it, its firmware's variables and its console."""
         self._passage.close(id)
         with self._only_one(id), self._saying(f"removing guest {id}"):
+            self._forget_keys(id)
             found = self._find(id)
             if found is not None:
                 domain, known = found
