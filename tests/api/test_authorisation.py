@@ -112,6 +112,70 @@ def test_a_launch_is_limited_by_type_and_region(cloud: TestedCloud) -> None:
     ann.client().describe_vpcs()
 
 
+def needs(cloud: TestedCloud, action: str, parts: list[str], ask: Any) -> None:
+    """The action is allowed by all of these ARNs, and by no fewer."""
+    ann, iam = user(cloud, "ann"), cloud.client("iam")
+    for missing in range(len(parts)):
+        those = [f"arn:aws:ec2:*:*:{part}" for number, part in enumerate(parts) if number != missing]
+        put = document(Action=f"ec2:{action}", Resource=those or ["arn:aws:ec2:*:*:nothing/*"])
+        iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=put)
+        assert code(lambda: ask(ann.client(), DryRun=True)) == "UnauthorizedOperation", parts[missing]
+    whole = document(Action=f"ec2:{action}", Resource=[f"arn:aws:ec2:*:*:{part}" for part in parts])
+    iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=whole)
+    assert code(lambda: ask(ann.client(), DryRun=True)) == "DryRunOperation"
+    iam.delete_user_policy(UserName="ann", PolicyName="p")
+    iam.delete_access_key(
+        UserName="ann", AccessKeyId=iam.list_access_keys(UserName="ann")["AccessKeyMetadata"][0]["AccessKeyId"]
+    )
+    iam.delete_user(UserName="ann")
+
+
+def test_snapshots_and_images_need_what_they_are_made_of_and_what_they_make(cloud: TestedCloud, ec2: Any) -> None:
+    data = {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}
+    guest = launched(cloud, BlockDeviceMappings=[data])
+    disks = ec2.describe_instances(InstanceIds=[guest])["Reservations"][0]["Instances"][0]["BlockDeviceMappings"]
+    root, more = (disk["Ebs"]["VolumeId"] for disk in disks)
+    of = {"InstanceSpecification": {"InstanceId": guest}}
+    kept = ["snapshot/*", f"instance/{guest}", f"volume/{root}"]
+    needs(cloud, "CreateSnapshots", [*kept, f"volume/{more}"], lambda ec2, **dry: ec2.create_snapshots(**of, **dry))
+    without = {"InstanceSpecification": {"InstanceId": guest, "ExcludeDataVolumeIds": [more]}}
+    needs(cloud, "CreateSnapshots", kept, lambda ec2, **dry: ec2.create_snapshots(**without, **dry))
+    parts = ["image/*", "snapshot/*", f"instance/{guest}"]
+    needs(cloud, "CreateImage", parts, lambda ec2, **dry: ec2.create_image(InstanceId=guest, Name="made", **dry))
+    image = ec2.create_image(InstanceId=guest, Name="made")["ImageId"]
+    cloud.settle()
+    copy = {"Name": "copy", "SourceRegion": "us-east-1"}
+    ask = {**copy, "SourceImageId": image}
+    needs(cloud, "CopyImage", ["image/*", "snapshot/*"], lambda ec2, **dry: ec2.copy_image(**ask, **dry))
+    plain = {**copy, "SourceImageId": cloud.image}
+    needs(cloud, "CopyImage", ["image/*"], lambda ec2, **dry: ec2.copy_image(**plain, **dry))
+
+
+def test_tags_of_the_snapshots_of_an_image_need_their_own_permission(cloud: TestedCloud, ec2: Any) -> None:
+    guest, ann = launched(cloud), user(cloud, "ann", document(Action=["ec2:CreateImage", "ec2:CreateSnapshots"]))
+    tags = {"Tags": [{"Key": "Team", "Value": "red"}]}
+    made = {"InstanceId": guest, "Name": "made", "DryRun": True}
+    specs = [{"ResourceType": kind, **tags} for kind in ("image", "snapshot")]
+    created = {"StringEquals": {"ec2:CreateAction": "CreateImage"}}
+    allowed = document(Action="ec2:CreateTags", Resource="arn:aws:ec2:*::image/*", Condition=created)
+    cloud.client("iam").put_user_policy(UserName="ann", PolicyName="tags", PolicyDocument=allowed)
+    assert code(lambda: ann.client().create_image(**made, TagSpecifications=specs[:1])) == "DryRunOperation"
+    assert code(lambda: ann.client().create_image(**made, TagSpecifications=specs)) == "UnauthorizedOperation"
+    several = {"InstanceSpecification": {"InstanceId": guest}, "DryRun": True, "TagSpecifications": specs[1:]}
+    assert code(lambda: ann.client().create_snapshots(**several)) == "UnauthorizedOperation"
+
+
+def test_a_snapshot_is_allowed_by_the_volume_that_it_is_taken_of(cloud: TestedCloud, ec2: Any) -> None:
+    first, other = (ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"] for _ in range(2))
+    cloud.settle()
+    parent = {"ArnLike": {"ec2:ParentVolume": f"arn:aws:ec2:*:*:volume/{first}"}}
+    ann = user(cloud, "ann", document(Action="ec2:CreateSnapshot", Resource="arn:aws:ec2:*:*:volume/*"))
+    put = document(Action="ec2:CreateSnapshot", Resource="arn:aws:ec2:*::snapshot/*", Condition=parent)
+    cloud.client("iam").put_user_policy(UserName="ann", PolicyName="one", PolicyDocument=put)
+    ann.client().create_snapshot(VolumeId=first)
+    assert code(lambda: ann.client().create_snapshot(VolumeId=other)) == "UnauthorizedOperation"
+
+
 def test_a_policy_speaks_of_encryption_as_it_will_be(cloud: TestedCloud) -> None:
     ann, root = user(cloud, "ann", ALLOW), {"DeviceName": "/dev/sda1", "Ebs": {"Encrypted": True}}
     condition = {"Bool": {"ec2:Encrypted": "false"}}
@@ -231,3 +295,20 @@ def test_the_roles_of_2012(cloud: TestedCloud) -> None:
         for what in ("key", "address"):
             expected = "DryRunOperation" if what in allowed else "UnauthorizedOperation"
             assert code(tries[what]) == expected, (role, what)
+
+
+def test_who_changes_an_association_of_a_profile_needs_permission_for_its_instance(cloud: TestedCloud) -> None:
+    first, second, iam = launched(cloud), launched(cloud), cloud.client("iam")
+    iam.create_instance_profile(InstanceProfileName="empty")
+    profile = {"IamInstanceProfile": {"Name": "empty"}}
+    mine, other = (
+        cloud.client().associate_iam_instance_profile(**profile, InstanceId=id)["IamInstanceProfileAssociation"]
+        for id in (first, second)
+    )
+    arn = f"arn:aws:ec2:us-east-1:{cloud.admin.id}:instance/{first}"
+    theirs = user(cloud, "ann", document(Action="ec2:*", Resource=arn)).client()
+    replace, end = theirs.replace_iam_instance_profile_association, theirs.disassociate_iam_instance_profile
+    assert code(lambda: end(AssociationId=other["AssociationId"])) == "UnauthorizedOperation"
+    assert code(lambda: replace(AssociationId=other["AssociationId"], **profile)) == "UnauthorizedOperation"
+    new = replace(AssociationId=mine["AssociationId"], **profile)["IamInstanceProfileAssociation"]
+    end(AssociationId=new["AssociationId"])

@@ -14,7 +14,7 @@ from cumulet.api.authorise import Keys, Need, needs
 from cumulet.api.context import Context
 from cumulet.api.ec2 import volume_conditions
 from cumulet.lib import ids
-from cumulet.model import Tx, address, entity, group, instance, key_pair, placement_group, tag, vpc
+from cumulet.model import Tx, address, entity, group, instance, key_pair, placement_group, profile, tag, vpc
 
 LOOKS = re.compile("Describe|List|Search|Get(?!Console|Instance|Password)")
 PARAMETERS = {
@@ -42,18 +42,21 @@ PARAMETERS = {
 }
 """By parameter, in the singular: the type of the resource."""
 MADE = {
-    "AllocateAddress": "elastic-ip",
-    "CopyImage": "image",
-    "CopySnapshot": "snapshot",
-    "CreateSnapshots": "snapshot",
-    "CreateNatGateway": "natgateway",
-    "ImportImage": "image",
-    "ImportKeyPair": "key-pair",
-    "ImportSnapshot": "snapshot",
-    "RegisterImage": "image",
-    "RunInstances": "instance",
+    "AllocateAddress": ("elastic-ip",),
+    "CopyImage": ("image", "snapshot"),
+    "CopySnapshot": ("snapshot",),
+    "CreateImage": ("image", "snapshot"),
+    "CreateSnapshots": ("snapshot",),
+    "CreateNatGateway": ("natgateway",),
+    "ExportImage": ("export-image-task",),
+    "ImportImage": ("image", "import-image-task"),
+    "ImportKeyPair": ("key-pair",),
+    "ImportSnapshot": ("snapshot", "import-snapshot-task"),
+    "RegisterImage": ("image",),
+    "RunInstances": ("instance", "volume", "network-interface"),
 }
-LAUNCHED = ("instance", "volume", "network-interface")
+TASKS = {"import_image": "import-image-task", "import_snapshot": "import-snapshot-task"}
+TASKS |= {"export_image": "export-image-task"}
 OF_ALL = ("image", "snapshot")
 """Their ARNs name no account, since others may use them."""
 MAKES_NAMED = ("CreateKeyPair", "ImportKeyPair", "CreatePlacementGroup")
@@ -70,7 +73,8 @@ def of_ec2(ctx: Context, name: str, parameters: dict[str, Any]) -> list[Need]:
     if LOOKS.match(name):
         return [Need(f"ec2:{name}", "*", region)]
     with ctx.read() as tx:
-        named = [(kind, *_names(tx, ctx, kind, text)) for kind, text in dict.fromkeys(_named(name, parameters))]
+        texts = [*_named(name, parameters), *_implied(tx, ctx, name, parameters)]
+        named = [(kind, *_names(tx, ctx, kind, text)) for kind, text in dict.fromkeys(texts)]
         found = [
             Need(f"ec2:{name}", arn(ctx, kind, shown), {**region, **keys_of(tx, ctx, kind, id, parameters)})
             for kind, id, shown in named
@@ -102,6 +106,21 @@ def _named(name: str, parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:
                 yield kind, one
 
 
+def _implied(tx: Tx, ctx: Context, name: str, parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the action is about besides, of which the parameters name something else: an instance's volumes, the
+    instance of an association, a task."""
+    if name == "CreateSnapshots":
+        wanted = parameters.get("InstanceSpecification") or {}
+        yield from (("volume", disk.id) for disk in volume_conditions.taken_of(tx, ctx, wanted))
+    if "IamInstanceProfileAssociation" in name or name == "DisassociateIamInstanceProfile":
+        row = profile.find(tx, ctx.account, parameters.get("AssociationId") or "")
+        if row is not None:
+            yield "instance", row.instance
+    task = parameters.get("ImportTaskId") if name == "CancelImportTask" else None
+    if task:
+        yield _type_of(task), task
+
+
 def _kind(parameter: str, name: str) -> str:
     if "PlacementGroup" in name or parameter in ("GroupName", "Placement") and name == "RunInstances":
         return "placement-group" if parameter in ("GroupName", "GroupId") else ""
@@ -117,7 +136,7 @@ def _type_of(id: str) -> str:
     prefix = id.rpartition("-")[0]
     known = ids.KINDS.get(prefix)
     types = {"group": "security-group", "rule": "security-group-rule", "allocation": "elastic-ip"}
-    types |= {"interface": "network-interface"}
+    types |= {"interface": "network-interface", **TASKS}
     return types.get(known or "", (known or PREFIXES.get(prefix, prefix) or "unknown").replace("_", "-"))
 
 
@@ -171,8 +190,7 @@ def _passed(tx: Tx, ctx: Context, named: dict[str, str]) -> list[Need]:
 
 def _made(tx: Tx, ctx: Context, name: str, parameters: dict[str, Any], region: Keys) -> Iterator[Need]:
     """What the action makes: ARNs that end with `*`, since there is no id yet, or with the name that it will have."""
-    kinds = LAUNCHED if name == "RunInstances" else (_made_by(name),)
-    for kind in filter(None, kinds):
+    for kind in _made_by(name):
         tags = _specified(parameters, kind)
         id = parameters.get("KeyName") or "*" if kind == "key-pair" else "*"
         id = parameters.get("GroupName") or "*" if kind == "placement-group" else id
@@ -183,12 +201,13 @@ def _made(tx: Tx, ctx: Context, name: str, parameters: dict[str, Any], region: K
                 yield Need("ec2:CreateTags", arn(ctx, kind, id), {**keys, "ec2:CreateAction": name})
 
 
-def _made_by(name: str) -> str:
+def _made_by(name: str) -> tuple[str, ...]:
+    """The types of what an action makes."""
     if name in MADE:
         return MADE[name]
     if not name.startswith("Create") or name in NO_RESOURCE:
-        return ""
-    return _WORD.sub("-", name.removeprefix("Create")).lower()
+        return ()
+    return (_WORD.sub("-", name.removeprefix("Create")).lower(),)
 
 
 def _specified(parameters: dict[str, Any], kind: str) -> list[dict[str, str]]:

@@ -13,8 +13,9 @@ from cumulet.api.ec2.image_disks import origin_for
 from cumulet.api.ec2.image_rows import launchable
 from cumulet.api.ec2.launch_disks import Disk, disks
 from cumulet.api.ec2.volume_types import DEFAULT
+from cumulet.lib import devices
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, account, attachment, image_disk, snapshot
+from cumulet.model import Tx, account, attachment, image_disk, instance, snapshot
 from cumulet.model.database import Row
 
 Conditions = dict[str, Any]
@@ -34,14 +35,17 @@ def of_present(tx: Tx, ctx: Context, kind: str, id: str) -> Conditions:
 
 
 def of_made(tx: Tx, ctx: Context, name: str, kind: str, parameters: dict[str, Any]) -> list[Conditions]:
-    """The keys of each volume or snapshot that an action makes. What will be refused for another reason has some too:
-    they say least of encryption, so that nobody gets round a denial."""
+    """The keys of each volume or snapshot that an action makes; of what else it makes there are none.
+
+    What will be refused for another reason has some too: they say least of encryption, so that nobody gets round a
+    denial.
+    """
     if kind == "volume" and name == "RunInstances":
         found = [_of_disk(tx, ctx, disk) for disk in _launched(tx, ctx, parameters)]
         return [one for number, one in enumerate(found) if one not in found[:number]] or [_keys(False)]
     if kind == "volume":
         return [_of_volume(tx, ctx, parameters)]
-    return [_of_snapshot(tx, ctx, name, parameters)] if kind == "snapshot" else [{}]
+    return _of_snapshots(tx, ctx, name, parameters) if kind == "snapshot" else [{}]
 
 
 def _launched(tx: Tx, ctx: Context, parameters: dict[str, Any]) -> list[Disk]:
@@ -71,13 +75,37 @@ def _of_volume(tx: Tx, ctx: Context, parameters: dict[str, Any]) -> Conditions:
     return keys | {"ec2:VolumeType": DEFAULT} | given
 
 
-def _of_snapshot(tx: Tx, ctx: Context, name: str, parameters: dict[str, Any]) -> Conditions:
+def taken_of(tx: Tx, ctx: Context, wanted: dict[str, Any]) -> list[Row]:
+    """The volumes of which `CreateSnapshots` takes snapshots, by its InstanceSpecification."""
+    guest = instance.find(tx, wanted.get("InstanceId") or "")
+    disks = attachment.disks(tx, guest.id) if guest is not None and guest.account == ctx.account else []
+    without = set(wanted.get("ExcludeDataVolumeIds") or [])
+    no_root = bool(wanted.get("ExcludeBootVolume"))
+    return [disk for disk in disks if disk.id not in without and not (no_root and disk.slot == devices.ROOT)]
+
+
+def _of_snapshots(tx: Tx, ctx: Context, name: str, parameters: dict[str, Any]) -> list[Conditions]:
+    """Those of each snapshot that is made: none where nothing is kept as one."""
     if name == "CreateSnapshot":
-        there = of_present(tx, ctx, "volume", parameters.get("VolumeId") or "")
-        return {key: there[key] for key in ("ec2:Encrypted", "ec2:VolumeSize") if key in there}
+        row = attachment.find_volume(tx, parameters.get("VolumeId") or "")
+        return [_of_taken(ctx, row) if row is not None and row.account == ctx.account else {}]
+    if name in ("CreateSnapshots", "CreateImage"):
+        wanted = parameters if name == "CreateImage" else parameters.get("InstanceSpecification") or {}
+        return [_of_taken(ctx, disk) for disk in taken_of(tx, ctx, {**wanted})] or [{}]
+    if name == "CopyImage":
+        asked, kept = parameters.get("Encrypted"), image_disk.of(tx, parameters.get("SourceImageId") or "")
+        taken = any(disk.snapshot for disk in kept) or asked or account.encrypts_volumes(tx, ctx.account)
+        return [{}] if taken else []
     if name in ("CopySnapshot", "ImportSnapshot"):
-        return _keys(_encrypted(tx, ctx, parameters.get("Encrypted"), parameters.get("SourceSnapshotId")))
-    return {}
+        origin = parameters.get("SourceSnapshotId")
+        return [_keys(_encrypted(tx, ctx, parameters.get("Encrypted"), origin)) | _parent(ctx, origin)]
+    return [{}]
+
+
+def _of_taken(ctx: Context, disk: Row) -> Conditions:
+    """A snapshot that is taken of a volume; whether that is encrypted is asked of the volume itself."""
+    volume = f"arn:aws:ec2:{ctx.config.region}:{ctx.account}:volume/{disk.id}"
+    return {"ec2:VolumeSize": str(disk.size_gib), "ec2:ParentVolume": volume, "ec2:SourceAvailabilityZone": disk.zone}
 
 
 def _encrypted(tx: Tx, ctx: Context, asked: bool | None, origin: str | None) -> bool:
