@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,20 @@ from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from support.refusals import code, message
 
+from cumulet.api.ec2 import putty_keys
+
+KNOWN = """\
+PuTTY-User-Key-File-2: ssh-ed25519
+Encryption: none
+Comment: name
+Public-Lines: 2
+AAAAC3NzaC1lZDI1NTE5AAAAIHMKdlk6oeZaWl2tkIj/1psjjN+wMKhPp6y7zFuQ
+ROCx
+Private-Lines: 1
+AAAAIBN1eBrNwc8YvbvHbj+G1SzqnG8/Lwsjd2bK+KBDGsSV
+Private-MAC: a73abc00f95b8084b300b7338219b014ddbf75a3
+"""
+"""What puttygen 0.78 wrote."""
 OPENSSH = form.Encoding.OpenSSH, form.PublicFormat.OpenSSH
 SPKI = form.PublicFormat.SubjectPublicKeyInfo
 
@@ -48,6 +63,29 @@ def test_a_created_ed25519_key_has_the_fingerprint_that_openssh_shows(ec2: Any, 
     said = subprocess.run(["ssh-keygen", "-l", "-f", str(file)], capture_output=True, text=True, check=True, timeout=10)
     assert said.stdout.split()[1] == "SHA256:" + made["KeyFingerprint"].rstrip("=")
     assert made["KeyFingerprint"].endswith("=")
+
+
+@pytest.mark.parametrize("type", ["rsa", "ed25519"])
+def test_a_created_key_is_a_file_of_putty_if_that_is_asked_for(ec2: Any, tmp_path: Path, type: str) -> None:
+    made = ec2.create_key_pair(KeyName="my key", KeyType=type, KeyFormat="ppk")
+    (found,) = ec2.describe_key_pairs(IncludePublicKey=True)["KeyPairs"]
+    head, encryption, comment, *rest = made["KeyMaterial"].splitlines()
+    assert head == f"PuTTY-User-Key-File-2: {found['PublicKey'].split()[0]}"
+    assert (encryption, comment) == ("Encryption: none", "Comment: my key")
+    count = int(rest[0].removeprefix("Public-Lines: "))
+    assert "".join(rest[1 : 1 + count]) == found["PublicKey"].split()[1]
+    if shutil.which("puttygen") is None:
+        return
+    (tmp_path / "key.ppk").write_text(made["KeyMaterial"])
+    command = ["puttygen", str(tmp_path / "key.ppk"), "-O", "private-openssh", "-o", str(tmp_path / "key")]
+    subprocess.run(command, check=True, timeout=10)
+    said = subprocess.run(["ssh-keygen", "-y", "-f", tmp_path / "key"], capture_output=True, text=True, check=True)
+    assert said.stdout.split()[:2] == found["PublicKey"].split()[:2]
+
+
+def test_the_file_of_putty_of_a_known_key_is_what_putty_makes_of_it() -> None:
+    seed = bytes.fromhex("1375781acdc1cf18bdbbc76e3f86d52cea9c6f3f2f0b237766caf8a0431ac495")
+    assert putty_keys.written(ed25519.Ed25519PrivateKey.from_private_bytes(seed), "name") == KNOWN
 
 
 def test_an_imported_rsa_key_has_the_md5_of_its_public_half(ec2: Any, key: rsa.RSAPrivateKey) -> None:
@@ -128,7 +166,6 @@ def test_a_name_that_cannot_be_is_refused(ec2: Any, name: str) -> None:
 def test_a_kind_of_key_or_of_file_that_is_not_there_is_refused(ec2: Any) -> None:
     assert code(ec2.create_key_pair, KeyName="x", KeyType="dsa") == "InvalidParameterValue"
     assert code(ec2.create_key_pair, KeyName="x", KeyFormat="der") == "InvalidParameterValue"
-    assert message(ec2.create_key_pair, KeyName="x", KeyFormat="ppk").startswith("The KeyFormat ppk is not supported")
 
 
 def test_a_key_is_deleted_by_name_or_by_id_and_an_absent_name_is_no_error(ec2: Any, key: rsa.RSAPrivateKey) -> None:

@@ -113,3 +113,37 @@ def test_a_filter_of_what_is_not_here_finds_nothing(cloud: Any, ec2: Any) -> Non
 def found(ec2: Any, filters: list[dict[str, Any]]) -> list[str]:
     pages = ec2.describe_instances(Filters=filters)["Reservations"]
     return [instance["InstanceId"] for page in pages for instance in page["Instances"]]
+
+
+def test_a_number_of_results_goes_with_ids_but_where_the_reference_says_not(cloud: Any, ec2: Any) -> None:
+    nets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"]]
+    page = ec2.describe_subnets(SubnetIds=nets, MaxResults=5)["Subnets"]
+    assert [one["SubnetId"] for one in page] == nets
+    assert code(ec2.describe_network_interfaces, NetworkInterfaceIds=["eni-0123456789abcdef0"], MaxResults=5) == (
+        "InvalidParameterCombination"
+    )
+
+
+@pytest.mark.parametrize(
+    ("service", "action", "refusal"),
+    [
+        ("ec2", "describe_vpcs", ("MissingParameter", "The request must contain the parameter Version")),
+        ("iam", "list_users", ("InvalidAction", "Could not find operation ListUsers for version NO_VERSION_SPECIFIED")),
+    ],
+)
+def test_a_request_says_the_version_of_the_api(cloud: Any, service: str, action: str, refusal: tuple[str, str]) -> None:
+    client = cloud.client(service)
+
+    def without(params: dict[str, Any], **_: Any) -> None:
+        del params["body"]["Version"]
+
+    client.meta.events.register(f"before-call.{service}", without)
+    assert (code(getattr(client, action)), message(getattr(client, action))) == refusal
+
+
+def test_parameters_of_ipv6_that_ask_for_nothing_are_let_through(cloud: Any, ec2: Any) -> None:
+    launch = {"ImageId": cloud.image, "MinCount": 1, "MaxCount": 1, "DryRun": True}
+    assert code(ec2.run_instances, **launch, Ipv6AddressCount=0) == "DryRunOperation"
+    nic = {"DeviceIndex": 0, "Ipv6AddressCount": 0, "PrimaryIpv6": False}
+    assert code(ec2.run_instances, **launch, NetworkInterfaces=[nic]) == "DryRunOperation"
+    assert "Ipv6AddressCount" in message(ec2.run_instances, **launch, Ipv6AddressCount=1)

@@ -37,6 +37,8 @@ def test_a_snapshot_is_pending_and_then_completed(cloud: Any, ec2: Any) -> None:
     cloud.settle()
     (found,) = ec2.describe_snapshots(SnapshotIds=[made["SnapshotId"]])["Snapshots"]
     assert (found["State"], found["Progress"], found["StartTime"]) == ("completed", "100%", made["StartTime"])
+    assert found["CompletionTime"] >= found["StartTime"]
+    assert "TransferType" not in found
 
 
 def test_a_volume_in_a_running_or_a_stopped_guest_is_taken_too(cloud: Any, ec2: Any) -> None:

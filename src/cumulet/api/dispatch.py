@@ -27,6 +27,12 @@ from cumulet.wire.signature import read
 
 log = Log("api")
 LISTING = ("Filters", "MaxResults", "NextToken")
+ALONE = frozenset(["DescribeInstances", "DescribeInstanceCreditSpecifications", "DescribeInstanceStatus"])
+ALONE |= {"DescribeInstanceTopology", "DescribeNetworkInterfaces"}
+"""Whose MaxResults, by the API Reference, does not go with ids in one request."""
+NOTHING = frozenset(["Ipv6AddressCount", "Ipv6Addresses", "Ipv6PrefixCount", "Ipv6Prefixes", "EnablePrimaryIpv6"])
+NOTHING |= {"Ipv4PrefixCount", "Ipv4Prefixes", "PrimaryIpv6"}
+"""What no action honours asks for nothing where it is 0, false or empty, and is let through then."""
 
 
 class Response(NamedTuple):
@@ -128,6 +134,7 @@ class _Plan(NamedTuple):
     accepts: frozenset[str]
     ids: str
     limits: tuple[int, int]
+    ids_alone: bool
 
 
 @cache
@@ -141,7 +148,7 @@ def _plan(service: str, name: str) -> _Plan:
     tree = {members[parameter]: inner for parameter, inner in honoured.items()}
     names = {members[parameter]: parameter for parameter in honoured}
     selector = members[found.listing.ids] if found.listing and found.listing.ids else ""
-    return _Plan(tree, names, frozenset(found.accepts), selector, _limits(model, name))
+    return _Plan(tree, names, frozenset(found.accepts), selector, _limits(model, name), name in ALONE)
 
 
 def _limits(model: Model, name: str) -> tuple[int, int]:
@@ -159,6 +166,8 @@ def _refuse_others(given: dict[str, Any], honoured: dict[str, Tree], accepts: fr
         if where in accepts:
             continue
         if name not in honoured:
+            if name in NOTHING and not value:
+                continue
             raise Refusal("UnsupportedOperation", f"The parameter {where} is not supported by this cloud.")
         inner = honoured[name]
         if inner is not None:
@@ -169,7 +178,7 @@ def _refuse_others(given: dict[str, Any], honoured: dict[str, Tree], accepts: fr
 def _listed(how: Listing, items: list[Item], given: dict[str, Any], plan: _Plan) -> Result:
     wanted = given.get(plan.ids) or []
     most = given.get("MaxResults")
-    if wanted and most is not None:
+    if wanted and most is not None and plan.ids_alone:
         raise Refusal(
             "InvalidParameterCombination",
             f"The parameter {plan.ids} cannot be used with the parameter maxResults in the same call.",

@@ -19,7 +19,12 @@ def action_of(model: Model, request: Request, form: Form) -> str:
     """The name of the operation asked for; raises `Refusal`."""
     if model.metadata.protocol == "json":
         return json_protocol.action_of(model, request)
-    return parse.action_of(model, form)
+    name = parse.action_of(model, form)
+    if not any(key == "Version" and value for key, value in form):
+        if model.metadata.protocol == "ec2":
+            raise Refusal("MissingParameter", "The request must contain the parameter Version")
+        raise Refusal("InvalidAction", f"Could not find operation {name} for version NO_VERSION_SPECIFIED")
+    return name
 
 
 def parameters_of(model: Model, name: str, request: Request, form: Form) -> dict[str, Any]:

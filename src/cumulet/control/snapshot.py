@@ -56,7 +56,7 @@ def _make(run: Run, row: Row) -> None:
     # without the volume's name: what is complete is never taken anew
     driver.ensure(SnapshotSpec(id=row.id))
     with run.write() as tx:
-        if snapshot.move(tx, row.id, "switched", "completed"):
+        if snapshot.move(tx, row.id, "switched", "completed", completed=tx.now):
             volume.let_hidden_go(tx, row.volume)
     if row.desired == "absent":
         raise Later(0.0, "it is complete, and goes now")

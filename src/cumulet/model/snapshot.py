@@ -30,6 +30,7 @@ snapshot = sa.Table(
     text("reason"),
     flag("public"),
     moment("created"),
+    moment("completed"),
     body("sealed"),
 )
 """`source` is the snapshot of which this is a copy, whose `volume` is `NO_VOLUME` then. `instance` is the one of whose

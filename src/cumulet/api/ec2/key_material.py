@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+from cumulet.api.ec2 import putty_keys
 from cumulet.lib.errors import Refusal
 
 BITS = 2048
@@ -25,7 +26,7 @@ Public = rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
 
 class Key(NamedTuple):
-    """`type` is rsa or ed25519; `public` is OpenSSH's line without a comment; `private` is PEM, or empty."""
+    """`type` is rsa or ed25519; `public` is OpenSSH's line without a comment; `private` is a file of that, or empty."""
 
     type: str
     public: str
@@ -33,16 +34,18 @@ class Key(NamedTuple):
     private: str = ""
 
 
-def generate(type: str) -> Key:
-    """A new key pair of this type: RSA with 2048 bits, or ED25519."""
+def generate(type: str, putty_comment: str | None = None) -> Key:
+    """A new key pair of this type: RSA with 2048 bits, or ED25519; its private half is PEM, or a file of PuTTY's."""
     if type == "ed25519":
         edwards = ed25519.Ed25519PrivateKey.generate()
         line = _line(edwards.public_key())
-        return Key(type, line, _sha256(line), _pem(edwards, form.PrivateFormat.OpenSSH))
+        return Key(type, line, _sha256(line), _file(edwards, form.PrivateFormat.OpenSSH, putty_comment))
     made = rsa.generate_private_key(65537, BITS)
     document = made.private_bytes(form.Encoding.DER, form.PrivateFormat.PKCS8, form.NoEncryption())
     fingerprint = _with_colons(hashlib.sha1(document, usedforsecurity=False))
-    return Key(type, _line(made.public_key()), fingerprint, _pem(made, form.PrivateFormat.TraditionalOpenSSL))
+    return Key(
+        type, _line(made.public_key()), fingerprint, _file(made, form.PrivateFormat.TraditionalOpenSSL, putty_comment)
+    )
 
 
 def read(material: bytes) -> Key:
@@ -90,7 +93,11 @@ def _line(key: Public) -> str:
     return key.public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH).decode()
 
 
-def _pem(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey, how: form.PrivateFormat) -> str:
+def _file(
+    key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey, how: form.PrivateFormat, putty_comment: str | None
+) -> str:
+    if putty_comment is not None:
+        return putty_keys.written(key, putty_comment)
     return key.private_bytes(form.Encoding.PEM, how, form.NoEncryption()).decode()
 
 

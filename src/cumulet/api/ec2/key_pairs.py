@@ -33,13 +33,11 @@ def create_key_pair(
         raise invalid(key_type, "keyType", "Expecting rsa or ed25519.")
     if key_format not in FORMATS:
         raise invalid(key_format, "keyFormat", "Expecting pem or ppk.")
-    if key_format != "pem":
-        raise Refusal("UnsupportedOperation", f"The KeyFormat {key_format} is not supported by this cloud; pem is.")
     tags = tags_for(tag_specifications, "key-pair")
     with ctx.read() as tx:
         _refuse_duplicate(key_pair.named(tx, ctx.account, key_name) is not None, key_name)
     # some 100 ms for RSA: not while the database waits
-    made = key_material.generate(key_type)
+    made = key_material.generate(key_type, key_name if key_format == "ppk" else None)
     return {**_add(ctx, key_name, made, tags), "KeyMaterial": made.private}
 
 

@@ -121,6 +121,8 @@ def snapshot_item(ctx: Context, row: Row, tags: list[dict[str, str]]) -> Item:
         "State": state(row),
         "StateMessage": row.reason or None,
         "StartTime": row.created,
+        "CompletionTime": row.completed,
+        "TransferType": "standard" if row.source is not None else None,
         "Progress": "100%" if row.state == "completed" else "0%",
         "OwnerId": row.account,
         "Description": row.description,

@@ -10,16 +10,13 @@ from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
 from cumulet.api.ec2.users import OWNERS, USERS, check_users
 from cumulet.api.ec2.validation import check_region, described_freely
 from cumulet.api.ec2.volume_rows import owned as owned_volume
-from cumulet.api.filters import Path, never
+from cumulet.api.filters import Path
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, image_disk, snapshot, tag
 from cumulet.model.database import Row
 from cumulet.wire.scalars import write_time
 
 _FILTERS: dict[str, Path] = {
-    **never(
-        "transfer-type",
-    ),
     "description": "Description",
     "encrypted": "Encrypted",
     "owner-alias": "OwnerAlias",
@@ -29,6 +26,7 @@ _FILTERS: dict[str, Path] = {
     "start-time": lambda item: write_time(item["StartTime"]),
     "status": "State",
     "storage-tier": "StorageTier",
+    "transfer-type": "TransferType",
     "volume-id": "VolumeId",
     "volume-size": "VolumeSize",
 }

@@ -16,6 +16,7 @@ def volume_item(ctx: Context, row: Row, tags: list[dict[str, str]]) -> Item:
     """A volume as `model.attachment` gives it, as AWS's Volume."""
     return {
         "VolumeId": row.id,
+        "VolumeArn": f"arn:aws:ec2:{ctx.config.region}:{row.account}:volume/{row.id}",
         "Size": row.size_gib,
         "VolumeType": row.type,
         "AvailabilityZone": row.zone,

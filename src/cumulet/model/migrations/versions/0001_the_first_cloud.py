@@ -603,6 +603,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(length=255), nullable=False),
         sa.Column("public", sa.Boolean(), nullable=False),
         sa.Column("created", sa.Double(), nullable=True),
+        sa.Column("completed", sa.Double(), nullable=True),
         sa.Column("sealed", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_snapshot")),
     )
