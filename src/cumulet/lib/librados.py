@@ -17,6 +17,7 @@ from cumulet.lib.errors import Failure
 from cumulet.lib.rbd import Room
 
 _FILE = "librados.so.2"
+_M_MMAP_THRESHOLD = -3
 _CONNECT_SECONDS = 15
 _OPERATION_SECONDS = 60
 """Longer than Ceph needs to see that an OSD is gone, and to go on without it (`osd_heartbeat_grace`, 20 s)."""
@@ -84,7 +85,18 @@ def library() -> ctypes.CDLL:
     for name, takes in _TAKES.items():
         function = getattr(loaded, f"rados_{name}")
         function.argtypes, function.restype = takes, _GIVES.get(name, c_int)
+    _give_back_large_pieces()
     return loaded
+
+
+def _give_back_large_pieces() -> None:
+    """What is freed of a MiB and more is the system's again (mallopt(3)).
+
+    By itself glibc raises that limit to the size of what was freed, and with it keeps many pieces for each thread.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 20)
 
 
 class Pool:

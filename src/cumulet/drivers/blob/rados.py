@@ -2,7 +2,7 @@
 
 In three namespaces of the pool:
 
-cumulet/ID              the beginning of a blob, up to 4 MiB, and its state
+cumulet/ID              the beginning of a blob, up to 2 MiB, and its state
 cumulet.pieces/ID.N     what follows, each piece as long, N from 1
 cumulet.quarantine/…    what was not as it should be, by the same names
 
@@ -36,7 +36,7 @@ from cumulet.lib.rados import Pending, Space
 log = Log("blobs")
 BLOBS, PIECES, QUARANTINE = "cumulet", "cumulet.pieces", "cumulet.quarantine"
 OWNER = "cumulet"
-PIECE = 4 << 20
+PIECE = 2 << 20
 AT_ONCE = 2
 """Pieces of a blob that are under way to Ceph together, each up to `PIECE` in memory."""
 BATCH = 16
