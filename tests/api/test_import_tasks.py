@@ -227,6 +227,7 @@ def test_an_import_is_cancelled_and_nothing_is_left(cloud: Any, ec2: Any) -> Non
     cloud.pass_time(1)
     assert list(cloud.config.image_directory().glob("*")) == []
     assert code(ec2.cancel_import_task, ImportTaskId=id) == "IncorrectState"
+    assert code(ec2.cancel_import_task, ImportTaskId="import-ami-x") == "InvalidConversionTaskId.Malformed"
 
 
 @pytest.mark.parametrize("far", [False, True], ids=["begun", "on its way"])
@@ -336,6 +337,22 @@ def test_an_image_is_exported_to_a_bucket(cloud: Any, ec2: Any, tmp_path: Path, 
     run(["qemu-img", "convert", "-f", known, "-O", "raw", tmp_path / "got", tmp_path / "out"])
     assert (tmp_path / "out").read_bytes()[: len(KEPT)] == KEPT
     assert list(cloud.config.image_directory().glob(".*")) == []
+
+
+def test_an_export_is_cancelled_and_nothing_is_left(cloud: Any, ec2: Any) -> None:
+    begun = ec2.import_image(DiskContainers=[{"UserBucket": put(cloud, DISK), "Format": "RAW"}])
+    id = imported(cloud, ec2, begun["ImportTaskId"])["ImageId"]
+    where = {"S3Bucket": "disks", "S3Prefix": "out/"}
+    task = {
+        "ExportTaskId": ec2.export_image(ImageId=id, DiskImageFormat="RAW", S3ExportLocation=where)["ExportImageTaskId"]
+    }
+    assert code(cloud.account("other").client().cancel_export_task, **task) == "InvalidExportTaskID.NotFound"
+    assert code(ec2.cancel_export_task, ExportTaskId="export-ami-x") == "InvalidExportTaskID.Malformed"
+    ec2.cancel_export_task(**task)
+    ids = {"ExportImageTaskIds": [task["ExportTaskId"]]}
+    assert over(cloud, ec2.describe_export_image_tasks, "ExportImageTasks", **ids)["Status"] == "deleted"
+    assert "Contents" not in cloud.client("s3").list_objects_v2(Bucket="disks", Prefix="out/")
+    assert code(ec2.cancel_export_task, **task) == "IncorrectState"
 
 
 @pytest.mark.parametrize("cancelled", [False, True], ids=["done", "cancelled"])

@@ -137,6 +137,9 @@ def test_a_profile_is_given_changed_and_taken_away(cloud: TestedCloud, ec2: Any)
     ec2.disassociate_iam_instance_profile(AssociationId=second["AssociationId"])
     cloud.settle()
     assert told(cloud, made, "iam") is None
+    last = associate(**given)["IamInstanceProfileAssociation"]["AssociationId"]
+    ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
+    assert code(lambda: ec2.disassociate_iam_instance_profile(AssociationId=last)) == "InvalidAssociationID.NotFound"
 
 
 def test_a_role_that_does_not_trust_ec2_gives_no_credentials(cloud: TestedCloud) -> None:
@@ -158,6 +161,13 @@ def test_nobody_passes_a_role_that_may_not(cloud: TestedCloud) -> None:
     ann = user(cloud, "ann", document(Action=["ec2:*"]))
     run = {"ImageId": cloud.image, "MinCount": 1, "MaxCount": 1, "IamInstanceProfile": {"Name": "app"}}
     assert "iam:PassRole" in message(lambda: ann.client().run_instances(**run))
+    first, other = launch(cloud)["InstanceId"], launch(cloud)["InstanceId"]
+    one = {"ArnLike": {"iam:AssociatedResourceArn": f"arn:aws:ec2:*:*:instance/{first}"}}
+    put = document(Action="iam:PassRole", Condition=one)
+    cloud.client("iam").put_user_policy(UserName="ann", PolicyName="pass", PolicyDocument=put)
+    given = {"IamInstanceProfile": {"Name": "app"}}
+    assert "iam:PassRole" in message(lambda: ann.client().associate_iam_instance_profile(**given, InstanceId=other))
+    ann.client().associate_iam_instance_profile(**given, InstanceId=first)
     cloud.client("iam").put_user_policy(UserName="ann", PolicyName="pass", PolicyDocument=ALLOW)
     ann.client().run_instances(**run)
 

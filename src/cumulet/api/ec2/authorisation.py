@@ -79,7 +79,8 @@ def of_ec2(ctx: Context, name: str, parameters: dict[str, Any]) -> list[Need]:
             Need(f"ec2:{name}", arn(ctx, kind, shown), {**region, **keys_of(tx, ctx, kind, id, parameters)})
             for kind, id, shown in named
         ]
-        found += _passed(tx, ctx, parameters.get("IamInstanceProfile") or {})
+        guests = [id for kind, id, _ in named if kind == "instance"]
+        found += _passed(tx, ctx, parameters.get("IamInstanceProfile") or {}, next(iter(guests), "*"))
         found += _made(tx, ctx, name, parameters, region)
     return found or [Need(f"ec2:{name}", "*", {**region, **_tags_of(parameters.get("Tags"))})]
 
@@ -116,7 +117,8 @@ def _implied(tx: Tx, ctx: Context, name: str, parameters: dict[str, Any]) -> Ite
         row = profile.find(tx, ctx.account, parameters.get("AssociationId") or "")
         if row is not None:
             yield "instance", row.instance
-    task = parameters.get("ImportTaskId") if name == "CancelImportTask" else None
+    cancelled = {"CancelImportTask": "ImportTaskId", "CancelExportTask": "ExportTaskId"}
+    task = parameters.get(cancelled.get(name, ""))
     if task:
         yield _type_of(task), task
 
@@ -179,12 +181,12 @@ def _names(tx: Tx, ctx: Context, kind: str, text: str) -> tuple[str, str]:
     return text, text
 
 
-def _passed(tx: Tx, ctx: Context, named: dict[str, str]) -> list[Need]:
-    """Whoever gives an instance a profile gives it the profile's role."""
+def _passed(tx: Tx, ctx: Context, named: dict[str, str], guest: str) -> list[Need]:
+    """Whoever gives an instance, or what will be one (`*`), a profile gives it the profile's role."""
     name = named.get("Name") or named.get("Arn", "").rpartition("/")[2]
     row = entity.named(tx, ctx.account, "instance-profile", name) if name else None
     roles = entity.members(tx, row.id) if row is not None else []
-    to_ec2 = {"iam:PassedToService": "ec2.amazonaws.com"}
+    to_ec2 = {"iam:PassedToService": "ec2.amazonaws.com", "iam:AssociatedResourceArn": arn(ctx, "instance", guest)}
     return [Need("iam:PassRole", entity.arn_of(role), to_ec2) for role in roles]
 
 

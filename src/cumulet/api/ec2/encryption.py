@@ -39,6 +39,9 @@ def sealed(tx: Tx, encrypted: bool, origin: Row | None) -> str:
 
 def shown(ctx: Context, row: Row) -> Item:
     """Of a volume or a snapshot, as a part of what describes it."""
-    if not row.sealed:
-        return {"Encrypted": False}
-    return {"Encrypted": True, "KmsKeyId": _key_id(ctx, row.account)}
+    return as_asked(ctx, row.account, encrypted=bool(row.sealed))
+
+
+def as_asked(ctx: Context, account: str, *, encrypted: bool) -> Item:
+    """Of what an account has, or is to have."""
+    return {"Encrypted": True, "KmsKeyId": _key_id(ctx, account)} if encrypted else {"Encrypted": False}

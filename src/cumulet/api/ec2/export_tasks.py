@@ -11,7 +11,8 @@ from cumulet.api.ec2.bundles import rights_of
 from cumulet.api.ec2.image_rows import launchable
 from cumulet.api.ec2.import_tasks import progress_of
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
-from cumulet.api.ec2.validation import described_freely, invalid
+from cumulet.api.ec2.validation import described_freely, invalid, missing
+from cumulet.api.id_forms import check_id
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import bucket, image, image_task, tag
@@ -40,6 +41,8 @@ def export_image(
     if format not in FORMATS:
         raise invalid(disk_image_format, "diskImageFormat", f"It is one of {', '.join(FORMATS)}.")
     id, tags = ids.new("export_image"), tags_for(tag_specifications, "export-image-task")
+    if not s3_export_location.get("S3Bucket"):
+        raise missing("S3ExportLocation.S3Bucket")
     where, prefix = s3_export_location.get("S3Bucket", ""), s3_export_location.get("S3Prefix", "")
     details = {"format": format.lower(), "bucket": where, "prefix": prefix, "by": rights_of(ctx.principal)}
     details["key"] = f"{prefix}{id}.{format.lower()}"
@@ -62,6 +65,21 @@ def export_image(
         task = image_task.find(tx, id if earlier is None else earlier["task"])
         assert task is not None
         return _item(task, shown(tags)) | {"DiskImageFormat": format}
+
+
+@action()
+def cancel_export_task(ctx: Context, export_task_id: str) -> Result:
+    """Have an export end, and nothing be left of it; one that is over cannot."""
+    check_id(export_task_id, "InvalidExportTaskID.Malformed", "export-ami-")
+    with ctx.write() as tx:
+        row = image_task.find(tx, export_task_id)
+        if row is None or row.account != ctx.account or row.kind != "export":
+            raise Refusal("InvalidExportTaskID.NotFound", f"The export task ID '{export_task_id}' does not exist")
+        if row.state != "active":
+            text = f"The task {row.id} is {row.state}; only active tasks can be cancelled."
+            raise Refusal("IncorrectState", text)
+        image_task.cancel(tx, row.id)
+    return {}
 
 
 @describes(

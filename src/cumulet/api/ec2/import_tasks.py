@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context, Found
-from cumulet.api.ec2 import client_tokens
+from cumulet.api.ec2 import client_tokens, encryption
 from cumulet.api.ec2.bundles import object_at, rights_of
 from cumulet.api.ec2.encryption import check_key
 from cumulet.api.ec2.image_names import check_new
@@ -15,6 +15,7 @@ from cumulet.api.ec2.snapshot_rows import check_quota
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
 from cumulet.api.ec2.validation import described_freely, invalid, missing
 from cumulet.api.ec2.volume_rows import check_able
+from cumulet.api.id_forms import check_id
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, account, image, image_task, tag
@@ -109,7 +110,7 @@ def import_image(
     request |= {"key": kms_key_id or "any"} if encrypted else {}
     disks = list(zip(devices, sources, strict=True))
     task = _begun(ctx, "image", disks, kept, description, (client_token, request), tag_specifications)
-    return _image_item(task)
+    return _image_item(ctx, task)
 
 
 def _devices(containers: list[DiskContainer]) -> list[str]:
@@ -142,7 +143,7 @@ def import_snapshot(
         check_able(tx, ctx.config.zone_names()[0], None, sealed=encrypted)
     request, kept = {"disk": disk_container, "description": description}, {"encrypted": encrypted}
     task = _begun(ctx, "snapshot", [("", source)], kept, description, (client_token, request), tag_specifications)
-    return _snapshot_item(task)
+    return _snapshot_item(ctx, task)
 
 
 @describes(
@@ -156,7 +157,7 @@ def import_snapshot(
 )
 def describe_import_image_tasks(ctx: Context) -> list[Item]:
     """The account's imports of images, those that are over too."""
-    return [_image_item(told) for told in _tasks(ctx, "image")]
+    return [_image_item(ctx, told) for told in _tasks(ctx, "image")]
 
 
 @describes(
@@ -170,7 +171,7 @@ def describe_import_image_tasks(ctx: Context) -> list[Item]:
 )
 def describe_import_snapshot_tasks(ctx: Context) -> list[Item]:
     """The account's imports of snapshots, those that are over too."""
-    return [_snapshot_item(told) for told in _tasks(ctx, "snapshot")]
+    return [_snapshot_item(ctx, told) for told in _tasks(ctx, "snapshot")]
 
 
 @action()
@@ -178,6 +179,7 @@ def cancel_import_task(ctx: Context, import_task_id: str = "", cancel_reason: st
     """Have an import end, and nothing be left of it."""
     if not import_task_id:
         raise missing("ImportTaskId")
+    check_id(import_task_id, "InvalidConversionTaskId.Malformed", "import-ami-", "import-snap-")
     with ctx.write() as tx:
         row = image_task.find(tx, import_task_id)
         if row is None or row.account != ctx.account or row.kind not in ("image", "snapshot"):
@@ -307,7 +309,7 @@ def _part(row: Row, file: Row | None) -> Item:
     return _disk(row) | progress_of(row, file) | {"DeviceName": row.details["device"], "SnapshotId": made}
 
 
-def _image_item(found: Told) -> Item:
+def _image_item(ctx: Context, found: Told) -> Item:
     row = found.row
     told = progress_of(row, found.file)
     parts = [_part(*one) for one in found.parts]
@@ -318,7 +320,8 @@ def _image_item(found: Told) -> Item:
         "Architecture": "x86_64",
         "BootMode": row.details["attributes"].get("BootMode"),
         "Description": row.description or None,
-        "Encrypted": row.details.get("encrypted", False),
+        **encryption.as_asked(ctx, row.account, encrypted=row.details.get("encrypted", False)),
+        "Hypervisor": "xen",
         "ImageId": row.image if row.state == "completed" else None,
         "Platform": row.details["platform"] or None,
         "SnapshotDetails": parts or [_disk(row) | {"Status": told["Status"]}],
@@ -327,11 +330,11 @@ def _image_item(found: Told) -> Item:
     }
 
 
-def _snapshot_item(found: Told) -> Item:
+def _snapshot_item(ctx: Context, found: Told) -> Item:
     row = found.row
     told = progress_of(row, found.file)
     detail = {**_disk(row), **told, "SnapshotId": row.snapshot if row.state == "completed" else None}
-    detail["Encrypted"] = row.details.get("encrypted", False)
+    detail |= encryption.as_asked(ctx, row.account, encrypted=row.details.get("encrypted", False))
     del detail["DeviceName"]
     told_of = {"ImportTaskId": row.id, "Description": row.description or None, "Tags": found.tags}
     return {**told_of, "SnapshotTaskDetail": detail}

@@ -88,8 +88,10 @@ def describe_iam_instance_profile_associations(ctx: Context) -> list[Item]:
 
 
 def _found(tx: Tx, ctx: Context, id: str) -> Row:
+    """The association of an instance that is not terminated; raises `Refusal`."""
     row = profile.find(tx, ctx.account, id)
-    if row is None:
+    guest = instance.find(tx, row.instance) if row is not None else None
+    if row is None or guest is None or guest.desired == "terminated":
         raise Refusal("InvalidAssociationID.NotFound", f"An invalid association-id of '{id}' was given")
     return row
 
