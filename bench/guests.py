@@ -63,7 +63,7 @@ def main(image: Path, rounds: int, result: Path) -> None:
         )
         ec2.create_key_pair(KeyName="bench", KeyType="ed25519")
         footprint = _footprint(state)
-        first = _run(ec2)  # the image is cached and the VPC is there, as on a host in use
+        first = _run(ec2, _image(ec2))  # the image is cached and the VPC is there, as on a host in use
         _banner(_public_address(ec2, first))
         launches = [_launch(ec2, state / "log") for _ in range(rounds)]
     finally:
@@ -84,8 +84,9 @@ def main(image: Path, rounds: int, result: Path) -> None:
 
 def _launch(ec2: Any, log: Path) -> tuple[float, float]:
     """Milliseconds to the start call, seconds to the SSH banner."""
+    image = _image(ec2)
     begun = time.time()
-    id = _run(ec2)
+    id = _run(ec2, image)
     banner = _banner(_public_address(ec2, id)) - begun
     found = re.search(rf"^(\S+)Z INFO hypervisor starting instance={id}", log.read_text(), re.M)
     assert found is not None, f"the log does not say when {id} was started"
@@ -95,8 +96,11 @@ def _launch(ec2: Any, log: Path) -> tuple[float, float]:
     return (started - begun) * 1000, banner
 
 
-def _run(ec2: Any) -> str:
-    image = ec2.describe_images()["Images"][0]["ImageId"]
+def _image(ec2: Any) -> str:
+    return str(ec2.describe_images()["Images"][0]["ImageId"])
+
+
+def _run(ec2: Any, image: str) -> str:
     kind = {"ImageId": image, "InstanceType": "m1.tiny", "KeyName": "bench"}
     return str(ec2.run_instances(MinCount=1, MaxCount=1, **kind)["Instances"][0]["InstanceId"])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from support.guest import FakeGuest
@@ -175,11 +174,30 @@ def test_a_dhcp_server_that_died_is_started_again(host: Host, network: Network) 
     (pid,) = host.run("ps", "-C", "dnsmasq", "-o", "pid=").split()
     host.run("kill", "-9", pid)
     for _ in bounded(10):
-        if not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes():
+        if not host.run("ps", "-C", "dnsmasq", "-o", "pid=", check=False).strip():
             break
+    assert network.observe() == [Seen(id=interface.id, state="broken")]
     network.ensure(interface)
+    assert network.observe() == [Seen(id=interface.id)]
     assert guest.dhcp()["ip"] == interface.ip
     guest.close()
+
+
+def test_a_dhcp_server_outlives_that_guests_come_and_go(host: Host, network: Network) -> None:
+    stays = VPC.interface(1)
+    staying = FakeGuest.started(host, network, stays, addressed=False)
+    assert staying.dhcp()["ip"] == stays.ip
+    server = host.run("ps", "-C", "dnsmasq", "-o", "pid=")
+    for number in range(2, 5):
+        going = VPC.interface(number)
+        guest = FakeGuest.started(host, network, going, addressed=False)
+        assert guest.dhcp()["ip"] == going.ip
+        network.remove(going.id)
+        assert guest.dhcp() == {}, "a guest that was taken away is offered nothing"
+        guest.close()
+        assert staying.dhcp()["ip"] == stays.ip
+        assert host.run("ps", "-C", "dnsmasq", "-o", "pid=") == server
+    staying.close()
 
 
 def test_a_crash_anywhere_in_ensuring_is_repaired_by_ensuring_again(host: Host, network: Network) -> None:

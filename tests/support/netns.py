@@ -166,7 +166,7 @@ class Network(Process):
         self.ask("remove", id=id)
 
     def observe(self) -> list[Seen]:
-        return [Seen(id=id) for id in self.ask("observe")]
+        return [Seen(id=id, state=state) for id, state in self.ask("observe")]
 
     def look(self, id: str) -> Seen | None:
         return Seen(id=id) if self.ask("look", id=id) else None

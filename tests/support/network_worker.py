@@ -28,7 +28,7 @@ def main() -> None:
         {
             "ensure": lambda spec, die_at=0: _dying(die_at, lambda: driver.ensure(decode(spec))),
             "remove": lambda id, die_at=0: _dying(die_at, lambda: driver.remove(id)),
-            "observe": lambda: [seen.id for seen in driver.observe()],
+            "observe": lambda: [[seen.id, seen.state] for seen in driver.observe()],
             "look": lambda id: driver.look(id) is not None,
             "together": lambda specs: _together(lambda spec: driver.ensure(decode(spec)), specs),
             "remove_together": lambda ids: _together(driver.remove, ids),

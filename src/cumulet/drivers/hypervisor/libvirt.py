@@ -101,9 +101,10 @@ class LibvirtHypervisor:
             if spec.departure is not None or (found is not None and self._departures.stop(spec.id, found[0])):
                 self._move(spec, found)
                 return
-            if found is None:
-                found = self._define(spec, spec.generation)
-            domain, known = found
+            if found is None and spec.power == "on":
+                self._start(spec)
+                return
+            domain, known = found or self._define(spec, spec.generation)
             if not _is_off(domain):
                 self._tend(spec, domain, known)
             elif spec.power == "on" and self._may_start(spec, self._recorded(domain, known)):

@@ -1,8 +1,9 @@
 """DHCP, and DNS where there are servers to ask, by one dnsmasq in each VPC's namespace.
 
-A guest is a file in a directory that dnsmasq watches; a file that goes, or changes, takes a SIGHUP. A subnet is a
-line of the configuration, so the first guest in a subnet starts dnsmasq anew. It outlives this process, and is known
-again by its pid file.
+A guest is a file in a directory that dnsmasq watches; a file that goes or changes takes a SIGHUP. There are no tags in
+it: dnsmasq 2.90 dies of those at a SIGHUP (docs/decisions/0039-no-tags-for-dnsmasq.md). A subnet is a line of the
+configuration, and so is the largest packet, which is the same for all guests of a host: the first guest in a subnet
+starts dnsmasq anew. It outlives this process, and is known again by its pid file.
 """
 
 from __future__ import annotations
@@ -56,6 +57,10 @@ class Dhcp:
             known.unlink()
             self._tell(network)
 
+    def is_served(self, network: str) -> bool:
+        """Whether the VPC's server is running."""
+        return self._pid(network) is not None
+
     def close(self, network: str) -> None:
         """No server and no file of the VPC any more."""
         self._stop(network)
@@ -79,10 +84,9 @@ class Dhcp:
         subnet = ipaddress.IPv4Network(spec.subnet_cidr)
         ranges = set(re.findall(r"^dhcp-range=.*$", before, re.MULTILINE))
         ranges.add(f"dhcp-range={subnet.network_address},static,{subnet.netmask},{self._settings.lease_seconds}")
-        mtus = set(re.findall(r"^dhcp-option=tag:mtu.*$", before, re.MULTILINE))
-        mtus.add(f"dhcp-option=tag:mtu{spec.mtu},option:mtu,{spec.mtu}")
+        mtu = f"dhcp-option=option:mtu,{spec.mtu}"
         names = {f"synth-domain={self._settings.domain},{ipaddress.IPv4Network(spec.vpc_cidr)},ip-"}
-        lines = [*_FIXED, *self._locations(directory), *sorted(ranges), *sorted(mtus)]
+        lines = [*_FIXED, *self._locations(directory), *sorted(ranges), mtu]
         return "\n".join([*lines, *(self._dns(names) if self._settings.dns_servers else _NO_DNS)]) + "\n"
 
     def _locations(self, directory: Path) -> list[str]:
@@ -148,7 +152,7 @@ def _host(spec: InterfaceSpec, lease_seconds: int) -> str:
     name = spec.hostname.split(".")[0] or "ip-" + spec.ip.replace(".", "-")
     if not re.fullmatch(r"[A-Za-z0-9-]{1,63}", name):
         raise Failure(f"the host name {spec.hostname!r} of {spec.id} cannot be offered by DHCP")
-    return f"{spec.mac},set:mtu{spec.mtu},{spec.ip},{name},{lease_seconds}\n"
+    return f"{spec.mac},{spec.ip},{name},{lease_seconds}\n"
 
 
 def _write(file: Path, text: str) -> bool:

@@ -50,6 +50,7 @@ class Host:
         self._pool = [*settings.public_pool, *learnt]
         self._guard_file = settings.state_directory / "forwarding-was-off"
         self._generation = -1
+        self._announcing: socket.socket | None = None
         self._lock = threading.Lock()
 
     def connect(self, network: str) -> None:
@@ -102,7 +103,7 @@ class Host:
                 if public_ip not in host.proxies(public.index):
                     host.add_proxy(public_ip, public.index)
                 if public.up:
-                    _announce(public_ip, self._settings.public_interface, public.mac)
+                    self._announce(public_ip, public.mac)
 
     def detach(self, network: str, public_ip: str) -> None:
         """The public address does not lead to this VPC any more; it may lead to another by now."""
@@ -127,6 +128,16 @@ class Host:
             self._pool = [*self._settings.public_pool]
         with suppress(OSError):  # not there, or not only ours
             self._settings.state_directory.rmdir()
+
+    def _announce(self, address: str, mac: str) -> None:
+        """A gratuitous ARP, so that who knew the address elsewhere does not wait for his cache to forget it."""
+        if self._announcing is None:  # once: closing one waits until no processor looks at it, for some 10 ms
+            self._announcing = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        own = bytes.fromhex(mac.replace(":", ""))
+        ip = ipaddress.IPv4Address(address).packed
+        frame = b"\xff" * 6 + own + _ETHERTYPE_ARP.to_bytes(2, "big")
+        frame += bytes.fromhex("0001080006040001") + own + ip + b"\0" * 6 + ip
+        self._announcing.sendto(frame, (self._settings.public_interface, 0))
 
     def _learn(self, host: Netlink, range: str) -> None:
         """Written down first: a driver that is started anew knows it before it sets up the rules."""
@@ -301,14 +312,3 @@ def _ends(range: str) -> tuple[int, int]:
         return int(whole.network_address), int(whole.broadcast_address)
     except ValueError as e:
         raise Failure(f"the public pool has {range!r}, which is neither a CIDR nor FIRST-LAST") from e
-
-
-def _announce(address: str, interface: str, mac: str) -> None:
-    """A gratuitous ARP, so that who knew the address elsewhere does not wait for his cache to forget it."""
-    own = bytes.fromhex(mac.replace(":", ""))
-    ip = ipaddress.IPv4Address(address).packed
-    frame = b"\xff" * 6 + own + _ETHERTYPE_ARP.to_bytes(2, "big")
-    frame += bytes.fromhex("0001080006040001") + own + ip + b"\0" * 6 + ip
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-        raw.bind((interface, 0))
-        raw.send(frame)

@@ -80,8 +80,11 @@ class LinuxNetwork:
         self._tidy({network} if network is not None else {*self._networks(), *self._dhcp.networks()})
 
     def observe(self) -> list[Seen]:
-        """The interfaces and groups of all VPCs that have something on this host, and the VPCs that have a tunnel."""
-        return [Seen(id=id) for network in self._networks() for id in sorted(_things(network))]
+        """The interfaces and groups of all VPCs that have something on this host, and the VPCs that have a tunnel.
+
+        An interface is not quite there where nobody would offer its guest its address.
+        """
+        return [seen for network in self._networks() for seen in self._seen(network)]
 
     def look(self, id: str) -> Seen | None:
         """One interface, group or tunnel, if it is there."""
@@ -208,6 +211,12 @@ class LinuxNetwork:
             namespace.sweep(self._settings.namespace_prefix)
             if not self._networks():
                 self._host.take_down()
+
+    def _seen(self, network: str) -> list[Seen]:
+        things = sorted(_things(network))
+        if self._dhcp.is_served(network):
+            return [Seen(id=id) for id in things]
+        return [Seen(id=id, state="broken") if id.startswith("eni-") else Seen(id=id) for id in things]
 
     def _tear_down(self, network: str) -> None:
         """The namespace goes last: as long as it is there, the rest of it is found again."""
