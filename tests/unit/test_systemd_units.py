@@ -32,7 +32,7 @@ def test_systemd_understands_the_unit(unit: Path, tmp_path: Path) -> None:
     assert not ours
 
 
-@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.stem.endswith(("-api", "-scheduler"))])
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.stem.endswith(("-api", "-scheduler", "-object"))])
 def test_what_thinks_has_no_privileges(unit: Path) -> None:
     settings = service(unit)
     assert settings["User"] == "cumulet"

@@ -11,7 +11,8 @@ from cumulet.api import cloudtrail, ec2, iam, service_quotas, sts
 from cumulet.api.context import Ask
 from cumulet.api.dispatch import Response, answer, refused
 from cumulet.api.s3.asgi import S3
-from cumulet.api.s3.inside import Inside
+from cumulet.api.s3.elsewhere import Elsewhere
+from cumulet.api.s3.inside import Inside, InsideElsewhere
 from cumulet.api.s3.location import is_for_s3
 from cumulet.lib import ids
 from cumulet.lib.config import Config
@@ -34,15 +35,17 @@ Admin = Callable[[Request], tuple[int, bytes] | None]
 
 
 class App:
-    """Serves every AWS service at one URL (S3 too, where this process has objects), and `/_cumulet/…` by `admin`."""
+    """Serves every AWS service at one URL (S3 too, from here or from elsewhere), and `/_cumulet/…` by `admin`."""
 
-    def __init__(self, database: Database, config: Config, ask: Ask, admin: Admin, s3: S3 | None = None) -> None:
+    def __init__(
+        self, database: Database, config: Config, ask: Ask, admin: Admin, s3: S3 | Elsewhere | None = None
+    ) -> None:
         self._database = database
         self._config = config
         self._ask = ask
         self._admin = admin
         self._s3 = s3
-        self._objects = Inside(s3.house) if s3 is not None else None
+        self._objects = _objects(database, config, s3)
         self._pool = ThreadPoolExecutor(THREADS, "api")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -74,6 +77,12 @@ class App:
     def _administer(self, request: Request) -> Response:
         status, text = self._admin(request) or (404, b'{"error": "there is no such path"}')
         return Response(status, text, ids.request_id(), "application/json")
+
+
+def _objects(database: Database, config: Config, s3: S3 | Elsewhere | None) -> Inside | None:
+    if isinstance(s3, S3):
+        return Inside(s3.house)
+    return InsideElsewhere(database, config, s3.url) if s3 is not None and s3.url else None
 
 
 def _is_for_s3(scope: dict[str, Any], config: Config) -> bool:

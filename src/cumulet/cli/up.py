@@ -21,6 +21,7 @@ from cumulet.lib.errors import Failure
 
 if TYPE_CHECKING:
     from cumulet.api.s3.asgi import S3
+    from cumulet.api.s3.elsewhere import Elsewhere
     from cumulet.api.server import Server
     from cumulet.lib.repeating import Repeating
     from cumulet.services import Cloud
@@ -101,20 +102,21 @@ def run(config: Config) -> None:
         cloud.stop()
 
 
-def _deliveries(cloud: Cloud, s3: S3 | None, url: str) -> list[Repeating]:
-    """What a process with objects puts elsewhere from time to time: logs into buckets, counts into the database."""
+def _deliveries(cloud: Cloud, s3: S3 | Elsewhere | None, url: str) -> list[Repeating]:
+    """What a process that answers puts elsewhere from time to time: logs into buckets, counts into the database."""
+    from cumulet.api.s3.asgi import S3
     from cumulet.cli import access_logs, audit
     from cumulet.lib.repeating import Repeating
 
-    if s3 is None:
-        return []
     config = cloud.config
-    logs = partial(access_logs.delivered, config, cloud.database, url)
-    whats: list[tuple[str, float, Callable[[], object], Callable[[], object]]] = [
-        ("a count of requests", COUNT_SECONDS, s3.house.counts.flush, s3.house.counts.flush),
-        ("an access log", config.access_log_seconds, logs, partial(logs, everything=True)),
-    ]
-    if config.audit_bucket and "api" in config.role_names():
+    whats: list[tuple[str, float, Callable[[], object], Callable[[], object]]] = []
+    if isinstance(s3, S3):
+        logs = partial(access_logs.delivered, config, cloud.database, url)
+        whats += [
+            ("a count of requests", COUNT_SECONDS, s3.house.counts.flush, s3.house.counts.flush),
+            ("an access log", config.access_log_seconds, logs, partial(logs, everything=True)),
+        ]
+    if config.audit_bucket:
         audited = partial(audit.delivered, config, url)
         whats.append(("the audit log", config.audit_bucket_seconds, audited, audited))
     return [
@@ -123,8 +125,8 @@ def _deliveries(cloud: Cloud, s3: S3 | None, url: str) -> list[Repeating]:
     ]
 
 
-def _servers(cloud: Cloud, s3: S3 | None) -> list[Server]:
-    """The AWS endpoint, with S3 where this process has objects; and S3 alone where it has an address of its own."""
+def _servers(cloud: Cloud, s3: S3 | Elsewhere | None) -> list[Server]:
+    """The AWS endpoint, with S3 from here or elsewhere; and S3 alone, without an api or at an address of its own."""
     from cumulet.admin import Administration
     from cumulet.api.app import App
     from cumulet.api.server import Server
@@ -142,13 +144,16 @@ def _servers(cloud: Cloud, s3: S3 | None) -> list[Server]:
     return servers
 
 
-def _s3(cloud: Cloud) -> S3 | None:
+def _s3(cloud: Cloud) -> S3 | Elsewhere | None:
+    """S3 with the objects of this process; or, where it is an api without any, with those of another."""
     from cumulet.api.s3.asgi import S3
     from cumulet.api.s3.call import House
+    from cumulet.api.s3.elsewhere import Elsewhere
 
     store = cloud.objects
     if store is None:
-        return None
+        config = cloud.config
+        return Elsewhere(config.object_url, cloud.database) if "api" in config.role_names() else None
     return S3(House(cloud.database, cloud.config, store.blobs, store.keeper.wake))
 
 
@@ -162,5 +167,8 @@ def _announce(cloud: Cloud, url: str) -> None:
             running.write(config.state_dir / "account", f"{named(tx, config.account).id}\n")
     running.write(config.state_dir / "region", f"{config.region}\n")
     running.write(running.endpoint(config.state_dir), f"{url}\n")
+    if "api" not in config.role_names():
+        click.echo(f"{config.host()} serves S3 alone at {url}")
+        return
     state = shlex.quote(str(config.state_dir))
     click.echo(f'The cloud is ready at {url} - in another shell: eval "$(cumulet env --state-dir {state})"')

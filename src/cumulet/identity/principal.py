@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -81,6 +81,14 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     def may_all(self) -> bool:
         """Whether it is the root of its account, which no policy of the account limits."""
         return self.kind == "root" and (self.session is None or not self.session.limited)
+
+
+def rights_of(principal: Principal) -> dict[str, Any]:
+    """What a session of the same rights has, for what is done later and for him (`lib.session`)."""
+    if principal.session is None:
+        return {"kind": "user", "entity": principal.entity}
+    names = ("kind", "entity", "name", "limited", "policies", "policy_arns", "tags", "transitive", "source_identity")
+    return {name: getattr(principal.session, name) for name in names}
 
 
 def authenticate(database: Database, request: Request, claim: Claim | None, service: str, region: str) -> Principal:

@@ -134,7 +134,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     )
     object_domain: str = _key("", "domain whose names are S3's, with a bucket in front or none; empty: paths only")
     object_listen: str = _key("", "one more address and port, of S3 alone; empty: S3 is at the AWS endpoint only")
-    object_url: str = _key("", "where the hosts reach S3, http://HOST:PORT; empty: where this process listens")
+    object_url: str = _key(
+        "", "where hosts, and an api without objects, reach S3, http://HOST:PORT; empty: at this process"
+    )
     object_driver: Literal["directory", "rados"] = _key(
         "directory", "how objects are kept: as files in object_dirs, or in Ceph (rados), see docs/objects.md"
     )

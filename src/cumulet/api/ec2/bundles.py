@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from cumulet.api.context import Context, Found
-from cumulet.identity.principal import Principal
+from cumulet.identity.principal import rights_of
 from cumulet.lib.authority import Authority
 from cumulet.lib.errors import Refusal
 from cumulet.model import certificate
@@ -58,14 +58,6 @@ def object_at(ctx: Context, bucket: str, key: str, code: str) -> Found:
             f"HTTP {e.status} ({e.code}) response for s3://{bucket}/{key}: check that your S3 permissions are correct."
         )
         raise Refusal(code, text) from None
-
-
-def rights_of(principal: Principal) -> dict[str, Any]:
-    """What a session of the same rights has, for what is done later and for him (`lib.session`)."""
-    if principal.session is None:
-        return {"kind": "user", "entity": principal.entity}
-    names = ("kind", "entity", "name", "limited", "policies", "policy_arns", "tags", "transitive", "source_identity")
-    return {name: getattr(principal.session, name) for name in names}
 
 
 def _columns(ctx: Context, manifest: Manifest, bucket: str, key: str, secret: str, iv: str) -> dict[str, Any]:

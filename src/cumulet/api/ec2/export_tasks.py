@@ -7,12 +7,12 @@ from typing import TypedDict
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2 import client_tokens
-from cumulet.api.ec2.bundles import rights_of
 from cumulet.api.ec2.image_rows import launchable
 from cumulet.api.ec2.import_tasks import progress_of
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
 from cumulet.api.ec2.validation import described_freely, invalid, missing
 from cumulet.api.id_forms import check_id
+from cumulet.identity.principal import rights_of
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import bucket, image, image_task, tag

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context, Found
 from cumulet.api.ec2 import client_tokens, encryption
-from cumulet.api.ec2.bundles import object_at, rights_of
+from cumulet.api.ec2.bundles import object_at
 from cumulet.api.ec2.encryption import check_key
 from cumulet.api.ec2.image_names import check_new
 from cumulet.api.ec2.snapshot_rows import check_quota
@@ -16,6 +16,7 @@ from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
 from cumulet.api.ec2.validation import described_freely, invalid, missing
 from cumulet.api.ec2.volume_rows import check_able
 from cumulet.api.id_forms import check_id
+from cumulet.identity.principal import rights_of
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, account, image, image_task, tag

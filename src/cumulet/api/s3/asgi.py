@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from cumulet.api.direct import NAME, Direct
+from cumulet.api.s3 import forwarded
 from cumulet.api.s3.call import Answer, House, Stream
 from cumulet.api.s3.exchange import Exchange
 from cumulet.lib.log import Log
@@ -39,6 +40,9 @@ class S3:
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         address, secure = (scope.get("client") or ("",))[0], scope.get("scheme") == "https"
+        passed_on = forwarded.read(self.house.database.keys, scope["headers"], self.house.database.clock.now())
+        if passed_on is not None:
+            address, secure = passed_on.address, passed_on.secure
         path, query = scope["raw_path"], scope["query_string"]
         request = Request.of(scope["method"], path, query, scope["headers"], None, address, secure=secure)
         length = request.header("content-length") or "0"
