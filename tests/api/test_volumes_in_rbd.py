@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from cumulet.drivers.volume.exports import Exports
 from cumulet.drivers.volume.rbd import RbdVolumes
 from cumulet.lib.config import Config
 from cumulet.lib.rbd import Pool
-from cumulet.model import host, image_copy, instance
+from cumulet.model import host, image_copy, instance, work
 from cumulet.model.image import image as image_table
+from cumulet.model.image import image_file
 from cumulet.parts import Part, fake_drivers
 from cumulet.services import Host, heartbeat_of
 
@@ -128,6 +130,27 @@ def test_a_launch_clones_the_image_whose_base_goes_after_it(rbd: Rbd) -> None:
     rbd.ec2.terminate_instances(InstanceIds=guests)
     rbd.until_only(rbd.file)
     rbd.ec2.deregister_image(ImageId=rbd.image)
+    rbd.until_only()
+
+
+def test_an_image_with_a_disk_is_in_the_pool_before_it_is_used_and_does_without_its_host(rbd: Rbd) -> None:
+    files = image_file.c.id == rbd.file
+    with rbd.cloud.database.write() as tx:
+        row = tx.first(sa.select(image_file).where(files))
+        assert row is not None
+        tx.change(image_file.update().where(files).values(facts={**row.facts, "virtual_size": 1 << 20}))
+        work.wake(tx, "image_file", rbd.file)
+    rbd.until_only(rbd.file)
+    shutil.rmtree(rbd.cloud.config.state_dir / "images" / rbd.file)
+    rbd.add_host("h2")
+    with rbd.cloud.database.write() as tx:
+        host.set_enabled(tx, "h1", enabled=False)
+    guest = launched(rbd.cloud, rbd.ec2)
+    rbd.until(lambda: shown(rbd.ec2, guest)["State"]["Name"] == "running")
+    (root,) = rbd.ec2.describe_volumes()["Volumes"]
+    assert (rbd.reads(root["VolumeId"]), rbd.pool.parent(root["VolumeId"])) == (b"image", rbd.file)
+    rbd.ec2.deregister_image(ImageId=rbd.image)
+    rbd.ec2.terminate_instances(InstanceIds=[guest])
     rbd.until_only()
 
 

@@ -114,6 +114,16 @@ def test_volumes_of_an_image_stand_on_one_copy_of_it_that_goes_with_the_image(ho
     assert host.reads(VOLUME) == "i"
 
 
+def test_the_disk_of_an_image_is_in_the_pool_before_there_are_volumes_of_it(host: Host) -> None:
+    image = host.image(IMAGE, b"image")
+    for _ in range(2):
+        host.ensure(VolumeSpec(id=image, size_gib=0, image_file=image))
+        assert (host.volumes.observe(), host.size(image)) == ([Seen(id=IMAGE)], 16 << 20)
+    shutil.rmtree(host.directory / "images" / image)
+    host.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=1, image_file=image))
+    assert host.reads(VOLUME) == "i"
+
+
 def test_a_volume_grows_and_never_shrinks(host: Host) -> None:
     for gib in (1, 3, 2):
         host.ensure(VolumeSpec(id=VOLUME, size_gib=gib))

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from crash.afterwards import check
 from crash.fenced_site import FencedSite
-from crash.lives import Life, launch_in, stop
+from crash.image_lives import register_bundle
+from crash.lives import Life, deregister, import_image, launch_in, stop
 from crash.site import ZONES, Site
 from crash.test_crash_points import die_at_each_point
 from crash.volume_lives import attach, beside, create_volume, detach
 
-from cumulet.model import attachment, instance
+from cumulet.model import attachment, image, instance
 
 SILENT = 20.0
 
@@ -121,3 +123,31 @@ def end(site: PoolSite, life: Life, subjects: list[str]) -> None:
 def test_a_crash_at_any_point(life: Life, pooled: Path, tmp_path: Path) -> None:
     deaths = die_at_each_point(life, lambda directory: begin(life, pooled, directory), end, tmp_path)
     assert deaths > life.every
+
+
+def _own_image(site: Site) -> list[str]:
+    return [import_image(site)]
+
+
+IMAGES = [
+    Life("its disk is put into the pool", lambda site: [], lambda site, found: found.append(register_bundle(site)), []),
+    Life("it goes from there", _own_image, lambda site, found: deregister(site, found.pop()), [], every=3),
+]
+
+
+def end_of_image(site: PoolSite, life: Life, subjects: list[str]) -> None:
+    """Each image file with a disk that there is has it in the pool, and nothing else is there."""
+    site.settle()
+    site.sweep()
+    check(site, {}, site.shared)
+    with site.database.read() as tx:
+        files = {row.id for row in tx.all(sa.select(image.image_file)) if row.facts.get("virtual_size")}
+    assert site.shared is not None
+    assert set(site.shared.names("volume")) == files
+    assert bool(files) == bool(subjects)
+    site.close()
+
+
+@pytest.mark.parametrize("life", IMAGES, ids=lambda life: life.name)
+def test_a_crash_at_any_point_of_an_image(life: Life, pooled: Path, tmp_path: Path) -> None:
+    assert die_at_each_point(life, lambda directory: begin(life, pooled, directory), end_of_image, tmp_path) > 4

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from cumulet.control import image_copy
 from cumulet.control.image_copy import AWAIT_SECONDS
 from cumulet.control.object_links import Links
-from cumulet.drivers.specs import ImageFileSpec, ObjectSpec, ObjectsSpec
+from cumulet.drivers.specs import ImageFileSpec, ObjectSpec, ObjectsSpec, VolumeSpec
 from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Failure, Impossible, Later
 from cumulet.model import Tx, host, image, image_task, image_use, work
@@ -64,11 +64,29 @@ def _make(run: Run, row: Row) -> None:
         _fetch(run, row, driver, spec)
     else:
         driver.ensure(spec)
-    if row.state == "available":
-        return
-    facts = msgspec.json.decode(driver.ask("facts", row.id))
-    with run.write() as tx:
-        _say_available(tx, row.id, facts)
+    facts = row.facts
+    if row.state != "available":
+        facts = msgspec.json.decode(driver.ask("facts", row.id))
+        with run.write() as tx:
+            _say_available(tx, row.id, facts)
+    if facts.get("virtual_size") and _has_pool(run, row.host):
+        _keep_in_pool(run, row)
+
+
+def _has_pool(run: Run, place: str) -> bool:
+    """Whether the host keeps its volumes in a pool of Ceph, and does so now."""
+    with run.read() as tx:
+        return host.says(tx, place, "opens") and place in host.usable(tx, "volume")
+
+
+def _keep_in_pool(run: Run, row: Row) -> None:
+    """The image's disk is in the pool too, where volumes are made of it whatever becomes of this host.
+
+    A volume of the file's own id is what they stand on there (`drivers.volume.rbd`).
+    """
+    volumes = run.driver("volume", row.host)
+    if volumes.look(row.id) is None:
+        volumes.ensure(VolumeSpec(id=row.id, size_gib=0, image_file=row.id))
 
 
 def _fetch(run: Run, row: Row, driver: Remote, spec: ImageFileSpec) -> None:
@@ -129,6 +147,8 @@ def _remove(run: Run, row: Row) -> None:
     if copies:
         raise Later(AWAIT_SECONDS, f"its copies on {', '.join(copies)} go first")
     if row.host is not None:
+        if _has_pool(run, row.host):
+            run.driver("volume", row.host).remove(row.id)
         run.driver("image", row.host).remove(row.id)
     with run.write() as tx:
         tx.change(image.image_file.delete().where(image.image_file.c.id == row.id))

@@ -67,7 +67,7 @@ class RbdVolumes:
 
     A volume is at least as large as what it is made from, grows, and never shrinks. The first one of an image file
     waits until the pool has that: ordering it ends in `Later`, with how far it is. Bases are seen too, by the ids of
-    their image files, so that they go when those have gone.
+    their image files, so that they go when those have gone; a volume that is ordered by such an id is the base.
     """
 
     def __init__(self, pool: Pool, images_directory: Path, exports: Exports, host: str, opened_directory: Path) -> None:
