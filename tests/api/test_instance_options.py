@@ -95,7 +95,7 @@ def test_automatic_recovery_is_kept(cloud: Any, ec2: Any) -> None:
 
 def test_what_this_cloud_has_none_of_is_an_empty_list_or_not_found(cloud: Any, ec2: Any) -> None:
     assert ec2.describe_launch_templates()["LaunchTemplates"] == []
-    assert ec2.describe_launch_template_versions()["LaunchTemplateVersions"] == []
+    assert ec2.describe_launch_template_versions(Versions=["$Latest"])["LaunchTemplateVersions"] == []
     assert ec2.describe_iam_instance_profile_associations()["IamInstanceProfileAssociations"] == []
     assert ec2.describe_volumes_modifications()["VolumesModifications"] == []
     absent = {"LaunchTemplateIds": ["lt-0123456789abcdef0"]}

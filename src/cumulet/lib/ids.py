@@ -34,6 +34,7 @@ PREFIX = {
     "association": "eipassoc",
     "dhcp_options": "dopt",
     "profile_association": "iip-assoc",
+    "launch_template": "lt",
 }
 ENTITY_PREFIX = {"user": "AIDA", "group": "AGPA", "role": "AROA", "instance-profile": "AIPA", "policy": "ANPA"}
 """As AWS has them (IAM User Guide: "Unique identifiers")."""

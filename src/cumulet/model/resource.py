@@ -15,6 +15,7 @@ from cumulet.model import (
     instance,
     interface,
     key_pair,
+    launch_template,
     placement_group,
     snapshot,
     subnet,
@@ -43,6 +44,13 @@ KINDS = {
     "instance": Kind("instance", "InvalidInstanceID.NotFound", "instance ID", instance.instance.c.id, sa.true()),
     **dict.fromkeys(("image", "kernel_image", "ramdisk_image"), _IMAGE),
     "key_pair": Kind("key-pair", "InvalidKeyPair.NotFound", "key pair", key_pair.key_pair.c.id, sa.true()),
+    "launch_template": Kind(
+        "launch-template",
+        "InvalidLaunchTemplateId.NotFound",
+        "launch template",
+        launch_template.launch_template.c.id,
+        sa.true(),
+    ),
     "placement_group": Kind(
         "placement-group",
         "InvalidPlacementGroup.Unknown",

@@ -13,8 +13,22 @@ from typing import Any
 from cumulet.api.authorise import Keys, Need, needs
 from cumulet.api.context import Context
 from cumulet.api.ec2 import volume_conditions
+from cumulet.api.ec2.template_rows import applied
 from cumulet.lib import ids
-from cumulet.model import Tx, address, entity, group, instance, key_pair, placement_group, profile, tag, vpc
+from cumulet.lib.errors import Refusal
+from cumulet.model import (
+    Tx,
+    address,
+    entity,
+    group,
+    instance,
+    key_pair,
+    launch_template,
+    placement_group,
+    profile,
+    tag,
+    vpc,
+)
 
 LOOKS = re.compile("Describe|List|Search|Get(?!Console|Instance|Password)")
 PARAMETERS = {
@@ -27,6 +41,7 @@ PARAMETERS = {
     "KeyName": "key-pair",
     "KeyPairId": "key-pair",
     "LaunchTemplateId": "launch-template",
+    "LaunchTemplateName": "launch-template",
     "NatGatewayId": "natgateway",
     "NetworkAclId": "network-acl",
     "NetworkInterfaceId": "network-interface",
@@ -59,10 +74,13 @@ TASKS = {"import_image": "import-image-task", "import_snapshot": "import-snapsho
 TASKS |= {"export_image": "export-image-task"}
 OF_ALL = ("image", "snapshot")
 """Their ARNs name no account, since others may use them."""
-MAKES_NAMED = ("CreateKeyPair", "ImportKeyPair", "CreatePlacementGroup")
+MAKES_NAMED = ("CreateKeyPair", "ImportKeyPair", "CreatePlacementGroup", "CreateLaunchTemplate")
 """Their names are of what will be."""
-NO_RESOURCE = ("CreateTags", "CreateDefaultVpc", "CreateDefaultSubnet")
+NO_RESOURCE = ("CreateTags", "CreateDefaultVpc", "CreateDefaultSubnet", "CreateLaunchTemplateVersion")
+NOT_ABOUT = ("IpPermissions", "SecurityGroupRules", "Filters", "LaunchTemplateData")
+"""Parameters that name things which the action is not about."""
 PREFIXES = {"ipv4pool": "ipv4pool-ec2", "nat": "natgateway", "rtb": "route-table", "acl": "network-acl"}
+_OF_TEMPLATE = "ec2:IsLaunchTemplateResource"
 _WORD = re.compile("(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -73,11 +91,16 @@ def of_ec2(ctx: Context, name: str, parameters: dict[str, Any]) -> list[Need]:
     if LOOKS.match(name):
         return [Need(f"ec2:{name}", "*", region)]
     with ctx.read() as tx:
-        texts = [*_named(name, parameters), *_implied(tx, ctx, name, parameters)]
-        named = [(kind, *_names(tx, ctx, kind, text)) for kind, text in dict.fromkeys(texts)]
+        own = set(_named(name, parameters))
+        if parameters.get("LaunchTemplate"):
+            parameters, of_template = _with_template(tx, ctx, parameters)
+            region = {**region, **of_template}
+        texts = dict.fromkeys([*_named(name, parameters), *_implied(tx, ctx, name, parameters)])
+        named = [(kind, *_names(tx, ctx, kind, text)) for kind, text in texts]
+        said = [_overrides(region, text in own and text[0] != "launch-template") for text in texts]
         found = [
-            Need(f"ec2:{name}", arn(ctx, kind, shown), {**region, **keys_of(tx, ctx, kind, id, parameters)})
-            for kind, id, shown in named
+            Need(f"ec2:{name}", arn(ctx, kind, shown), {**keys, **keys_of(tx, ctx, kind, id, parameters)})
+            for (kind, id, shown), keys in zip(named, said, strict=True)
         ]
         guests = [id for kind, id, _ in named if kind == "instance"]
         found += _passed(tx, ctx, parameters.get("IamInstanceProfile") or {}, next(iter(guests), "*"))
@@ -97,7 +120,7 @@ def _named(name: str, parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield _type_of(id), id
         return
     for parameter, value in parameters.items():
-        if parameter in ("IpPermissions", "SecurityGroupRules", "Filters") or name in MAKES_NAMED:
+        if parameter in NOT_ABOUT or name in MAKES_NAMED:
             continue
         kind = _kind(parameter, name)
         for one in value if isinstance(value, list) else [value]:
@@ -162,11 +185,28 @@ def _own_tags(tx: Tx, ctx: Context, id: str) -> dict[str, str]:
     return {row.key: row.value for row in rows}
 
 
+def _with_template(tx: Tx, ctx: Context, parameters: dict[str, Any]) -> tuple[dict[str, Any], Keys]:
+    """A launch with what its template says, and what policies may ask of that; as it is where there is no such one."""
+    try:
+        whole, version = applied(tx, ctx.account, parameters)
+    except Refusal:
+        return parameters, {}
+    return whole, {"ec2:LaunchTemplate": arn(ctx, "launch-template", version.template), _OF_TEMPLATE: "true"}
+
+
+def _overrides(keys: Keys, by_request: bool) -> Keys:
+    """The keys for what the request names itself, in its template's stead or beside it."""
+    return {**keys, _OF_TEMPLATE: "false"} if _OF_TEMPLATE in keys and by_request else keys
+
+
 def _names(tx: Tx, ctx: Context, kind: str, text: str) -> tuple[str, str]:
     """The id of what a text names, and what stands for it in an ARN: a denial must not be got round by another name."""
     if kind == "key-pair":
         row = next((one for one in key_pair.of_account(tx, ctx.account) if text in (one.id, one.name)), None)
         return (row.id, row.name) if row is not None else (text, text)
+    if kind == "launch-template" and not text.startswith("lt-"):
+        row = launch_template.named(tx, ctx.account, text)
+        return (row.id, row.id) if row is not None else (text, text)
     if kind == "placement-group":
         rows = placement_group.of_account(tx, ctx.account)
         row = next((one for one in rows if text in (one.id, one.name)), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from cumulet.api.actions import Item, Result, action
 from cumulet.api.context import Context
@@ -18,6 +18,7 @@ from cumulet.api.ec2.launch_disks import Disk, disks, keeper_of
 from cumulet.api.ec2.launch_network import Network, find_network, wish_of
 from cumulet.api.ec2.launch_placement import Places, find_places
 from cumulet.api.ec2.launch_request import LaunchRequest
+from cumulet.api.ec2.template_rows import applied
 from cumulet.api.ec2.validation import missing
 from cumulet.api.ec2.volume_rows import check_able, check_quota
 from cumulet.lib import ids
@@ -38,17 +39,22 @@ from cumulet.model import (
     work,
 )
 from cumulet.model.database import Row
+from cumulet.wire.models import load
+from cumulet.wire.names import python_name
 
 
 @action()
 def run_instances(ctx: Context, **request: Unpack[LaunchRequest]) -> Result:
     """Write down new instances that should run; the engine starts them."""
+    asked, of_template = request, dict[str, str]()
+    if request.get("launch_template"):
+        request, of_template = _with_template(ctx, request)
     if not request.get("image_id"):
         raise missing("ImageId")
     launch, wish = checked(ctx, request), wish_of(request)
     reservation = ids.new("reservation")
     with ctx.write() as tx:
-        earlier = _claim_token(ctx, tx, request, reservation)
+        earlier = _claim_token(ctx, tx, asked, reservation)
         if earlier is not None:
             return _launched(ctx, tx, earlier)
         instance.lock_account(tx, ctx.account)
@@ -72,11 +78,21 @@ def run_instances(ctx: Context, **request: Unpack[LaunchRequest]) -> Result:
         places = find_places(ctx, tx, request.get("placement") or {}, network.subnet.zone, count)
         made = _write_instances(tx, image, network, columns | {"reservation": reservation}, places)
         _write_parts(tx, made, network, wanted, launch.tags)
+        tag.put_new(tx, ctx.account, made, "instance", of_template)
         if held is not None:
             for id in made:
                 profile.associate(tx, ctx.account, id, held)
         work.wake_new(tx, "instance", made)
         return _launched(ctx, tx, reservation)
+
+
+def _with_template(ctx: Context, request: LaunchRequest) -> tuple[LaunchRequest, dict[str, str]]:
+    """The request with what its launch template says, and the tags by which AWS says so of instances."""
+    members = {python_name(name): name for name in load("ec2").input("RunInstances").members}
+    with ctx.read() as tx:
+        whole, version = applied(tx, ctx.account, {members[name]: value for name, value in request.items()})
+    tags = {"aws:ec2launchtemplate:id": version.template, "aws:ec2launchtemplate:version": str(version.number)}
+    return cast(LaunchRequest, {python_name(name): value for name, value in whole.items()}), tags
 
 
 def _claim_token(ctx: Context, tx: Tx, request: LaunchRequest, reservation: str) -> str | None:

@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from cumulet.api.ec2.instance_profiles import ProfileName
 from cumulet.api.ec2.tagging import TagSpecification
+from cumulet.api.ec2.template_rows import Specification
 
 
 class Ebs(TypedDict, total=False):
@@ -113,6 +114,7 @@ class LaunchRequest(TypedDict, total=False):
     instance_initiated_shutdown_behavior: str
     instance_type: str
     kernel_id: str
+    launch_template: Specification
     key_name: str
     maintenance_options: MaintenanceOptions
     max_count: int

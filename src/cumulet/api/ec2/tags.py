@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
-from cumulet.api.ec2.tagging import Tag, check_count, check_key, checked
+from cumulet.api.ec2.tagging import RESERVED, Tag, check_count, check_key, checked
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import Tx, interface, resource, tag, work
@@ -19,7 +19,7 @@ def create_tags(ctx: Context, resources: list[str], tags: list[Tag]) -> Result:
     with ctx.write() as tx:
         for id in dict.fromkeys(resources):
             kind = _kind(tx, ctx.account, id)
-            check_count(len({*tag.of(tx, id), *wanted}))
+            check_count(len({*_own(tx, id), *wanted}))
             tag.put(tx, ctx.account, id, kind, wanted)
             _tell_guest(tx, kind, id)
     return {}
@@ -31,11 +31,16 @@ def delete_tags(ctx: Context, resources: list[str], tags: list[Tag] | None = Non
     with ctx.write() as tx:
         for id in dict.fromkeys(resources):
             kind = _kind(tx, ctx.account, id)
-            for one in tags or [Tag(Key=key) for key in tag.of(tx, id)]:
+            for one in tags or [Tag(Key=key) for key in _own(tx, id)]:
                 check_key(one.get("Key", ""))
                 tag.take_away(tx, id, one.get("Key", ""), one.get("Value"))
             _tell_guest(tx, kind, id)
     return {}
+
+
+def _own(tx: Tx, id: str) -> list[str]:
+    """The keys of a resource's tags but for those that only the cloud gives."""
+    return [key for key in tag.of(tx, id) if not key.startswith(RESERVED)]
 
 
 def _answer(items: list[Item]) -> Result:

@@ -433,6 +433,32 @@ def upgrade() -> None:
         sa.UniqueConstraint("account", "name", name=op.f("uq_key_pair_account_name")),
     )
     op.create_table(
+        "launch_template",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("created_by", sa.String(length=255), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.Column("default_version", sa.BigInteger(), nullable=False),
+        sa.Column("latest_version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_launch_template")),
+        sa.UniqueConstraint("account", "name", name=op.f("uq_launch_template_account_name")),
+    )
+    op.create_table(
+        "launch_template_version",
+        sa.Column("template", sa.String(length=40), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("account", sa.String(length=40), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("created_by", sa.String(length=255), nullable=False),
+        sa.Column("created", sa.Double(), nullable=True),
+        sa.Column("data", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("template", "number", name=op.f("pk_launch_template_version")),
+    )
+    with op.batch_alter_table("launch_template_version", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_launch_template_version_account"), ["account"], unique=False)
+
+    op.create_table(
         "left_behind",
         sa.Column("role", sa.String(length=20), nullable=False),
         sa.Column("host", sa.String(length=64), nullable=False),
@@ -879,6 +905,11 @@ def downgrade() -> None:
     op.drop_table("security_group")
     op.drop_table("placement_group")
     op.drop_table("left_behind")
+    with op.batch_alter_table("launch_template_version", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_launch_template_version_account"))
+
+    op.drop_table("launch_template_version")
+    op.drop_table("launch_template")
     op.drop_table("key_pair")
     with op.batch_alter_table("interface_group", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_interface_group_group_id"))
