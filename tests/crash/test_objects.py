@@ -19,6 +19,7 @@ from cumulet.drivers.blob import rados
 from cumulet.drivers.blob.fake import FakeBlobs
 from cumulet.drivers.blob.rados import RadosBlobs
 from cumulet.lib import crash
+from cumulet.lib.blobs import Health
 from cumulet.lib.errors import Conflict, Failure, Full, Unsure
 from cumulet.model import object as objects
 from cumulet.wire.request import Request
@@ -187,6 +188,24 @@ def test_the_auditor_finds_what_is_lost(cloud: TestedCloud) -> None:
     with cloud.database.read() as tx:
         assert blob.count_lost(tx) == 1
     assert len(list(directory.glob("quarantine/*"))) == 1
+
+
+def test_what_is_deleted_while_it_is_audited_is_not_lost(cloud: TestedCloud, caplog: pytest.LogCaptureFixture) -> None:
+    s3 = support.client(cloud)
+    put(s3, "a", content=b"content")
+    store = cloud.cloud.objects
+    assert store is not None
+    audit = store.keeper.audit()
+    check = store.blobs.check
+
+    def late(id: str, size: int, crc: int) -> Health:
+        s3.delete_object(Bucket=BUCKET, Key="a")
+        store.keeper.remove_due()
+        return check(id, size, crc)
+
+    store.blobs.check = late  # type: ignore[method-assign]
+    assert len(list(audit)) == 1
+    assert "is lost" not in caplog.text
 
 
 @pytest.mark.parametrize("cloud", ["rados"], indirect=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import msgspec
 
-from cumulet.cli import asking
-from cumulet.cli.options import Cloud, any_cloud, as_json
-from cumulet.cli.output import show
+from cumulet.cli import asking, running
+from cumulet.cli.options import Cloud, any_cloud, as_json, database, settings
+from cumulet.cli.output import show, show_json
+from cumulet.lib.config import Config
+from cumulet.lib.errors import Failure
 
 
 @click.group()
@@ -60,6 +63,34 @@ def _counts(one: dict[str, Any]) -> tuple[str, ...]:
     means = (f"{one[name] / max(1, one['requests']):.0f}" for name in ("first_byte_ms", "total_ms"))
     sizes = _mib(one["bytes_in"]), _mib(one["bytes_out"])
     return (one["bucket"], one["configuration"] or "(all)", *(str(one[name]) for name in kinds), *sizes, *means)
+
+
+@bucket.command("copy-to-pool", epilog="Example: cumulet bucket copy-to-pool")
+@as_json
+@settings
+def copy_to_pool(config: Config, json: bool) -> None:
+    """Copy all objects from this host's directories to Ceph.
+
+    To the pool that object_pool names. The cloud may be in use meanwhile: what comes after is copied the next
+    time. Once more while it is stopped, and with object_driver = "rados" it is started with all of its objects.
+    """
+    from cumulet.control.object_moving import copy_all
+    from cumulet.services import blobs_of
+
+    if config.object_driver == "rados":
+        raise Failure('the setting object_driver is rados already; it is to be "directory" until all is copied')
+    counts = {"copied": 0, "there": 0, "lost": 0}
+    with database(config) as opened:
+        source = blobs_of(config, opened)
+        target = blobs_of(msgspec.structs.replace(config, object_driver="rados"), opened)
+        for _, outcome in copy_all(opened, source, target):
+            counts[outcome] += 1
+    if json:
+        show_json(counts)
+        return
+    click.echo(f"{counts['copied']} copied, {counts['there']} were there, {counts['lost']} have no good copy")
+    if running.pid(config.state_dir) is not None:
+        click.echo("The cloud is up: copy once more when it is stopped.", err=True)
 
 
 def _mib(size: int) -> str:

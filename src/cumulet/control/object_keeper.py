@@ -15,6 +15,7 @@ from cumulet.lib.config import Config
 from cumulet.lib.log import Log
 from cumulet.lib.repeating import Repeating
 from cumulet.model import Database, blob
+from cumulet.model.database import Row
 
 log = Log("keeper")
 SOME = 500
@@ -112,13 +113,19 @@ class Keeper:
             with self._database.read() as tx:
                 rows = blob.after(tx, after, SOME)
             for row in rows:
-                health = self._blobs.check(row.id, row.size, int(row.crc, 16))
-                if (health == "lost") != bool(row.lost):
-                    with self._database.write() as tx:
-                        blob.mark(tx, row.id, lost=health == "lost")
-                if health == "lost":
-                    log.error("a blob is lost: no copy of it is as it was written", blob=row.id)
+                self._audit(row)
                 yield row.id
             if not rows:
                 return
             after = rows[-1].id
+
+    def _audit(self, row: Row) -> None:
+        lost = self._blobs.check(row.id, row.size, int(row.crc, 16)) == "lost"
+        if lost:
+            with self._database.read() as tx:
+                if not blob.is_named(tx, row.id):  # it was deleted meanwhile
+                    return
+            log.error("a blob is lost: no copy of it is as it was written", blob=row.id)
+        if lost != bool(row.lost):
+            with self._database.write() as tx:
+                blob.mark(tx, row.id, lost=lost)

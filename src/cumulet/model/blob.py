@@ -56,6 +56,11 @@ def known(tx: Tx, ids: list[str]) -> set[str]:
     return {row.id for row in tx.all(sa.select(blob.c.id).where(blob.c.id.in_(ids)))}
 
 
+def is_named(tx: Tx, id: str) -> bool:
+    """Whether something names it still."""
+    return tx.first(sa.select(blob.c.id).where(blob.c.id == id, blob.c.due.is_(None))) is not None
+
+
 def after(tx: Tx, id: str, limit: int) -> list[Row]:
     """The blobs in use behind this one, by id: for walking through all of them."""
     return tx.all(sa.select(blob).where(blob.c.id > id, blob.c.due.is_(None)).order_by(blob.c.id).limit(limit))

@@ -1,0 +1,77 @@
+"""From one store of blobs to another: all that something names is copied, while the first is used, again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from awscrt.checksums import crc64nvme
+
+from cumulet.lib.blobs import Blobs, BlobWriter, Missing
+from cumulet.model import Database, blob
+from cumulet.model.database import Row
+
+Outcome = Literal["there", "copied", "lost"]
+_SOME = 500
+_PIECE = 1 << 20
+
+
+def copy_all(database: Database, source: Blobs, target: Blobs) -> Iterator[tuple[str, Outcome]]:
+    """Each blob's id, and what became of it; `lost`: the source has no good copy, and the target nothing of it.
+
+    What is `there` was copied whole before: what an earlier copying left half-done is done anew.
+    """
+    after = ""
+    while True:
+        with database.read() as tx:
+            rows = blob.after(tx, after, _SOME)
+        for row in rows:
+            outcome: Outcome = "there" if _is_there(target, row.id) else _copy(row, source, target)
+            if outcome != "lost" or _is_named(database, row.id):
+                yield row.id, outcome
+        if not rows:
+            return
+        after = rows[-1].id
+
+
+def _is_named(database: Database, id: str) -> bool:
+    """Not one that was deleted meanwhile."""
+    with database.read() as tx:
+        return blob.is_named(tx, id)
+
+
+def _is_there(target: Blobs, id: str) -> bool:
+    try:
+        target.open(id).close()
+    except Missing:
+        return False
+    return True
+
+
+def _copy(row: Row, source: Blobs, target: Blobs) -> Outcome:
+    if source.check(row.id, row.size, int(row.crc, 16)) == "lost":
+        return "lost"
+    target.remove(row.id)
+    writer = target.create(row.id)
+    try:
+        if _fill(writer, source, row.id) != int(row.crc, 16):
+            return "lost"
+        writer.commit()
+    except Missing:
+        return "lost"
+    finally:
+        writer.abort()
+    return "copied"
+
+
+def _fill(writer: BlobWriter, source: Blobs, id: str) -> int:
+    """Gives the checksum of what was written."""
+    reader = source.open(id)
+    try:
+        offset = crc = 0
+        while piece := reader.read(offset, _PIECE):
+            writer.write(piece)
+            offset, crc = offset + len(piece), crc64nvme(piece, crc)
+        return crc
+    finally:
+        reader.close()

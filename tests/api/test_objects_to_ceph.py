@@ -1,0 +1,57 @@
+"""`cumulet bucket copy-to-pool`: a cloud takes its objects from directories to Ceph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from support import s3 as support
+from support.fake_rados import FakeCeph
+from support.s3 import BUCKET, made, put
+from support.tested_cloud import TestedCloud
+
+from cumulet.cli import cumulet
+from cumulet.drivers.blob import rados
+
+KEY = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
+
+
+def copied(state: Path, status: int = 0, **environ: str) -> str:
+    """What the command says."""
+    settings = {"CUMULET_DRIVERS": "fake", "CUMULET_TEST": "1", **environ}
+    done = CliRunner().invoke(cumulet, ["bucket", "copy-to-pool", "--state-dir", str(state)], env=settings)
+    assert done.exit_code == status, done.output
+    return done.output.strip()
+
+
+def test_all_objects_are_taken_to_ceph_while_the_cloud_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ceph = FakeCeph()
+    monkeypatch.setattr(rados, "space_of", lambda config: ceph.space)
+    cloud = TestedCloud(tmp_path)
+    s3 = support.client(cloud)
+    made(s3)
+    put(s3, "a", content=b"first")
+    put(s3, "large", content=bytes(5 << 20))
+    put(s3, "secret", content=b"hidden", **KEY)
+    assert copied(tmp_path) == "3 copied, 0 were there, 0 have no good copy"
+    put(s3, "a", content=b"second")
+    put(s3, "spoilt", content=b"right")
+    (spoilt,) = [file for file in cloud.config.object_directories()[0].glob("??/*") if file.read_bytes() == b"right"]
+    spoilt.write_bytes(b"wrong")
+    assert copied(tmp_path) == "1 copied, 2 were there, 1 have no good copy"
+    cloud.stop()
+    cloud = TestedCloud(tmp_path, object_driver="rados")
+    s3 = support.client(cloud)
+    assert [support.body(s3, key) for key in ("a", "large")] == [b"second", bytes(5 << 20)]
+    assert support.body(s3, "secret", **KEY) == b"hidden"
+    store = cloud.cloud.objects
+    assert store is not None
+    assert len(list(store.keeper.audit())) == 4
+    assert store.keeper.sweep(older_than=-1.0) == 0
+    s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in ("a", "large", "secret", "spoilt")]})
+    cloud.clock.ahead = rados.LINGER_SECONDS + 1
+    store.keeper.remove_due()
+    assert support.is_tidy(cloud)
+    cloud.stop()
+    assert "object_driver is rados already" in copied(tmp_path, 1, CUMULET_OBJECT_DRIVER="rados")
