@@ -24,10 +24,11 @@ class Source(Protocol):
 
 
 class Direct:
-    """The way past the server for one answer."""
+    """The way past the server for one answer; `flush` has it send what it has kept back."""
 
-    def __init__(self, transport: asyncio.Transport, cycle: Any) -> None:
+    def __init__(self, transport: asyncio.Transport, cycle: Any, flush: Callable[[], None]) -> None:
         self._transport = transport
+        self._flush = flush
         self._cycle = cycle
 
     async def send(self, source: Source, run: Callable[..., Awaitable[Any]], idle_seconds: float) -> AsyncIterator[int]:
@@ -35,6 +36,7 @@ class Direct:
 
         Raises TimeoutError for a client that takes nothing for so long, OSError for one that is gone.
         """
+        self._flush()
         async with asyncio.timeout(idle_seconds):
             while self._transport.get_write_buffer_size():
                 await asyncio.sleep(LOOK_SECONDS)

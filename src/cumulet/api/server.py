@@ -11,6 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cumulet.api.direct import NAME, Direct
+from cumulet.api.together import Together
 from cumulet.lib.errors import Failure
 
 HEAD_SECONDS = 20.0
@@ -29,8 +30,9 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._stop_timer()
         super().on_headers_complete()
+        together = Together(self.transport, self.cycle)
         if self.scheme == "http":
-            self.scope["extensions"] = {NAME: Direct(self.transport, self.cycle)}  # type: ignore[dict-item]
+            self.scope["extensions"] = {NAME: Direct(self.transport, self.cycle, together.flush)}  # type: ignore[dict-item]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
