@@ -171,3 +171,11 @@ def test_who_may_change_one_template_may_not_change_another(cloud: Any, ec2: Any
         assert denied(lambda: ann.create_launch_template_version(**named, **more)) == "UnauthorizedOperation"  # noqa: B023
         assert denied(lambda: ann.delete_launch_template(**named)) == "UnauthorizedOperation"  # noqa: B023
     ann.delete_launch_template(LaunchTemplateId=id)
+
+
+def test_the_same_token_makes_one_version(ec2: Any) -> None:
+    id = made(ec2)
+    asked = {"LaunchTemplateId": id, "LaunchTemplateData": {"InstanceType": "m1.small"}, "ClientToken": "once"}
+    found = [ec2.create_launch_template_version(**asked)["LaunchTemplateVersion"]["VersionNumber"] for _ in range(2)]
+    assert found == [2, 2]
+    assert ec2.describe_launch_templates()["LaunchTemplates"][0]["LatestVersionNumber"] == 2

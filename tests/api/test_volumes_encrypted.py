@@ -14,7 +14,7 @@ from cumulet.administration.desk import Nothing
 from cumulet.administration.storage import volumes
 from cumulet.control import moving
 from cumulet.control.fleet import Fleet
-from cumulet.model import attachment, host, instance, secret, snapshot, volume
+from cumulet.model import attachment, host, image, instance, secret, snapshot, volume
 from cumulet.model.explanation import explain
 
 ZONE = "us-east-1a"
@@ -293,6 +293,23 @@ def test_an_encrypted_copy_of_an_image_that_is_a_file_is_one_of_snapshots(cloud:
     assert code(lambda: shown(ec2, snapshot["SnapshotId"])) == "InvalidSnapshot.NotFound"
     cannot(cloud, "h1")
     assert code(lambda: ec2.copy_image(Name="again", **asked)) == "UnsupportedOperation"
+
+
+def test_an_encrypted_copy_needs_the_file_no_more_that_it_was_made_of(cloud: Any, ec2: Any) -> None:
+    values: dict[str, object] = {"account": cloud.admin.id, "name": "disk", "location": "admin/disk", "source": "/"}
+    with cloud.database.write() as tx:
+        id, file = image.take_in(tx, {**values, "declared": "raw"})
+    cloud.settle()
+    copy = ec2.copy_image(Name="copy", SourceImageId=id, SourceRegion="us-east-1", Encrypted=True)["ImageId"]
+    cloud.settle()
+    (found,) = ec2.describe_images(ImageIds=[copy])["Images"]
+    assert (found["State"], found["BootMode"]) == ("available", "legacy-bios")
+    ec2.deregister_image(ImageId=id)
+    for _ in range(2):
+        cloud.pass_time(70)
+    with cloud.database.read() as tx:
+        assert image.file(tx, file) is None
+    assert launched(cloud, ec2, ImageId=copy)
 
 
 def test_where_new_volumes_are_encrypted_copies_of_images_are_too(cloud: Any, ec2: Any) -> None:

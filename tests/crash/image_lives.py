@@ -69,7 +69,7 @@ def copy_encrypted(site: Place) -> str:
         both = {"host": host, "size_gib": 1, "sealed": volume.new_key(tx), "created": tx.now}
         disk = {"id": made["volume"], "account": volume.HIDDEN, "zone": ZONES[0], "image_file": found.image_file}
         tx.insert(volume.volume, {**disk, **both})
-        taken = {"id": made["snapshot"], "account": site.account, "volume": made["volume"], "base": found.image_file}
+        taken = {"id": made["snapshot"], "account": site.account, "volume": made["volume"]}
         tx.insert(snapshot.snapshot, {**taken, **both})
         for kind, id in made.items():
             work.wake(tx, kind, id)

@@ -68,6 +68,12 @@ def add(tx: Tx, values: dict[str, Any], first: dict[str, Any]) -> bool:
     return True
 
 
+def last_number(tx: Tx, id: str) -> int:
+    """The number of the last version that was made; nobody makes another until the end of the transaction."""
+    query = sa.select(launch_template.c.latest_version).where(launch_template.c.id == id)
+    return int(tx.value(query.with_for_update()))
+
+
 def add_version(tx: Tx, template: Row, values: dict[str, Any]) -> int:
     """One more version; gives its number, which no other has had."""
     mine = launch_template.c.id == template.id

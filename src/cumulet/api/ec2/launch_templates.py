@@ -126,7 +126,7 @@ def create_launch_template_version(
     request |= {"source": source_version, "description": version_description}
     with ctx.write() as tx:
         row = found(tx, ctx.account, launch_template_id, launch_template_name)
-        next_number = int(row.latest_version) + 1
+        next_number = launch_template.last_number(tx, row.id) + 1
         before = client_tokens.earlier(
             tx, ctx.account, "CreateLaunchTemplateVersion", client_token, request, {"number": next_number}
         )

@@ -59,8 +59,8 @@ def written(ctx: Context, tx: Tx, values: dict[str, Any], tags: dict[str, str]) 
     """
     check_quota(ctx, tx)
     id = ids.new("snapshot")
-    base = image_use.base_of(tx, disk=values["volume"], source=values.get("source"))
-    tx.insert(snapshot.snapshot, {**values, "id": id, "base": base, "account": ctx.account, "created": tx.now})
+    base = {"base": image_use.base_of(tx, disk=values["volume"], source=values.get("source"))}
+    tx.insert(snapshot.snapshot, {**base, **values, "id": id, "account": ctx.account, "created": tx.now})
     tag.put(tx, ctx.account, id, "snapshot", tags)
     if values.get("state") != "waiting":
         work.wake(tx, "snapshot", id)
@@ -94,7 +94,8 @@ def of_file(ctx: Context, tx: Tx, file: str, gib: int, description: str, tags: d
     disk = {"id": id, "account": volume.HIDDEN, "zone": keeper["zone"], "image_file": file, "created": tx.now}
     tx.insert(volume.volume, {**disk, **both})
     work.wake(tx, "volume", id)
-    return written(ctx, tx, {"volume": id, "description": description, **both}, tags)
+    # it is a copy of all that is in the file, and stands on nothing
+    return written(ctx, tx, {"volume": id, "description": description, "base": None, **both}, tags)
 
 
 def deletable(tx: Tx, account: str, id: str) -> bool:
