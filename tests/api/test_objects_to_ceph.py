@@ -1,4 +1,4 @@
-"""`cumulet bucket copy-to-pool`: a cloud takes its objects from directories to Ceph."""
+"""A cloud takes its objects from directories to Ceph (`cumulet bucket copy-to-pool`), to a pool of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from support.s3 import BUCKET, made, put
 from support.tested_cloud import TestedCloud
 
 from cumulet.cli import cumulet
+from cumulet.cli.checks import object_pool
 from cumulet.drivers.blob import rados
+from cumulet.lib.librados import Pool
+from cumulet.lib.rbd import Room
 
 KEY = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
 
@@ -23,6 +26,23 @@ def copied(state: Path, status: int = 0, **environ: str) -> str:
     done = CliRunner().invoke(cumulet, ["bucket", "copy-to-pool", "--state-dir", str(state)], env=settings)
     assert done.exit_code == status, done.output
     return done.output.strip()
+
+
+def test_the_doctor_tells_the_pool_of_another_cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ceph = FakeCeph()
+    monkeypatch.setattr(rados, "space_of", lambda config: ceph.space)
+    monkeypatch.setattr("cumulet.lib.rados.check", lambda pool: None)
+    monkeypatch.setattr(Pool, "room", lambda pool: Room(100 << 30, 90 << 30))
+    cloud = TestedCloud(tmp_path, object_driver="rados")
+    assert [found.level for found in object_pool(cloud.config)] == ["ok"]
+    assert not ceph.spaces[""]
+    made(support.client(cloud))
+    put(support.client(cloud), "k")
+    assert [found.level for found in object_pool(cloud.config)] == ["ok"]
+    ceph.space("").put(rados.OWNER, b"another").wait()
+    (found,) = object_pool(cloud.config)
+    assert (found.level, "the objects of another cloud (another, this is" in found.text) == ("problem", True)
+    cloud.stop()
 
 
 def test_all_objects_are_taken_to_ceph_while_the_cloud_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

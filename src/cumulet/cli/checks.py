@@ -223,6 +223,7 @@ def object_pool(config: Config) -> Iterator[Finding]:
     pool = pool_of(config)
     try:
         check(pool)
+        _check_owner(config)
         room = pool.room()
     except CumuletError as e:
         advice = "see the message, or the settings object_pool and rbd_…; docs/objects.md has an example"
@@ -233,6 +234,18 @@ def object_pool(config: Config) -> Iterator[Finding]:
         yield Finding("objects in Ceph", "warning", text, "add disks (OSDs) to Ceph, or delete objects")
     else:
         yield Finding("objects in Ceph", "ok", text)
+
+
+def _check_owner(config: Config) -> None:
+    """Raises `Failure` where the pool keeps the objects of another cloud; one that is nobody's is left so."""
+    from cumulet.cli import options
+    from cumulet.drivers.blob.rados import OWNER, space_of
+    from cumulet.services import blobs_of
+
+    there_is_a_cloud = config.database_url or (config.state_dir / "cumulet.db").exists()
+    if there_is_a_cloud and space_of(config)("").state(OWNER) is not None:
+        with options.database(config) as opened:
+            next(blobs_of(config, opened).observe(), None)
 
 
 def state_directory(config: Config) -> Iterator[Finding]:
