@@ -11,6 +11,7 @@ from crash.lives import launch, stop, terminate
 from crash.site import Site
 
 from cumulet.agent.heartbeat import EVERY_SECONDS
+from cumulet.control import sweep
 from cumulet.drivers.specs import tap_name
 from cumulet.model import attachment, instance, interface
 
@@ -77,6 +78,25 @@ def test_a_leaked_thing_is_removed_and_nothing_else(
     site.world.put(kind, name, values)
     site.sweep()
     assert site.world.get(kind, name) is None
+    check(site, {guest: "running"})
+
+
+def test_what_is_too_much_for_one_sweep_is_put_right_by_the_next_ones(
+    site: Site, guest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "MOST", 2)
+    leaked = [f"vol-{number}feed" for number in range(5)]
+    for name in leaked:
+        site.world.put("volume", name, {"size_gib": 1, "snapshot": "", "root": False})
+    lost = parts(site, guest)["volume"]
+    site.world.remove("volume", lost)
+    site.sweep()
+    assert 0 < sum(site.world.get("volume", name) is not None for name in leaked) < len(leaked)
+    for _ in range(2):
+        site.pass_time(sweep.MORE_SECONDS)
+        site.settle()
+    assert [name for name in leaked if site.world.get("volume", name) is not None] == []
+    assert site.world.get("volume", lost) is not None
     check(site, {guest: "running"})
 
 

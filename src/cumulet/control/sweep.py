@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import sqlalchemy as sa
@@ -38,6 +39,10 @@ EVERY = {**dict.fromkeys(AGENTS, 300.0), "cloud": 30.0, "lease": 3.0}
 
 `cloud` is what needs no host, and `lease` asks none: they may be lost.
 """
+MOST = 500
+MORE_SECONDS = 5.0
+"""So many things a sweep has made again, or removed; where there are more it comes again soon, since a run is to end
+well inside its lease."""
 AWAY_SECONDS = 30.0
 """From try to try to ask a host that does not answer, though it is heard."""
 
@@ -60,23 +65,27 @@ def reconcile(run: Run, id: str) -> None:
         except Unreachable:
             raise Later(AWAY_SECONDS, f"{id} does not answer") from None
         lost.take_away(run, role, host)
-        _compare(run, role, host, {thing.id: thing for thing in seen})
+        if not _compare(run, role, host, {thing.id: thing for thing in seen}):
+            raise Later(MORE_SECONDS, f"there is more to put right on {host}")
     raise Later(EVERY[role])
 
 
-def _compare(run: Run, role: str, host: str, seen: dict[str, Seen]) -> None:
+def _compare(run: Run, role: str, host: str, seen: dict[str, Seen]) -> bool:
+    """Whether that was all."""
     with run.read() as tx:
         expected = _expected(tx, role, host)
         leaked = [id for id in seen if id not in expected and not _exists(tx, id)]
     lost = [id for id, state in expected.items() if not _holds(state, seen.get(id))]
     if lost:
         with run.write() as tx:
-            for id in lost:
+            # any of them, so that those which cannot be made again do not keep the others from it
+            for id in random.sample(lost, min(len(lost), MOST)):
                 log.warning("lost, made again", id=id, host=host)
                 _wake(tx, id, host)
-    for id in leaked:
+    for id in leaked[:MOST]:
         log.warning("leaked, removed", id=id, host=host)
         run.last_word(role, host).remove(id)
+    return max(len(lost), len(leaked)) <= MOST
 
 
 def _expected(tx: Tx, role: str, host: str) -> dict[str, str]:
