@@ -312,3 +312,47 @@ def test_who_changes_an_association_of_a_profile_needs_permission_for_its_instan
     assert code(lambda: replace(AssociationId=other["AssociationId"], **profile)) == "UnauthorizedOperation"
     new = replace(AssociationId=mine["AssociationId"], **profile)["IamInstanceProfileAssociation"]
     end(AssociationId=new["AssociationId"])
+
+
+def test_a_policy_speaks_of_the_profile_that_instances_are_to_have(cloud: TestedCloud) -> None:
+    arns = {
+        name: cloud.client("iam").create_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Arn"]
+        for name in ("web", "other")
+    }
+    wrong = {"ArnNotEquals": {"ec2:InstanceProfile": arns["web"]}}
+    ann = user(cloud, "ann", ALLOW)
+    denial = document("Deny", Action="ec2:RunInstances", Resource="arn:aws:ec2:*:*:instance/*", Condition=wrong)
+    cloud.client("iam").put_user_policy(UserName="ann", PolicyName="web", PolicyDocument=denial)
+    run: dict[str, Any] = {"ImageId": cloud.image, "MinCount": 1, "MaxCount": 1, "DryRun": True}
+
+    def asked(**named: str) -> str:
+        return str(code(lambda: ann.client().run_instances(**run, IamInstanceProfile=named)))
+
+    assert (asked(Name="web"), asked(Arn=arns["web"])) == ("DryRunOperation",) * 2
+    assert (asked(Name="other"), code(lambda: ann.client().run_instances(**run))) == ("UnauthorizedOperation",) * 2
+
+
+def test_a_policy_speaks_of_whose_image_it_is(cloud: TestedCloud, ec2: Any) -> None:
+    own = ec2.copy_image(SourceImageId=cloud.image, SourceRegion="us-east-1", Name="own")["ImageId"]
+    ann, run = user(cloud, "ann", ALLOW), {"MinCount": 1, "MaxCount": 1, "DryRun": True}
+    others = {"StringNotEquals": {"ec2:Owner": "amazon"}}
+    denial = document("Deny", Action="ec2:RunInstances", Resource="arn:aws:ec2:*::image/*", Condition=others)
+    cloud.client("iam").put_user_policy(UserName="ann", PolicyName="provided", PolicyDocument=denial)
+    assert code(lambda: ann.client().run_instances(ImageId=cloud.image, **run)) == "DryRunOperation"
+    assert code(lambda: ann.client().run_instances(ImageId=own, **run)) == "UnauthorizedOperation"
+
+
+def test_a_policy_speaks_of_the_vpc_of_what_is_in_it(cloud: TestedCloud, ec2: Any) -> None:
+    (net, *_) = ec2.describe_subnets()["Subnets"]
+    (default,) = ec2.describe_security_groups()["SecurityGroups"]
+    run = {"ImageId": cloud.image, "MinCount": 1, "MaxCount": 1, "DryRun": True, "SubnetId": net["SubnetId"]}
+    run |= {"SecurityGroupIds": [default["GroupId"]]}
+    for vpc, wanted in ((net["VpcId"], "DryRunOperation"), ("vpc-0123456789abcdef0", "UnauthorizedOperation")):
+        there = {"ArnEquals": {"ec2:Vpc": f"arn:aws:ec2:us-east-1:{cloud.admin.id}:vpc/{vpc}"}}
+        parts = [f"arn:aws:ec2:*:*:{kind}/*" for kind in ("subnet", "security-group", "network-interface")]
+        rest = [f"arn:aws:ec2:*:*:{kind}/*" for kind in ("image", "instance", "volume")]
+        name = f"u-{vpc}"
+        theirs = user(cloud, name, document(Action="ec2:RunInstances", Resource=parts, Condition=there)).client()
+        more = document(Action="ec2:RunInstances", Resource=rest)
+        cloud.client("iam").put_user_policy(UserName=name, PolicyName="rest", PolicyDocument=more)
+        assert code(lambda: theirs.run_instances(**run)) == wanted  # noqa: B023

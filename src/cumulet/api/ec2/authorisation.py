@@ -13,6 +13,7 @@ from typing import Any
 from cumulet.api.authorise import Keys, Need, needs
 from cumulet.api.context import Context
 from cumulet.api.ec2 import volume_conditions
+from cumulet.api.ec2.resource_conditions import named_profile, of_launched, of_present
 from cumulet.api.ec2.template_rows import applied
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
@@ -21,12 +22,10 @@ from cumulet.model import (
     address,
     entity,
     group,
-    instance,
     key_pair,
     launch_template,
     placement_group,
     profile,
-    tag,
     vpc,
 )
 
@@ -98,8 +97,9 @@ def of_ec2(ctx: Context, name: str, parameters: dict[str, Any]) -> list[Need]:
         texts = dict.fromkeys([*_named(name, parameters), *_implied(tx, ctx, name, parameters)])
         named = [(kind, *_names(tx, ctx, kind, text)) for kind, text in texts]
         said = [_overrides(region, text in own and text[0] != "launch-template") for text in texts]
+        tags = _tags_of(parameters.get("Tags"))
         found = [
-            Need(f"ec2:{name}", arn(ctx, kind, shown), {**keys, **keys_of(tx, ctx, kind, id, parameters)})
+            Need(f"ec2:{name}", arn(ctx, kind, shown), {**keys, **of_present(tx, ctx, kind, id), **tags})
             for (kind, id, shown), keys in zip(named, said, strict=True)
         ]
         guests = [id for kind, id, _ in named if kind == "instance"]
@@ -165,26 +165,6 @@ def _type_of(id: str) -> str:
     return types.get(known or "", (known or PREFIXES.get(prefix, prefix) or "unknown").replace("_", "-"))
 
 
-def keys_of(tx: Tx, ctx: Context, kind: str, id: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The condition keys of a resource that is there: its tags, and what instances, volumes and snapshots
-    have besides."""
-    keys: dict[str, Any] = {}
-    for key, value in _own_tags(tx, ctx, id).items():
-        keys |= {f"aws:ResourceTag/{key}": value, f"ec2:ResourceTag/{key}": value}
-    if kind == "instance" and (rows := instance.of_ids(tx, ctx.account, [id])):
-        keys |= {"ec2:InstanceID": id, "ec2:InstanceType": rows[0].type, "ec2:AvailabilityZone": rows[0].zone}
-    if kind in ("volume", "snapshot"):
-        keys |= volume_conditions.of_present(tx, ctx, kind, id)
-    return keys | _tags_of(parameters.get("Tags"))
-
-
-def _own_tags(tx: Tx, ctx: Context, id: str) -> dict[str, str]:
-    """The tags that this account has given to a resource."""
-    mine = tag.tag
-    rows = tx.all(mine.select().where(mine.c.resource == id, mine.c.account == ctx.account))
-    return {row.key: row.value for row in rows}
-
-
 def _with_template(tx: Tx, ctx: Context, parameters: dict[str, Any]) -> tuple[dict[str, Any], Keys]:
     """A launch with what its template says, and what policies may ask of that; as it is where there is no such one."""
     try:
@@ -223,8 +203,7 @@ def _names(tx: Tx, ctx: Context, kind: str, text: str) -> tuple[str, str]:
 
 def _passed(tx: Tx, ctx: Context, named: dict[str, str], guest: str) -> list[Need]:
     """Whoever gives an instance, or what will be one (`*`), a profile gives it the profile's role."""
-    name = named.get("Name") or named.get("Arn", "").rpartition("/")[2]
-    row = entity.named(tx, ctx.account, "instance-profile", name) if name else None
+    row = named_profile(tx, ctx, named)
     roles = entity.members(tx, row.id) if row is not None else []
     to_ec2 = {"iam:PassedToService": "ec2.amazonaws.com", "iam:AssociatedResourceArn": arn(ctx, "instance", guest)}
     return [Need("iam:PassRole", entity.arn_of(role), to_ec2) for role in roles]
@@ -237,7 +216,7 @@ def _made(tx: Tx, ctx: Context, name: str, parameters: dict[str, Any], region: K
         id = parameters.get("KeyName") or "*" if kind == "key-pair" else "*"
         id = parameters.get("GroupName") or "*" if kind == "placement-group" else id
         for own in volume_conditions.of_made(tx, ctx, name, kind, parameters):
-            keys = {**region, **_tags_of(tags), **_launched(parameters, kind), **own}
+            keys = {**region, **_tags_of(tags), **of_launched(tx, ctx, parameters, kind), **own}
             yield Need(f"ec2:{name}", arn(ctx, kind, id), keys)
             if tags:
                 yield Need("ec2:CreateTags", arn(ctx, kind, id), {**keys, "ec2:CreateAction": name})
@@ -262,15 +241,3 @@ def _tags_of(tags: list[dict[str, str]] | None) -> dict[str, Any]:
         return {}
     keys: dict[str, Any] = {"aws:TagKeys": [one.get("Key", "") for one in tags]}
     return keys | {f"aws:RequestTag/{one.get('Key', '')}": one.get("Value", "") for one in tags}
-
-
-def _launched(parameters: dict[str, Any], kind: str) -> dict[str, Any]:
-    """What a launch says of what it makes."""
-    zone = (parameters.get("Placement") or {}).get("AvailabilityZone") or parameters.get("AvailabilityZone")
-    keys: dict[str, Any] = {"ec2:AvailabilityZone": zone} if zone else {}
-    if kind == "instance":
-        options = parameters.get("MetadataOptions") or {}
-        tenancy = (parameters.get("Placement") or {}).get("Tenancy", "default")
-        keys |= {"ec2:InstanceType": parameters.get("InstanceType") or "m1.small", "ec2:Tenancy": tenancy}
-        keys |= {"ec2:MetadataHttpTokens": options["HttpTokens"]} if "HttpTokens" in options else {}
-    return keys
