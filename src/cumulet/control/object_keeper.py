@@ -75,6 +75,7 @@ class Keeper:
                 ids = blob.due(tx, SOME, self._blobs.linger)
             if not ids:
                 return count
+            self._database.flushed()
             for id in ids:
                 self._blobs.remove(id)
             with self._database.write() as tx:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from cumulet.lib.clock import Clock
 from cumulet.lib.errors import Away, Conflict, Unsure
 from cumulet.lib.sealed import Keyring
 from cumulet.model import servers
+from cumulet.model.flushing import Flushes
 from cumulet.model.prepared import FEW, Driver, Prepared, Statements, is_often
 from cumulet.model.row import Row as Row
 from cumulet.model.row import named
@@ -158,6 +159,11 @@ class Database:
         self.hint: Hint = lambda kind, id: None
         self.engine = servers.engine(url, durable=durable)
         self._statements = servers.statements(self.engine)
+        self._beside: sa.Engine | None = None
+        self._flushes: Flushes | None = None
+        if durable and servers.kind_of(self.engine) == "sqlite":
+            self._beside = servers.engine(url, durable=True, flushes=False)
+            self._flushes = Flushes(f"{self.engine.url.database}-wal")
         self._writer = threading.RLock() if servers.kind_of(self.engine) == "sqlite" else None
 
     @contextmanager
@@ -171,19 +177,31 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Tx]:
         """A transaction that is committed when the block ends well, and undone when it does not."""
-        if self._writer is None:
-            yield from self._written()
-            return
-        with self._writer:
-            yield from self._written()
+        with self._writer or nullcontext():
+            tx = yield from self._written(self.engine)
+        self._tell(tx)
+
+    @contextmanager
+    def write_together(self) -> Iterator[Tx]:
+        """The same, for what many do at once: others see it a moment before it is on the disk, where it is when the
+        block has ended, but not one at a time. (A server does so by itself.)"""
+        with self._writer or nullcontext():
+            tx = yield from self._written(self._beside or self.engine)
+        self.flushed()
+        self._tell(tx)
+
+    def flushed(self) -> None:
+        """What has been read so far is on the disk: for who does with it what a power cut does not undo."""
+        if self._flushes is not None:
+            self._flushes.wait()
 
     def note(self, statement: sa.Update) -> None:
         """Write down what may as well be lost: when something was used last."""
         with suppress(SQLAlchemyError), self._writer or nullcontext(), self.engine.begin() as connection:
             connection.execute(statement)
 
-    def _written(self) -> Iterator[Tx]:
-        with self.telling(), self.engine.connect() as connection:
+    def _written(self, engine: sa.Engine) -> Generator[Tx, None, Tx]:
+        with self.telling(), engine.connect() as connection:
             servers.begin_changes(connection)
             tx = Tx(connection, self._statements, self.clock.now(), self.keys, writes=True)
             yield tx
@@ -192,6 +210,9 @@ class Database:
             crash.point("commit.before")
             with self.telling(committing=True):
                 connection.commit()
+        return tx
+
+    def _tell(self, tx: Tx) -> None:
         crash.point("commit.after")
         for kind, id in tx.hints:
             self.hint(kind, id)
@@ -215,6 +236,8 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        if self._beside is not None:
+            self._beside.dispose()
 
 
 def retried(call: Callable[[], Result], *, repeatable: bool = False) -> Result:

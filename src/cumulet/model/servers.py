@@ -93,15 +93,18 @@ def statements(made: sa.Engine) -> Statements:
     return _OF_SQLITE if kind_of(made) == "sqlite" else Statements(made.dialect)
 
 
-def engine(url: str, *, durable: bool) -> sa.Engine:
-    """Connections of one process; raises `Failure` for a URL that is none."""
+def engine(url: str, *, durable: bool, flushes: bool = True) -> sa.Engine:
+    """Connections of one process; raises `Failure` for a URL that is none.
+
+    Without `flushes` a commit of SQLite's is in its log, and somebody else has to see to it that that is on the disk.
+    """
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError) as e:
         raise Failure(f"the setting database_url is no URL: {e}; see docs/databases.md") from None
     options: dict[str, Any] = {**_JSON, "hide_parameters": True}
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed, durable, options)
+        return _sqlite(parsed, ("FULL" if flushes else "NORMAL") if durable else "OFF", options)
     return _server(parsed, options)
 
 
@@ -131,7 +134,7 @@ def _server(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
     return made
 
 
-def _sqlite(url: sa.URL, durable: bool, options: dict[str, Any]) -> sa.Engine:
+def _sqlite(url: sa.URL, synchronous: str, options: dict[str, Any]) -> sa.Engine:
     kept = {"execution_options": {"compiled_cache": _COMPILED}, "connect_args": {"check_same_thread": False}}
     ours = url.set(drivername="sqlite+cumulet")
     made = sa.create_engine(ours, pool_size=32, max_overflow=32, **kept, **options)
@@ -141,7 +144,6 @@ def _sqlite(url: sa.URL, durable: bool, options: dict[str, Any]) -> sa.Engine:
     def prepare(connection: Any, record: Any) -> None:
         # autocommit: SQLAlchemy must not begin a transaction of its own in front of BEGIN IMMEDIATE
         connection.isolation_level = None
-        synchronous = "FULL" if durable else "OFF"
         for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={LOCK_SECONDS * 1000}"):
             connection.execute(f"PRAGMA {pragma}")
 

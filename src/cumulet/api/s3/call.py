@@ -158,6 +158,9 @@ class Call:
     def write(self) -> AbstractContextManager[Tx]:
         return self.database.write()
 
+    def write_together(self) -> AbstractContextManager[Tx]:
+        return self.database.write_together()
+
     def still_there(self, held: Row | None) -> Row:
         """The bucket that is held now; raises NoSuchBucket if it has gone meanwhile."""
         if held is None:

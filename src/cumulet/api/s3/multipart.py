@@ -125,7 +125,7 @@ def upload_part(call: Call, given: Given, received: Received) -> Result:
 
 
 def _keep_part(call: Call, given: Given, received: Received) -> Row:
-    with unless_refused(call, received), call.write() as tx:
+    with unless_refused(call, received), call.write_together() as tx:
         row = find_upload(call, tx, given["UploadId"])
         blob.add(tx, received.blob, received.size, received.crc)
         facts = {"checksums": received.checksums, "sealed": received.sealed}

@@ -87,7 +87,7 @@ def keep(call: Call, given: Given, values: dict[str, Any], *new: Received) -> st
 
     The blobs that are `new` are named from here on. Raises what a conditional write, a lock or a quota says.
     """
-    with unless_refused(call, *new), call.write() as tx:
+    with unless_refused(call, *new), call.write_together() as tx:
         version = keep_in(call, tx, given, values, *new)
     call.house.wake()
     return version
