@@ -179,3 +179,23 @@ def test_the_same_token_makes_one_version(ec2: Any) -> None:
     found = [ec2.create_launch_template_version(**asked)["LaunchTemplateVersion"]["VersionNumber"] for _ in range(2)]
     assert found == [2, 2]
     assert ec2.describe_launch_templates()["LaunchTemplates"][0]["LatestVersionNumber"] == 2
+
+
+def test_an_instance_gives_the_data_by_which_others_like_it_are_launched(cloud: Any, ec2: Any) -> None:
+    ebs = {"VolumeSize": 9, "VolumeType": "gp3", "Iops": 4000, "DeleteOnTermination": True}
+    disks = [{"DeviceName": "/dev/sdf", "Ebs": ebs}]
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "Team", "Value": "red"}]}]
+    ec2.create_key_pair(KeyName="mine", KeyType="ed25519")
+    like = {"InstanceType": "t2.nano", "KeyName": "mine", "UserData": "#!/bin/sh", "EbsOptimized": True}
+    one = run(cloud, ec2, ImageId=cloud.image, BlockDeviceMappings=disks, TagSpecifications=tags, **like)
+    data = ec2.get_launch_template_data(InstanceId=one["InstanceId"])["LaunchTemplateData"]
+    assert (data["InstanceType"], data["ImageId"], data["KeyName"]) == ("t2.nano", cloud.image, "mine")
+    assert data["BlockDeviceMappings"][1]["Ebs"] == ebs
+    ec2.create_launch_template(LaunchTemplateName="like", LaunchTemplateData=data)
+    other = run(cloud, ec2, LaunchTemplate={"LaunchTemplateName": "like"})
+    for same in ("InstanceType", "KeyName", "SubnetId", "EbsOptimized", "MetadataOptions", "SecurityGroups"):
+        assert other[same] == one[same]
+    assert tags_of(other)["Team"] == "red"
+    assert [len(guest["BlockDeviceMappings"]) for guest in (one, other)] == [2, 2]
+    again = ec2.get_launch_template_data(InstanceId=other["InstanceId"])["LaunchTemplateData"]
+    assert again == data
