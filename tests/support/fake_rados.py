@@ -30,6 +30,7 @@ class FakeCeph:
     def __init__(self, room: int = 1 << 40) -> None:
         self.room = room
         self.answers: dict[str, list[int]] = {}
+        self.asked: list[str] = []
         self.spaces: dict[str, dict[str, Kept]] = {}
         self.lock = threading.RLock()
 
@@ -94,6 +95,7 @@ class _FakeSpace(Space):
             return {name: self._kept[name].modified for name in names if name in self._kept}
 
     def _fails(self, act: str) -> None:
+        self._ceph.asked.append(act)
         left = self._ceph.answers.get(act, [])
         if number := left.pop(0) if left else 0:
             raise Refused(act, number)

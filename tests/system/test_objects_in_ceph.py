@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -256,6 +256,31 @@ def test_a_disk_that_dies_or_falls_silent_loses_nothing_and_fails_no_request(sit
             assert hashlib.sha256(body(one.s3, key)).digest() == sum
     site.cluster.start_osd_again(2)
     site.cluster.await_clean()
+    emptied(site)
+
+
+def test_while_all_of_ceph_is_silent_clients_are_told_before_they_give_up(site: Site) -> None:
+    one, other = site.s3
+    one.put_object(Bucket=BUCKET, Key="k", Body=b"before")
+    for number in ceph.OSDS:
+        site.cluster.signal_osd(number, signal.SIGSTOP)
+    acts: list[Callable[[], Any]] = [
+        lambda: other.put_object(Bucket=BUCKET, Key="new", Body=bytes(9 * MIB)),
+        lambda: one.get_object(Bucket=BUCKET, Key="k"),
+    ]
+    for act in acts:
+        began = time.monotonic()
+        with pytest.raises(ClientError, match="ServiceUnavailable"):
+            act()
+        assert time.monotonic() - began < SILENT_SECONDS
+    assert [found["Key"] for found in other.list_objects_v2(Bucket=BUCKET)["Contents"]] == ["k"]
+    for number in ceph.OSDS:
+        site.cluster.signal_osd(number, signal.SIGCONT)
+    site.cluster.await_clean()
+    assert body(other, "k") == b"before"
+    other.put_object(Bucket=BUCKET, Key="new", Body=b"now")
+    site.keeper().sweep(older_than=-1.0)
+    assert len(site.names()) == 2
     emptied(site)
 
 

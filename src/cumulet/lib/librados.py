@@ -19,8 +19,9 @@ from cumulet.lib.rbd import Room
 _FILE = "librados.so.2"
 _M_MMAP_THRESHOLD = -3
 _CONNECT_SECONDS = 15
-_OPERATION_SECONDS = 60
-"""Longer than Ceph needs to see that an OSD is gone, and to go on without it (`osd_heartbeat_grace`, 20 s)."""
+_OPERATION_SECONDS = 45
+"""Longer than Ceph needs to see that an OSD is gone, and to go on without it (`osd_heartbeat_grace`, 20 s), and shorter
+than clients of S3 wait for an answer (60 s)."""
 _AGAIN_SECONDS = 5.0
 """So long nobody tries again to connect after it has failed: all who wait would, one after the other."""
 _SETTINGS = {

@@ -1,7 +1,7 @@
 """Objects of Ceph's in a namespace of a pool: written whole, under conditions, and read by ranges (`lib.librados`).
 
 An object of Ceph's is a name, bytes, and here a state: a short text beside them, by which writers know of each other.
-Nothing waits without a limit: what Ceph has not done in a minute is a `Refused`, `ETIMEDOUT`, and may be done later.
+Nothing waits without a limit: what Ceph has not done in 45 s is a `Refused`, `ETIMEDOUT`, and may be done later.
 """
 
 from __future__ import annotations

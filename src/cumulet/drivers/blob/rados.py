@@ -287,8 +287,8 @@ class _Writer:
             self._fail(e)
 
     def _fail(self, error: Refused) -> NoReturn:
-        if error.errno == errno.EEXIST:
-            self._done = True  # it is somebody else's
+        if error.errno in (errno.EEXIST, errno.ETIMEDOUT):  # it is another's, or would wait as long again: it is swept
+            self._done = True
         self.abort()
         if error.errno in _FULL:
             raise NoSpace(self._id) from error
