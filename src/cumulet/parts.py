@@ -283,6 +283,9 @@ def _questions(hypervisor: _Hypervisor) -> dict[str, Question]:
 def guest_mtu(config: Config) -> int:
     """The largest packet of this host's guests; raises `Failure` for one that cannot go to other hosts."""
     fits = _trunk_mtu(config) if config.vlan_interface else _tunnel_mtu(config)
+    if config.tunnel_address and not (fits or config.guest_mtu):
+        where = f"the tunnel address {config.tunnel_address} is on the loopback"
+        raise Failure(f"{where}: the setting guest_mtu must say what fits through the tunnels")
     wanted = config.guest_mtu or fits or ETHERNET_MTU
     if not LEAST_MTU <= wanted <= (fits or MOST_MTU):
         way = f"by the trunk {config.vlan_interface}" if config.vlan_interface else "through the tunnels"

@@ -206,7 +206,7 @@ def heartbeat_of(config: Config, bus: Bus) -> Heartbeat:
     """What a process with this configuration says of itself."""
     roles = config.role_names()
     made = Heartbeat(bus, config.host(), list(roles), config.zone_names(), config.state_dir)
-    if "network" in roles:
+    if set(AGENTS) & set(roles):  # any of them may be alone on its host, and volumes are fetched from there too
         made.address, made.guest_mtu = config.tunnel_address, guest_mtu(config)
     return made
 

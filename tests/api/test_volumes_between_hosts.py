@@ -67,6 +67,14 @@ def test_a_volume_is_attached_to_an_instance_on_another_host(cloud: Any, ec2: An
     assert exports(cloud, id) == []
 
 
+def test_a_host_of_volumes_alone_is_reached_by_those_of_guests(cloud: Any, ec2: Any) -> None:
+    guest, id = apart(cloud, ec2, tunnel_address="192.0.2.2", roles=["volume"], bus_url="amqp:")
+    ec2.attach_volume(VolumeId=id, InstanceId=guest, Device="/dev/sdf")
+    cloud.settle()
+    assert held(cloud, id).host == "h2"
+    assert exports(cloud, id) == [held(cloud, id).attachment]
+
+
 def test_it_is_exported_only_while_the_instance_runs(cloud: Any, ec2: Any) -> None:
     guest, id = apart(cloud, ec2, tunnel_address="192.0.2.2")
     ec2.attach_volume(VolumeId=id, InstanceId=guest, Device="/dev/sdf")

@@ -229,9 +229,11 @@ def test_what_fits_through_the_tunnel_follows_from_the_underlay(link_mtu: int, e
         assert "no interface of this host has" in guest_mtu(hosts[0], "192.0.2.99")
         hosts[0].run("ip", "address", "add", "192.0.2.99/32", "dev", "lo")
         assert "guest_mtu must say" in guest_mtu(hosts[0], "192.0.2.99")
+        assert guest_mtu(hosts[0], "192.0.2.99", 1400).strip() == "1400"
 
 
-def guest_mtu(host: JoinedHost, address: str) -> str:
+def guest_mtu(host: JoinedHost, address: str, setting: int = 0) -> str:
     """What a program inside finds, or what it says is wrong."""
-    program = f"from cumulet.drivers.network import tunnel\ntry: print(tunnel.guest_mtu({address!r}))"
+    config = f"Config(tunnel_address={address!r}, guest_mtu={setting})"
+    program = f"from cumulet import parts\nfrom cumulet.lib.config import Config\ntry: print(parts.guest_mtu({config}))"
     return host.run(sys.executable, "-P", "-c", program + "\nexcept Exception as e: print(e)")

@@ -13,6 +13,7 @@ STEPS = (
     "nova-manage project zipfile blue bob; unzip, source novarc",
     "cloud-publish-tarball",
     "euca-describe-availability-zones verbose",
+    "both volumes are on storage, exported to their instances by iSCSI",
     "two tenants: neither sees, reaches or names what is the other's",
     "nothing is left on this machine",
 )

@@ -277,10 +277,11 @@ def test_the_flags_of_the_tutorial_are_settings_or_named(tmp_path: Path) -> None
         "database_url": "mysql+pymysql://novadbadmin:novasecret@10.10.10.2/nova",
         "public_interface": "eth0",
         "vlan_start": "100",
+        "volume_export": "iscsi",
         "bus_url": "amqp://guest:guest@10.10.10.2:5672/",
     }
     assert found.own == {"fixed_range": "10.0.0.0/8", "network_size": "64", "num_networks": "1"}
-    without = {"daemonize", "dhcpbridge_flagfile", "logdir", "lock_path", "s3_host", "iscsi_helper"}
+    without = {"daemonize", "dhcpbridge_flagfile", "logdir", "lock_path", "s3_host"}
     assert set(found.without_meaning) == without
     assert all(reason != "Cumulet has no such flag" for reason in found.without_meaning.values())
 

@@ -34,6 +34,7 @@ SETTINGS = {
     "quota_cores": "quota_vcpus",
     "quota_volumes": "quota_volumes",
     "quota_gigabytes": "quota_volume_gib",
+    "iscsi_helper": "volume_export",
     "volume_group": "volume_group",
     "rbd_pool": "rbd_pool",
     "quota_floating_ips": "quota_addresses",
@@ -67,7 +68,6 @@ REASONS = {
     "image_service": "the image role keeps images, see the setting image_dir",
     "network_manager": "each account has VPCs, joined by VLANs where there is a vlan_interface, and else by VXLAN",
     "iscsi_ip_prefix": "a volume's host exports it at its tunnel_address",
-    "iscsi_helper": "it is tgt, see the setting volume_export",
     "volume_driver": "volumes are files, in LVM or in Ceph: see the setting volume_driver",
     "FAKE_subdomain": "it has never had a meaning in a release",
     "use_deprecated_auth": "every request is signed",
@@ -151,6 +151,8 @@ def _setting(name: str, value: str) -> str:
             if value not in _EMULATION:
                 raise Failure(f"the flag libvirt_type is {value!r}; here it is kvm or qemu")
             return _EMULATION[value]
+        case "iscsi_helper":
+            return "iscsi"  # by tgt, whichever it was
         case "verbose":
             return "debug" if value.lower() in ("1", "true", "yes") else "info"
     return value

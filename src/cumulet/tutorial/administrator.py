@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tarfile
@@ -14,7 +15,6 @@ from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 from cumulet.tutorial.clients import Aws
 from cumulet.tutorial.installation import Installation, sourced
-from cumulet.tutorial.second_host import NAME
 from cumulet.tutorial.warm_aws import WarmAws
 
 ROOT_BYTES = 16 << 20
@@ -99,18 +99,37 @@ class Administrator:
                 client.make_public(id)
         return found["emi"]
 
+    def add_storage(self) -> None:
+        """nova-volume on a machine of its own, which has the most room, so that volumes are there."""
+        storage = self._there.storage
+        with step(f"cumulet host add {storage.name} --roles volume, cumulet join: nova-volume on another host"):
+            self._there.join(storage)
+            until(lambda: self._services(storage.name) == [":-)"], 60, f"{storage.name} to be heard")
+
+    def see_volumes_by_iscsi(self, volumes: list[str]) -> None:
+        """They are on that host, and exported from it, as `--iscsi_helper` says."""
+        name = self._there.storage.name
+        with step(f"cumulet volume list: both volumes are on {name}, exported to their instances by iSCSI"):
+            listed = {one["id"]: one for one in json.loads(self._there.cloud.command("volume", "list", "--json"))}
+            for id in volumes:
+                _expect(listed[id]["host"] == name, f"{id} is on {listed[id]['host']}")
+                _expect(listed[id]["exported"], f"{id} is not exported")
+            targets = self._there.storage.targets()
+            _expect(len(targets) == len(volumes), f"the targets of {name} are {targets}")
+
     def see_a_host_die(self) -> None:
-        """A second one, that joins for this; its services have an XXX within 15 s, and a smile again by themselves."""
-        with step(f"cumulet host add {NAME}, cumulet join: nova-manage service list has it"):
-            self._there.join_second()
-            until(lambda: self._services(NAME) == [":-)"], 60, f"{NAME} to be heard")
-        with step(f"{NAME} dies without a word: XXX"):
-            self._there.second.kill()
-            until(lambda: self._services(NAME) == ["XXX"], 30, f"{NAME} to have an XXX")
+        """One that joins for this; its services have an XXX within 15 s, and a smile again by themselves."""
+        second = self._there.second
+        with step(f"cumulet host add {second.name}, cumulet join: nova-manage service list has it"):
+            self._there.join(second)
+            until(lambda: self._services(second.name) == [":-)"], 60, f"{second.name} to be heard")
+        with step(f"{second.name} dies without a word: XXX"):
+            second.kill()
+            until(lambda: self._services(second.name) == ["XXX"], 30, f"{second.name} to have an XXX")
         shown(self._there.nova_manage("service", "list"))
-        with step(f"{NAME} is started again: :-)"):
-            self._there.second.start()
-            until(lambda: self._services(NAME) == [":-)"], 60, f"{NAME} to be heard again")
+        with step(f"{second.name} is started again: :-)"):
+            second.start()
+            until(lambda: self._services(second.name) == [":-)"], 60, f"{second.name} to be heard again")
 
     def _services(self, host: str = "") -> list[str]:
         """The smileys, of all hosts or of one."""

@@ -47,8 +47,8 @@ def main(image: Path) -> int:
                     there.stop()
     except (CumuletError, subprocess.SubprocessError) as e:
         failed(str(e))
-        log = there.cloud.log if there is not None else Path()
-        shown(log.read_text(errors="replace") if log.is_file() else "", 30)
+        for log in there.logs() if there is not None else []:
+            shown(log.read_text(errors="replace") if log.is_file() else "", 30)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -62,6 +62,7 @@ def _walk(there: Installation, aws: WarmAws, image: Path, before: dict[str, set[
     with step("start the cloud"):
         there.cloud.start()
     administrator.see_services()
+    administrator.add_storage()
     administrator.define_networks()
     own = administrator.create_user("sam")
     first = administrator.create_project("red", "sam")
@@ -76,6 +77,7 @@ def _walk(there: Installation, aws: WarmAws, image: Path, before: dict[str, set[
     _together(
         lambda: red.use_everything(published), lambda: blue.use_everything(published), administrator.see_a_host_die
     )
+    administrator.see_volumes_by_iscsi([red.volume, blue.volume])
     _look_at_one_another(red, blue)
     if isinstance(blue.client, Boto2):
         _see_namespaces(Boto2(own))

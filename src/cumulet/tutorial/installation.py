@@ -12,7 +12,7 @@ from cumulet.demo.process import CloudProcess
 from cumulet.lab.servers import MariaDB, RabbitMQ
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
-from cumulet.tutorial.second_host import NAME, SecondHost
+from cumulet.tutorial.further_host import FurtherHost
 
 ADDRESS = "127.0.0.1"
 ZONE = "nova"
@@ -53,13 +53,19 @@ class Installation:
         state = directory / "nova"
         configuration = directory / "cumulet.toml"
         own = {"public_pool": "", "emulation": "tcg", "bus_admin_url": self._rabbitmq.management}
+        own |= {"tunnel_address": ADDRESS, "guest_mtu": "1500"}
         self.cloud = CloudProcess(state, config=str(configuration), **own)
-        self.second = SecondHost(directory / NAME)
+        self.second = FurtherHost(directory / "node2", "node2", "image", ADDRESS)
+        self.storage = FurtherHost(directory / "storage", "storage", "volume", ADDRESS)
         database = self._mariadb.url.replace("mariadb+pymysql", "mysql")
         self.flags.touch(mode=0o600)
         self.flags.write_text(NOVA_CONF.format(state=state, database=database, address=ADDRESS, zone=ZONE))
         configuration.touch(mode=0o600)
         configuration.write_text(self.nova_manage("config", "convert"))
+
+    def logs(self) -> list[Path]:
+        """What the cloud's processes say."""
+        return [self.cloud.log, self.second.log, self.storage.log]
 
     def start_servers(self) -> None:
         for started in [self._starting.submit(server.start) for server in (self._mariadb, self._rabbitmq)]:
@@ -68,16 +74,17 @@ class Installation:
     def stop(self) -> None:
         """The cloud ends, and then what it needs."""
         self.second.kill()
+        self.storage.stop()
         self.cloud.stop()
         self._rabbitmq.stop()
         self._mariadb.stop()
         self._starting.shutdown()
 
-    def join_second(self) -> None:
-        """The second host is one of the cloud's, by a ticket."""
+    def join(self, host: FurtherHost) -> None:
+        """That host is one of the cloud's, by a ticket."""
         where = ["--bus", self._rabbitmq.place, "--url", (self.cloud.state / "endpoint").read_text().strip()]
-        self.second.join(self.cloud.command("host", "add", NAME, "--roles", "image", "--zone", ZONE, *where))
-        self.second.start()
+        host.join(self.cloud.command("host", "add", host.name, "--roles", host.roles, "--zone", ZONE, *where))
+        host.start()
 
     def nova_manage(self, *words: str) -> str:
         """What `nova-manage` prints; raises `Failure` when it fails."""

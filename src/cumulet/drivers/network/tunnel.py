@@ -72,21 +72,20 @@ def peers(networks: Iterable[str]) -> set[str]:
     return found
 
 
-def underlay_mtu(address: str) -> int:
-    """The MTU of the link that has this host's underlay address."""
+def underlay_mtu(address: str) -> int | None:
+    """The MTU of the link that has this host's underlay address; None on the loopback, from which any may lead on."""
     with Netlink() as host:
         found = [index for index, local, _ in host.addresses() if local == address]
         link = host.link(socket.if_indextoname(found[0])) if found else None
     if link is None:
         raise Failure(f"the setting tunnel_address is {address}, which no interface of this host has")
-    if link.mtu > 65535:
-        raise Failure(f"the tunnel address {address} is on the loopback: the setting guest_mtu must say what fits")
-    return link.mtu
+    return link.mtu if link.mtu <= 65535 else None
 
 
-def guest_mtu(address: str) -> int:
-    """The largest packet of a guest that fits into one of the underlay."""
-    return underlay_mtu(address) - TUNNEL_OVERHEAD
+def guest_mtu(address: str) -> int | None:
+    """The largest packet of a guest that fits into one of the underlay; None where the link does not say."""
+    underlay = underlay_mtu(address)
+    return None if underlay is None else underlay - TUNNEL_OVERHEAD
 
 
 def trunk_mtu(name: str) -> int:
