@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -22,7 +23,7 @@ Answered = tuple[bool, bytes]
 """Whether it went well, and the answer, or else what went wrong."""
 
 
-class Topic:
+class Topic(ABC):
     """One that is served, with threads of its own, so that a slow topic does not hold up another."""
 
     at_a_time = THREADS
@@ -33,9 +34,9 @@ class Topic:
         self.under_way: set[tuple[str, str]] = set()
         """The questions that are being answered: where the answer is to go, and their ids."""
 
+    @abstractmethod
     async def answered(self, said: Said) -> Answered:
         """In the event loop, which goes on meanwhile."""
-        raise NotImplementedError
 
     def _failed(self, e: Exception) -> Answered:
         if isinstance(e, Failure):

@@ -158,9 +158,11 @@ def _await(run: Run, row: Row, disks: list[Row], nics: list[Row]) -> None:
 
 def _opened(run: Run, disks: list[Row]) -> list[DiskSpec]:
     """Those of the disks that are encrypted, with their keys: the other host is to know them before the guest comes."""
-    keys = {disk.id: key_of(run, disk) for disk in disks if disk.sealed}
-    locked = [disk for disk in disks if disk.sealed]
-    return [DiskSpec(volume=one.id, attachment=one.attachment, slot=one.slot, key=keys[one.id]) for one in locked]
+    return [
+        DiskSpec(volume=disk.id, attachment=disk.attachment, slot=disk.slot, key=key_of(run, disk))
+        for disk in disks
+        if disk.sealed
+    ]
 
 
 def _arriving(row: Row, goal: Row | None, nics: list[Row], home: Landing, opened: list[DiskSpec]) -> InstanceSpec:

@@ -110,23 +110,33 @@ class Keeper:
 
     def audit(self, after: str = "") -> Iterator[str]:
         """Walk through all the blobs and check each: bad copies are made anew, and what is lost is reported."""
-        while True:
-            with self._database.read() as tx:
-                rows = blob.after(tx, after, SOME)
-            for row in rows:
-                self._audit(row)
-                yield row.id
-            if not rows:
-                return
-            after = rows[-1].id
+        for row in all_blobs(self._database, after):
+            self._audit(row)
+            yield row.id
 
     def _audit(self, row: Row) -> None:
         lost = self._blobs.check(row.id, row.size, int(row.crc, 16)) == "lost"
         if lost:
-            with self._database.read() as tx:
-                if not blob.is_named(tx, row.id):  # it was deleted meanwhile
-                    return
+            if not is_named(self._database, row.id):
+                return
             log.error("a blob is lost: no copy of it is as it was written", blob=row.id)
         if lost != bool(row.lost):
             with self._database.write() as tx:
                 blob.mark(tx, row.id, lost=lost)
+
+
+def all_blobs(database: Database, after: str = "") -> Iterator[Row]:
+    """The blobs that something names, by their ids; no transaction is open in between."""
+    while True:
+        with database.read() as tx:
+            rows = blob.after(tx, after, SOME)
+        yield from rows
+        if not rows:
+            return
+        after = rows[-1].id
+
+
+def is_named(database: Database, id: str) -> bool:
+    """Not one that was deleted meanwhile."""
+    with database.read() as tx:
+        return blob.is_named(tx, id)

@@ -7,12 +7,12 @@ from typing import Literal
 
 from awscrt.checksums import crc64nvme
 
+from cumulet.control.object_keeper import all_blobs, is_named
 from cumulet.lib.blobs import Blobs, BlobWriter, Missing
-from cumulet.model import Database, blob
+from cumulet.model import Database
 from cumulet.model.database import Row
 
 Outcome = Literal["there", "copied", "lost"]
-_SOME = 500
 _PIECE = 1 << 20
 
 
@@ -21,23 +21,10 @@ def copy_all(database: Database, source: Blobs, target: Blobs) -> Iterator[tuple
 
     What is `there` was copied whole before: what an earlier copying left half-done is done anew.
     """
-    after = ""
-    while True:
-        with database.read() as tx:
-            rows = blob.after(tx, after, _SOME)
-        for row in rows:
-            outcome: Outcome = "there" if _is_there(target, row.id) else _copy(row, source, target)
-            if outcome != "lost" or _is_named(database, row.id):
-                yield row.id, outcome
-        if not rows:
-            return
-        after = rows[-1].id
-
-
-def _is_named(database: Database, id: str) -> bool:
-    """Not one that was deleted meanwhile."""
-    with database.read() as tx:
-        return blob.is_named(tx, id)
+    for row in all_blobs(database):
+        outcome: Outcome = "there" if _is_there(target, row.id) else _copy(row, source, target)
+        if outcome != "lost" or is_named(database, row.id):
+            yield row.id, outcome
 
 
 def _is_there(target: Blobs, id: str) -> bool:

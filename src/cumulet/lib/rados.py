@@ -63,7 +63,7 @@ class Space:
                 operation.add("remove")
                 begun.append(operation.start(name, f"removing {self._of(name)}"))
         for one in begun:
-            _is_there(one)
+            succeeded(one, unless=errno.ENOENT)
 
     def state(self, name: str) -> bytes | None:
         """None: there is no such object."""
@@ -102,7 +102,11 @@ class Space:
             completion.begun(
                 library().rados_aio_stat(self._io(), name.encode(), completion.handle, byref(size), byref(moment))
             )
-        return {name: float(moment.value) for name, completion, _, moment in asked if _is_there(completion)}
+        return {
+            name: float(moment.value)
+            for name, completion, _, moment in asked
+            if succeeded(completion, unless=errno.ENOENT)
+        }
 
     def _io(self) -> c_void_p:
         return self._pool.io(self._namespace)
@@ -171,11 +175,12 @@ def _pointer(content: bytes | bytearray) -> Any:
     return content if isinstance(content, bytes) else byref((c_char * len(content)).from_buffer(content))
 
 
-def _is_there(asked: Pending) -> bool:
+def succeeded(asked: Pending, *, unless: int) -> bool:
+    """Whether it is done; False where Ceph has refused it with this error. Raises `Refused` for another one."""
     try:
         asked.wait()
     except Refused as e:
-        if e.errno != errno.ENOENT:
+        if e.errno != unless:
             raise
         return False
     return True

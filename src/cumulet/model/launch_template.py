@@ -56,6 +56,20 @@ def versions(tx: Tx, template: str) -> list[Row]:
     return tx.all(sa.select(version).where(version.c.template == template).order_by(version.c.number.desc()))
 
 
+def find_version(tx: Tx, template: str, number: int) -> Row | None:
+    return tx.first(sa.select(version).where(version.c.template == template, version.c.number == number))
+
+
+def newest(tx: Tx, template: str) -> int | None:
+    """The number of the newest version that there is."""
+    number: int | None = tx.value(sa.select(sa.func.max(version.c.number)).where(version.c.template == template))
+    return number
+
+
+def count_versions(tx: Tx, template: str) -> int:
+    return int(tx.value(sa.select(sa.func.count()).where(version.c.template == template)))
+
+
 def add(tx: Tx, values: dict[str, Any], first: dict[str, Any]) -> bool:
     """A new template with its first version; False if the account has one of this name."""
     try:

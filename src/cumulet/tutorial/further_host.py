@@ -11,18 +11,9 @@ from pathlib import Path
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 
-_OWN_RUN = [
-    "unshare",
-    "--mount",
-    "--",
-    "sh",
-    "-c",
-    'mount -n -t tmpfs -o mode=755 tmpfs /run/cumulet && exec "$@"',
-    "-",
-]
+_MOUNT = 'mount -n -t tmpfs -o mode=755 tmpfs /run/cumulet && exec "$@"'
+_OWN_RUN = ["unshare", "--mount", "--", "sh", "-c", _MOUNT, "-"]
 """What agents keep in /run/cumulet is one host's."""
-
-
 _SOCKET = "/run/cumulet/volumes/targets"
 
 

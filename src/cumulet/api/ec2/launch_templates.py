@@ -132,7 +132,7 @@ def create_launch_template_version(
         )
         number = int(before["number"]) if before is not None else next_number
         if before is None:
-            if len(launch_template.versions(tx, row.id)) >= MOST_VERSIONS:
+            if launch_template.count_versions(tx, row.id) >= MOST_VERSIONS:
                 text = f"The maximum number of versions of a launch template has been reached: it is {MOST_VERSIONS}."
                 raise Refusal("VersionLimitExceeded", text)
             source = version_of(tx, row, source_version).data if source_version else {}
@@ -180,7 +180,7 @@ def delete_launch_template_versions(
     with ctx.write() as tx:
         row = found(tx, ctx.account, launch_template_id, launch_template_name)
         for wanted in dict.fromkeys(versions):
-            number = number_of(row, [], wanted) if wanted not in ("", LATEST, DEFAULT) else None
+            number = number_of(tx, row, wanted) if wanted not in ("", LATEST, DEFAULT) else None
             one = {"LaunchTemplateId": row.id, "LaunchTemplateName": row.name, "VersionNumber": number or 0}
             if number is not None and launch_template.remove_version(tx, row.id, number):
                 done.append(one)
@@ -283,7 +283,7 @@ def _chosen(tx: Tx, row: Row, wanted: list[str] | None) -> list[Row]:
     known = launch_template.versions(tx, row.id)
     if not wanted:
         return known
-    numbers = {one: number_of(row, known, one) for one in wanted}
+    numbers = {one: number_of(tx, row, one) for one in wanted}
     there = {one.number for one in known}
     for one, number in numbers.items():
         if number not in there:

@@ -12,6 +12,7 @@ from cumulet.api.context import Context
 from cumulet.api.ec2 import volume_conditions
 from cumulet.api.ec2.image_view import ALIAS
 from cumulet.api.ec2.instance_view import METADATA_DEFAULTS
+from cumulet.api.ec2.validation import arn
 from cumulet.model import (
     Tx,
     address,
@@ -29,11 +30,6 @@ from cumulet.model import (
 from cumulet.model.database import Row
 
 Conditions = dict[str, Any]
-
-
-def arn(ctx: Context, kind: str, id: str) -> str:
-    """The ARN of a resource of the account's."""
-    return f"arn:aws:ec2:{ctx.config.region}:{ctx.account}:{kind}/{id}"
 
 
 def of_present(tx: Tx, ctx: Context, kind: str, id: str) -> Conditions:

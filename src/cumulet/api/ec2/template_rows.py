@@ -43,18 +43,17 @@ def found(tx: Tx, account: str, id: str, name: str) -> Row:
 
 def version_of(tx: Tx, template: Row, wanted: str) -> Row:
     """A version by its number, $Latest or $Default, which is meant by nothing too; raises `Refusal`."""
-    known = launch_template.versions(tx, template.id)
-    number = number_of(template, known, wanted)
-    row = next((one for one in known if one.number == number), None)
+    number = number_of(tx, template, wanted)
+    row = launch_template.find_version(tx, template.id, number) if number is not None else None
     if row is None:
         raise no_version(template, wanted)
     return row
 
 
-def number_of(template: Row, known: list[Row], wanted: str) -> int | None:
+def number_of(tx: Tx, template: Row, wanted: str) -> int | None:
     """The number that is meant; None: it is none."""
     if wanted == LATEST:
-        return int(known[0].number) if known else None
+        return launch_template.newest(tx, template.id)
     if wanted in ("", DEFAULT):
         return int(template.default_version)
     return int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else None

@@ -12,6 +12,7 @@ from cumulet.api.context import Context
 from cumulet.api.ec2.image_disks import origin_for
 from cumulet.api.ec2.image_rows import launchable
 from cumulet.api.ec2.launch_disks import Disk, disks
+from cumulet.api.ec2.validation import arn
 from cumulet.api.ec2.volume_types import DEFAULT
 from cumulet.lib import devices
 from cumulet.lib.errors import Refusal
@@ -28,7 +29,7 @@ def of_present(tx: Tx, ctx: Context, kind: str, id: str) -> Conditions:
         return {}
     if kind == "snapshot":  # whether it is encrypted says nothing of what is made from it
         keys = {"ec2:VolumeSize": str(row.size_gib), "ec2:Owner": row.account}
-        return keys | ({"ec2:ParentVolume": _of_volume_id(ctx, row.volume)} if row.account == ctx.account else {})
+        return keys | ({"ec2:ParentVolume": arn(ctx, "volume", row.volume)} if row.account == ctx.account else {})
     keys = _keys(bool(row.sealed), row.size_gib)
     limits = {"ec2:VolumeIops": row.iops, "ec2:VolumeThroughput": row.throughput}
     keys |= {"ec2:AvailabilityZone": row.zone, "ec2:VolumeType": row.type, **_parent(ctx, row.snapshot)}
@@ -105,12 +106,8 @@ def _of_snapshots(tx: Tx, ctx: Context, name: str, parameters: dict[str, Any]) -
 
 def _of_taken(ctx: Context, disk: Row) -> Conditions:
     """A snapshot that is taken of a volume; whether that is encrypted is asked of the volume itself."""
-    size, volume = str(disk.size_gib), _of_volume_id(ctx, disk.id)
+    size, volume = str(disk.size_gib), arn(ctx, "volume", disk.id)
     return {"ec2:VolumeSize": size, "ec2:ParentVolume": volume, "ec2:SourceAvailabilityZone": disk.zone}
-
-
-def _of_volume_id(ctx: Context, id: str) -> str:
-    return f"arn:aws:ec2:{ctx.config.region}:{ctx.account}:volume/{id}"
 
 
 def _encrypted(tx: Tx, ctx: Context, asked: bool | None, origin: str | None) -> bool:

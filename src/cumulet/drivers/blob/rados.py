@@ -31,7 +31,7 @@ from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 from cumulet.lib.librados import Pool, Refused
 from cumulet.lib.log import Log
-from cumulet.lib.rados import Pending, Space
+from cumulet.lib.rados import Pending, Space, succeeded
 
 log = Log("blobs")
 BLOBS, PIECES, QUARANTINE = "cumulet", "cumulet.pieces", "cumulet.quarantine"
@@ -190,7 +190,7 @@ class RadosBlobs:
             return
         mine = self._cloud()
         if self._owner.state(OWNER) is None:
-            _is_new(self._owner.put(OWNER, mine.encode(), new=True))
+            succeeded(self._owner.put(OWNER, mine.encode(), new=True), unless=errno.EEXIST)
         whose = self._owner.read(OWNER, 0, len(mine) + 1).decode(errors="replace")
         if whose != mine:
             raise Failure(
@@ -320,16 +320,6 @@ class _Reader:
 
     def close(self) -> None:
         pass
-
-
-def _is_new(made: Pending) -> bool:
-    try:
-        made.wait()
-    except Refused as e:
-        if e.errno != errno.EEXIST:
-            raise
-        return False
-    return True
 
 
 def _piece(id: str, number: int) -> str:
