@@ -74,7 +74,7 @@ class Targets:
             if there is not None and same and not fresh and there.megabytes >= size // 10**6:
                 return
             if there is not None:
-                self._ask(Mode.TARGET, Op.DELETE, target=there.number)
+                self._delete(there.number)
             self._make(name, file, client, secret)
 
     def drop(self, name: str) -> None:
@@ -83,7 +83,7 @@ class Targets:
             targets = self._there()
             there = targets.get(name)
             if there is not None and not self._is_empty(there):
-                self._ask(Mode.TARGET, Op.DELETE, target=there.number)
+                self._delete(there.number)
                 crash.point("volume.export.closed")
                 if there.used:
                     self._make(name, self._empty_file(name), there.client)
@@ -108,6 +108,18 @@ class Targets:
         self, mode: Mode, op: Op, parameters: str = "", *, target: int = -1, unit: int | None = None, accept: int = 0
     ) -> str:
         return tgt.ask(self._socket, mode, op, parameters, target=target, unit=unit, accept=(accept,))
+
+    def _delete(self, number: int) -> None:
+        """A target goes when no command of its client's is under way; raises `Failure` where one lasts."""
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._ask(Mode.TARGET, Op.DELETE, target=number)
+                return
+            except tgt.Busy:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(0.01)
 
     def _there(self) -> dict[str, _Target]:
         """The targets by the names of their exports; none where no daemon runs."""
@@ -180,7 +192,7 @@ class Targets:
         targets = self._there()
         for name, one in list(targets.items()):
             if self._is_empty(one) and not one.used and _age(Path(one.file)) > _EMPTY_SECONDS:
-                self._ask(Mode.TARGET, Op.DELETE, target=one.number)
+                self._delete(one.number)
                 self._ask(Mode.ACCOUNT, Op.DELETE, f"user={name}", accept=tgt.NO_USER)
                 Path(one.file).unlink(missing_ok=True)
                 del targets[name]

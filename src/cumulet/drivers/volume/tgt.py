@@ -15,10 +15,15 @@ from cumulet.lib.errors import Failure
 
 NO_TARGET, USER_EXISTS, NO_USER = 4, 14, 15
 """What tgtd answers of what is not there, or there already."""
+_BUSY = 20
 _SECONDS = 10.0
 _REQUEST = struct.Struct("=II64sIiQQIIIIII")
 _ANSWER = struct.Struct("=II")
 _NO_LUN = (1 << 64) - 1
+
+
+class Busy(Failure):
+    """A disk has a command under way, which is not taken from it by force either: it is there still."""
 
 
 class Mode(IntEnum):
@@ -53,7 +58,8 @@ def ask(
 ) -> str:
     """What the tgtd whose socket is at `path` answers; deleting is by force.
 
-    Raises `Failure` with the number of its error unless that is one to `accept`, and `OSError` where none listens.
+    Raises `Failure` with the number of its error unless that is one to `accept`, `Busy` for one of them, and `OSError`
+    where none listens.
     """
     text = parameters.encode() + b"\0" if parameters else b""
     lun = _NO_LUN if unit is None else unit
@@ -70,5 +76,6 @@ def ask(
             error, length = _ANSWER.unpack(answer)
             said = answers.read(length - _ANSWER.size).decode(errors="replace")
     if error and error not in accept:
-        raise Failure(f"tgtd: {op.name} of {mode.name} {target if target >= 0 else ''}: its error {error}")
+        refused = Busy if error == _BUSY else Failure
+        raise refused(f"tgtd: {op.name} of {mode.name} {target if target >= 0 else ''}: its error {error}")
     return said.rstrip("\0")
