@@ -87,10 +87,16 @@ class Apart:
         self.processes.pop(name).wait()
 
     def stop(self) -> None:
+        """End all of them; one that does not end says in its log where its threads are, and is killed."""
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
-        for process in self.processes.values():
-            process.wait(30)
+        stuck = [name for name, process in self.processes.items() if not _ends(process)]
+        for name in stuck:
+            self.processes[name].send_signal(signal.SIGUSR1)
+            time.sleep(1)
+            self.kill(name)
+        logs = "\n".join(f"{name}: {(self.directory / f'{name}.log').read_text()[-20_000:]}" for name in stuck)
+        assert not stuck, f"{stuck} did not end\n{logs}"
 
     def services(self) -> dict[str, bool]:
         """Whether each is alive, by ROLE.HOST."""
@@ -104,6 +110,14 @@ class Apart:
     def guests(self, name: str) -> set[str]:
         """What runs on a host."""
         return {path.stem for path in (self.directory / name / "world" / "domain").glob("i-*.json")}
+
+
+def _ends(process: subprocess.Popen[bytes], seconds: float = 30) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def launch(ec2: Any, count: int) -> list[str]:
