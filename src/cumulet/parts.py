@@ -103,6 +103,7 @@ def fake_drivers(
                 "facts": images.facts,
                 "progress": images.progress,
                 "link": images.link,
+                "room": lambda id: images.room(),
                 "shared": lambda id: msgspec.json.encode(image_directory is not None),
             },
         ),
@@ -252,7 +253,13 @@ def volume_part(config: Config, place: Group | Pool | None) -> Part:
 def image_part(images: DirectoryImages, *, shared: bool = False) -> Part:
     """The driver of images in a directory, which hosts may have `shared`, with its questions."""
     questions: dict[str, Callable[[str], object]]
-    questions = {"facts": images.facts, "progress": images.progress, "link": images.link, "shared": lambda id: shared}
+    questions = {
+        "facts": images.facts,
+        "progress": images.progress,
+        "link": images.link,
+        "room": lambda id: images.room(),
+        "shared": lambda id: shared,
+    }
     return Part(images, {name: _as_json(ask) for name, ask in questions.items()})
 
 

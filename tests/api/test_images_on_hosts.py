@@ -11,12 +11,14 @@ from support.more_hosts import add_host
 from support.tested_cloud import TestedCloud
 
 from cumulet.drivers.fake_world import FakeWorld
-from cumulet.model import image_copy, image_use
+from cumulet.model import image, image_copy, image_use, work
 from cumulet.services import Host
 
 A_SWEEP = 31.0
 OF_IMAGES = 301.0
 LONG = 180.0
+MIB = 1 << 20
+"""What an image of the fake driver takes."""
 SOON = pytest.mark.parametrize("cloud", [{"image_copy_hours": LONG / 3600}], indirect=True)
 THERE = {"Placement": {"AvailabilityZone": "us-east-1b"}}
 
@@ -48,6 +50,34 @@ class Two:
     def copies(self) -> list[tuple[str, str]]:
         with self.cloud.database.read() as tx:
             return [(row.host, row.state) for row in image_copy.all(tx)]
+
+    def imported(self, *names: str) -> list[str]:
+        """More images; gives their ids."""
+        of = {"account": self.cloud.admin.id, "location": ""}
+        with self.cloud.database.write() as tx:
+            ids = [image.take_in(tx, {**of, "name": name, "source": name})[0] for name in names]
+        self.pass_time(1.0)
+        return ids
+
+    def fetched(self, id: str) -> str:
+        """The second host has a copy of the image; gives the id of its file."""
+        with self.cloud.database.write() as tx:
+            row = image.find(tx, id)
+            assert row is not None
+            image_copy.want(tx, row.image_file, "h2")
+        self.pass_time(1.0)
+        self.pass_time(5.0)
+        return str(row.image_file)
+
+    def room(self, size: int) -> None:
+        """Of the second host's images, in bytes."""
+        self.world.put("room", "images", {"size": size})
+
+    def sweep(self) -> None:
+        """Of the second host's images, now."""
+        with self.cloud.database.write() as tx:
+            work.wake(tx, "sweep", "image.h2")
+        self.pass_time(1.0)
 
     def gone(self, ec2: Any, id: str) -> None:
         ec2.terminate_instances(InstanceIds=[id])
@@ -203,3 +233,45 @@ def test_an_image_is_fetched_ahead_and_kept(two: Two, ec2: Any) -> None:
     said = run("image", "prefetch", two.cloud.image, "--host", "h9").output
     assert "h9: no image service is heard there" in said
     assert "there is no image ami-x" in run("image", "prefetch", "ami-x").output
+
+
+def test_where_room_gets_short_the_copy_goes_that_has_been_unused_the_longest(two: Two, ec2: Any) -> None:
+    kept, old, new, next = two.imported("kept", "old", "new", "next")
+    id = two.launched(ec2)
+    command(two.cloud)("image", "prefetch", kept, "--host", "h2")
+    first, second = two.fetched(old), two.fetched(new)
+    stay = [*{*two.world.names("image")} - {first, second}]
+    assert len(stay) == 2
+    two.room(5 * MIB)  # a fifth free: enough
+    two.sweep()
+    assert {first, second} <= {*two.world.names("image")}
+    third = two.fetched(next)
+    assert {*two.world.names("image")} == {*stay, second, third}, "two MiB were needed on the way, and there was one"
+    two.room(2 * MIB)
+    two.sweep()
+    two.sweep()
+    assert sorted(two.world.names("image")) == sorted(stay), "what is in use or was fetched ahead stays"
+    assert shown(ec2, id)["State"]["Name"] == "running"
+
+
+def test_use_counts_until_its_end(two: Two, ec2: Any) -> None:
+    (other,) = two.imported("other")
+    id = two.launched(ec2)
+    (stays,) = two.world.names("image")
+    goes = two.fetched(other)
+    with two.cloud.database.write() as tx:
+        tx.change(image_copy.image_copy.update().values(used=image_copy.image_copy.c.used - 3600))
+    two.sweep()
+    two.gone(ec2, id)
+    two.room(2 * MIB + MIB // 16)
+    two.sweep()
+    assert two.world.names("image") == [stays]
+    assert goes != stays
+
+
+def test_a_host_one_version_back_cannot_say_how_much_room_it_has(two: Two, ec2: Any) -> None:
+    del two.other.agents["image"]._questions["room"]
+    two.gone(ec2, two.launched(ec2))
+    two.room(MIB)
+    two.sweep()
+    assert two.copies() == [("h2", "available")]

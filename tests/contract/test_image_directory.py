@@ -78,6 +78,11 @@ def test_an_image_is_taken_in_once_and_needs_its_source_no_more(images: Director
     assert list(images.directory.iterdir()) == []
 
 
+def test_how_much_room_there_is_can_be_asked_before_any_image_is_there(images: DirectoryImages) -> None:
+    room = images.room()
+    assert 0 < room["free"] <= room["size"]
+
+
 def test_zeroes_take_no_room(images: DirectoryImages, tmp_path: Path) -> None:
     source = _with_boot_record(tmp_path / "source")
     with source.open("r+b") as opened:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from cumulet.control import lost
+from cumulet.control import image_room, lost
 from cumulet.drivers.specs import ImageFileSpec
 from cumulet.engine.engine import Remote, Run
 from cumulet.lib.errors import Failure, Impossible, Later
@@ -92,6 +92,7 @@ def _fetch(run: Run, row: Row, file: Row, driver: Remote) -> None:
     """Returns when it is there; ends in `Later` while it is on its way."""
     found = msgspec.json.decode(driver.ask("progress", file.id))
     if not found:
+        image_room.make(run, row, file, driver)
         spec = ImageFileSpec(id=file.id, source="", format=file.facts["format"], sha256=file.facts["sha256"] or None)
         driver.ensure(msgspec.structs.replace(spec, link=_link(run, row, file)))
         found = msgspec.json.decode(driver.ask("progress", file.id))

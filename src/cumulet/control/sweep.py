@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cumulet.control import lost, recovery
+from cumulet.control import image_room, lost, recovery
 from cumulet.drivers.specs import moved_volume
 from cumulet.engine.engine import Run
 from cumulet.lib.config import AGENTS
@@ -65,6 +65,8 @@ def reconcile(run: Run, id: str) -> None:
         except Unreachable:
             raise Later(AWAY_SECONDS, f"{id} does not answer") from None
         lost.take_away(run, role, host)
+        if role == "image":
+            image_room.keep(run, host, run.driver(role, host))
         if not _compare(run, role, host, {thing.id: thing for thing in seen}):
             raise Later(MORE_SECONDS, f"there is more to put right on {host}")
     raise Later(EVERY[role])

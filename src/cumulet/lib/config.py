@@ -128,6 +128,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     image_copy_hours: float = _key(
         168.0, "how long a host without image_dir keeps its copy of an image that it does not use"
     )
+    image_copy_free_percent: float = _key(
+        10.0, "how much of its file system such a host keeps free, in percent, by giving up copies; 0: none"
+    )
     image_max_gib: int = _key(2048, "largest virtual size of an imported image")
     import_ranges: list[str] = _key(
         [], "ranges (CIDR) of addresses that are not public, from which images may be downloaded all the same"

@@ -158,6 +158,7 @@ RULES: dict[str, Rule] = {
     "terminated_seconds": _at_least(0),
     "audit_days": _at_least(1),
     "audit_bucket_seconds": _ABOVE_ZERO,
+    "image_copy_free_percent": (lambda value: 0 <= value < 100, "0 or more, and below 100"),
     "image_max_gib": _at_least(1),
     "threads": _at_least(1),
     "instance_types": (

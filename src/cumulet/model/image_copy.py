@@ -21,6 +21,8 @@ from cumulet.model.snapshot import snapshot
 from cumulet.model.volume import volume
 from cumulet.model.work import wake, wake_new
 
+USED_SECONDS = 1800.0
+
 image_copy = sa.Table(
     "image_copy",
     metadata,
@@ -144,6 +146,45 @@ def let_go_unused(tx: Tx, seconds: float) -> None:
             tx.update(image_copy, {"id": row.id}, used=tx.now)
         else:
             let_go(tx, row)
+
+
+def has_any(tx: Tx, host: str) -> bool:
+    return tx.first(sa.select(image_copy.c.id).where(image_copy.c.host == host).limit(1)) is not None
+
+
+def note_used(tx: Tx, host: str) -> None:
+    """Copies on the host that are in use have been used now, to within `USED_SECONDS`."""
+    mine = image_copy.c.host == host, image_copy.c.desired == "present", image_copy.c.used < tx.now - USED_SECONDS
+    for row in tx.all(sa.select(image_copy).where(*mine)):
+        if is_used(tx, row.image_file, host):
+            tx.update(image_copy, {"id": row.id}, used=tx.now)
+
+
+def let_go_for_room(tx: Tx, host: str, needed: int) -> list[str]:
+    """Have copies go until those on their way out make up so many bytes, the longest unused first; gives their files.
+
+    What is in use, kept, or not there yet stays.
+    """
+    needed -= going_size(tx, host)
+    mine = image_copy.c.host == host, image_copy.c.state == "available", sa.not_(image_copy.c.kept)
+    gone = []
+    for row in tx.all(_WITH_FACTS.where(*mine).order_by(image_copy.c.used)):
+        if needed <= 0:
+            break
+        if not is_used(tx, row.image_file, host):
+            let_go(tx, row)
+            gone.append(row.image_file)
+            needed -= row.facts.get("size", 0)
+    return gone
+
+
+def going_size(tx: Tx, host: str) -> int:
+    """The bytes of the copies that are on their way out."""
+    going = tx.all(_WITH_FACTS.where(image_copy.c.host == host, image_copy.c.desired == "absent"))
+    return sum(row.facts.get("size", 0) for row in going)
+
+
+_WITH_FACTS = sa.select(image_copy, image_file.c.facts).join(image_file, image_file.c.id == image_copy.c.image_file)
 
 
 def let_go(tx: Tx, row: Row) -> None:

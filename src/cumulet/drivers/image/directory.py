@@ -121,6 +121,12 @@ class DirectoryImages:
         """How far an image is whose objects are fetched: `stage` and `percent`, or nothing where none are."""
         return self._fetching.progress(id)
 
+    def room(self) -> dict[str, int]:
+        """Of the file system that the images are in: `size`, and `free` for whoever is not root, in bytes."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        found = shutil.disk_usage(self.directory)
+        return {"size": found.total, "free": found.free}
+
     def _aside(self, id: str) -> Path:
         return self.directory / f".{id}.new"
 

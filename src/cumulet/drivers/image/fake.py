@@ -10,6 +10,8 @@ from cumulet.drivers.specs import ExportSpec, ImageFileSpec, Spec
 from cumulet.lib.errors import Failure
 from cumulet.lib.image_link import ImageLink
 
+_SIZE = 2**20
+
 
 class FakeImages:
     """An image file is its facts. One whose bytes are elsewhere is there when it is asked for the second time."""
@@ -26,11 +28,13 @@ class FakeImages:
             self._world.put("fetch", spec.id, {})
             return
         if spec.link is not None and self._world.get("fetch", spec.id) is None:
+            if self._room()["free"] < 2 * _SIZE:
+                raise Failure(f"fetching {spec.id}: the disk is full")
             self._world.put("fetch", spec.id, {})
             return
         kernel = spec.format in ("kernel", "aki", "ari")
         boot, size = ("kernel", 0) if kernel else ("bios", 2**30)
-        facts = {"format": spec.format or "qcow2", "virtual_size": size, "size": 2**20, "boot": boot}
+        facts = {"format": spec.format or "qcow2", "virtual_size": size, "size": _SIZE, "boot": boot}
         self._world.put("image", spec.id, facts | {"architecture": "x86_64", "sha256": ""})
         self._world.remove("fetch", spec.id)
 
@@ -53,6 +57,14 @@ class FakeImages:
     def progress(self, id: str) -> bytes:
         """How far it is nobody knows."""
         return b"{}"
+
+    def room(self) -> bytes:
+        """As `room` of the world says, less what the images take; without it there is plenty."""
+        return msgspec.json.encode(self._room())
+
+    def _room(self) -> dict[str, int]:
+        size = (self._world.get("room", "images") or {"size": 2**50})["size"]
+        return {"size": size, "free": max(0, size - _SIZE * len(self._world.names("image")))}
 
     def facts(self, id: str) -> bytes:
         """What the image is, as JSON; raises `Failure` if it is not there."""
