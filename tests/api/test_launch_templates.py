@@ -110,6 +110,23 @@ def test_an_instance_is_launched_of_a_template_but_for_what_the_request_says(clo
     assert code(ec2.delete_tags, **reserved) == "InvalidParameterValue"
 
 
+def test_a_request_changes_the_block_devices_of_a_template_by_their_names(cloud: Any, ec2: Any) -> None:
+    root, one = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 9}}, {"VolumeSize": 2, "VolumeType": "gp3"}
+    two = {"DeviceName": "/dev/sdc", "Ebs": {"VolumeSize": 3}}
+    made(ec2, ImageId=cloud.image, BlockDeviceMappings=[root, {"DeviceName": "/dev/sdb", "Ebs": one}, two])
+    own: list[Any] = [{"DeviceName": "/dev/sdb", "Ebs": {"VolumeType": "gp2"}}, {"DeviceName": "/dev/sdc"}]
+    own[1]["NoDevice"] = ""
+    own.append({"DeviceName": "/dev/sdd", "Ebs": {"VolumeSize": 4}})
+    guest = run(cloud, ec2, LaunchTemplate={"LaunchTemplateName": "web"}, BlockDeviceMappings=own)
+    found = {
+        volume["Attachments"][0]["Device"]: (volume["Size"], volume["VolumeType"])
+        for volume in ec2.describe_volumes(
+            Filters=[{"Name": "attachment.instance-id", "Values": [guest["InstanceId"]]}]
+        )["Volumes"]
+    }
+    assert found == {"/dev/sda1": (9, "gp3"), "/dev/sdb": (2, "gp2"), "/dev/sdd": (4, "gp3")}
+
+
 def test_the_same_token_launches_once_whatever_has_become_of_the_template(cloud: Any, ec2: Any) -> None:
     id = made(ec2, ImageId=cloud.image)
     asked = {"LaunchTemplate": {"LaunchTemplateId": id}, "ClientToken": "once"}

@@ -69,18 +69,20 @@ def no_version(template: Row, wanted: str) -> Refusal:
 def applied(tx: Tx, account: str, asked: Mapping[str, Any]) -> tuple[dict[str, Any], Row]:
     """A launch's parameters, by AWS's names, with those of the LaunchTemplate that it names, and the version of that.
 
-    What the request says itself counts; tags of both are given, the request's where they have the same key. Raises
-    `Refusal`.
+    What the request says itself counts; tags and block devices of both are given, the request's where they have the
+    same key or the same device. Raises `Refusal`.
     """
     named: Specification = asked["LaunchTemplate"]
     template = found(tx, account, named.get("LaunchTemplateId", ""), named.get("LaunchTemplateName", ""))
     row = version_of(tx, template, named.get("Version", ""))
     known = {_RENAMED.get(name, name): value for name, value in row.data.items()}
-    tags = _merged(known.pop("TagSpecifications", []), asked.get("TagSpecifications") or [])
-    return {**known, **asked, **({"TagSpecifications": tags} if tags else {})}, row
+    both: dict[str, list[Any]] = {}
+    for name, merged in (("TagSpecifications", _tags), ("BlockDeviceMappings", _devices)):
+        both[name] = merged(known.pop(name, []), asked.get(name) or [])
+    return {**known, **asked, **{name: value for name, value in both.items() if value}}, row
 
 
-def _merged(of_template: list[TagSpecification], of_request: list[TagSpecification]) -> list[TagSpecification]:
+def _tags(of_template: list[TagSpecification], of_request: list[TagSpecification]) -> list[TagSpecification]:
     """The request's as they are, so that what is wrong with them is refused, with the template's other tags."""
     rest = {one.get("ResourceType", ""): one.get("Tags") or [] for one in of_template}
     found: list[TagSpecification] = []
@@ -90,6 +92,25 @@ def _merged(of_template: list[TagSpecification], of_request: list[TagSpecificati
         more = [tag for tag in rest.pop(one.get("ResourceType", ""), []) if tag.get("Key") not in own]
         found.append({**one, "Tags": [*tags, *more]} if tags else one)
     return found + [{"ResourceType": kind, "Tags": tags} for kind, tags in rest.items() if kind in TAGGED and tags]
+
+
+def _devices(of_template: list[Item], of_request: list[Item]) -> list[Item]:
+    """The template's, changed by the request's of the same DeviceName, and the request's other ones.
+
+    API Reference, FleetBlockDeviceMappingRequest: "Any parameters you don't specify here will keep their original
+    launch template values."
+    """
+    known = {one.get("DeviceName"): one for one in of_template}
+    own = {one.get("DeviceName") for one in of_request}
+    rest = [one for one in of_template if one.get("DeviceName") not in own]
+    return rest + [_device(known.get(one.get("DeviceName"), {}), one) for one in of_request]
+
+
+def _device(of_template: Item, of_request: Item) -> Item:
+    """Another kind of device takes the place of the template's."""
+    if not of_request.get("Ebs"):
+        return of_request
+    return {**of_request, "Ebs": {**(of_template.get("Ebs") or {}), **of_request["Ebs"]}}
 
 
 def template_item(row: Row, tags: list[dict[str, str]]) -> Item:
