@@ -282,3 +282,15 @@ def test_the_mark_of_a_removed_thing_is_kept_for_a_day(tmp_path: Path) -> None:
     again = Documents(tmp_path)
     assert again.get("vol-1") is None
     assert again.get("vol-2") is not None
+
+
+def test_what_is_cleared_is_gone_at_once_and_from_the_disk_afterwards(tmp_path: Path) -> None:
+    documents = Documents(tmp_path / "volume")
+    documents.put("vol-1", Document(epoch=2))
+    documents.clear()
+    assert documents.get("vol-1") is None
+    documents.put("vol-1", Document(epoch=1))
+    for thread in threading.enumerate():
+        if thread.name == "gone":
+            thread.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["volume"]

@@ -58,8 +58,7 @@ class Documents:
 
     def clear(self) -> None:
         """Forget all of it (the reset of a test cloud)."""
-        for path in self._directory.glob("*.json"):
-            path.unlink(missing_ok=True)
+        files.empty([self._directory], self._directory.parent)
 
     def _path(self, id: str) -> Path:
         return self._directory / f"{id}.json"

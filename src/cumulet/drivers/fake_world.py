@@ -42,9 +42,8 @@ class FakeWorld:
 
     def clear(self, *, keep: Collection[str] = ()) -> None:
         """Nothing is there any more, but for these kinds."""
-        for path in self.directory.glob("*/*"):
-            if path.parent.name not in keep:
-                path.unlink(missing_ok=True)
+        kinds = [path for path in self.directory.iterdir() if path.name not in keep]
+        files.empty(kinds, self.directory.parent)
 
     def boot(self) -> str:
         """The host's boot, which `reboot` changes."""

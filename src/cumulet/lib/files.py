@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -21,6 +25,19 @@ def write(path: Path, text: bytes, *, durable: bool) -> None:
     finally:
         os.close(descriptor)
     aside.rename(path)
+
+
+def empty(directories: Iterable[Path], aside: Path) -> None:
+    """Have nothing in these directories. What was in them goes in a thread of its own, from a directory in `aside`.
+
+    `aside` is of the same file system. A thousand small files can take seconds to go: ext4 may need some milliseconds
+    for each.
+    """
+    gone = Path(tempfile.mkdtemp(prefix=".gone-", dir=aside))
+    for number, directory in enumerate(directories):
+        directory.rename(gone / str(number))
+        directory.mkdir()
+    threading.Thread(target=shutil.rmtree, args=(gone, True), name="gone", daemon=True).start()
 
 
 def append_to(path: Path) -> int:
