@@ -18,7 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "--only",
-        choices=["api", "bus", "databases", "hosts", "placement", "identity", "objects", "volumes", "guests"],
+        choices=["api", "bus", "databases", "hosts", "placement", "identity", "objects", "volumes", "guests", "lab"],
         help="one part alone",
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
@@ -42,19 +42,21 @@ def main() -> int:
     if chosen.only in (None, "volumes"):
         figures += volumes.measure(chosen.rounds)
     if chosen.only in (None, "guests"):
-        figures += _guests(chosen.rounds)
+        figures += _in_private_host("bench.guests", chosen.rounds)
+    if chosen.only in (None, "lab"):
+        figures += _in_private_host("bench.lab", chosen.rounds)
     print(table(figures))
     print(f"\nwritten to {save(figures, Path(__file__).parent / 'results')}")
     return 0
 
 
-def _guests(rounds: int) -> list[Figure]:
-    """The part with real guests, in a private host."""
+def _in_private_host(part: str, rounds: int) -> list[Figure]:
+    """A part with real guests."""
     from cumulet.drivers.image import tiny
 
     image = tiny.build(Path.home() / ".cache" / "cumulet" / "tiny")
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = [sys.executable, "-m", "cumulet.lib.private_host", "--", sys.executable, "-m", "bench.guests"]
+        command = [sys.executable, "-m", "cumulet.lib.private_host", "--", sys.executable, "-m", part]
         environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
         subprocess.run([*command, str(image), str(rounds), file.name], check=True, env=environ, timeout=1200)
         return [Figure(**figure) for figure in json.loads(Path(file.name).read_text())]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 from typing import Any
 
 from bench.endpoints import Endpoint, fake_cumulet, moto
 from bench.figures import Figure, median, percentile
+from bench.processor import cpu_seconds, pss_mib
 
 MANY = 1000
 
@@ -104,24 +103,13 @@ def _raw_describe(ec2: Any, least: int) -> float:
 
 def _footprint(cloud: Endpoint) -> list[Figure]:
     time.sleep(2)
-    before = _cpu_seconds(cloud.pid)
+    before = cpu_seconds([cloud.pid])
     time.sleep(10)
-    share = (_cpu_seconds(cloud.pid) - before) / 10 * 100
+    share = (cpu_seconds([cloud.pid]) - before) / 10 * 100
     return [
         Figure("idle, fake drivers: memory (PSS)", pss_mib(cloud.pid), "MiB", "< 150 MB"),
         Figure("idle, fake drivers: CPU", share, "% of a core", "< 1 %", "over 10 s"),
     ]
-
-
-def pss_mib(pid: int) -> float:
-    """A process's share of memory (proportional set size), MiB."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _image(ec2: Any) -> str:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.api import pss_mib
 from bench.figures import Figure, median, percentile
+from bench.processor import cpu_seconds, pss_mib
 from cumulet.demo.process import CloudProcess, client, make_world
 from cumulet.drivers.network.linux import LinuxNetwork
 from cumulet.drivers.specs import GroupSpec, InterfaceSpec, MetadataSpec, RuleSpec, tap_name
@@ -88,12 +88,21 @@ def _launch(ec2: Any, log: Path) -> tuple[float, float]:
     begun = time.time()
     id = _run(ec2, image)
     banner = _banner(_public_address(ec2, id)) - begun
-    found = re.search(rf"^(\S+)Z INFO hypervisor starting instance={id}", log.read_text(), re.M)
+    start = started(id, log.read_text())
+    terminate(ec2, id)
+    return (start - begun) * 1000, banner
+
+
+def started(id: str, log: str) -> float:
+    """When the hypervisor was called to start it, seconds since 1970, as the log of its host says."""
+    found = re.search(rf"^(\S+)Z INFO hypervisor starting instance={id}", log, re.M)
     assert found is not None, f"the log does not say when {id} was started"
-    started = datetime.fromisoformat(found[1]).replace(tzinfo=UTC).timestamp()
+    return datetime.fromisoformat(found[1]).replace(tzinfo=UTC).timestamp()
+
+
+def terminate(ec2: Any, id: str) -> None:
     ec2.terminate_instances(InstanceIds=[id])
     ec2.get_waiter("instance_terminated").wait(InstanceIds=[id], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    return (started - begun) * 1000, banner
 
 
 def _image(ec2: Any) -> str:
@@ -189,18 +198,13 @@ def _qemu(image: Path, disk: Path, nic: InterfaceSpec) -> list[str]:
 def _footprint(state: Path) -> list[Figure]:
     cloud = int((state / "cumulet.pid").read_text().split()[0])
     time.sleep(3)
-    before = _cpu(cloud)
+    before = cpu_seconds([cloud])
     time.sleep(10)
-    share = (_cpu(cloud) - before) / 10 * 100
+    share = (cpu_seconds([cloud]) - before) / 10 * 100
     return [
         Figure("idle, real drivers: memory (PSS)", pss_mib(cloud), "MiB", "< 150 MB", "cumulet's own process"),
         Figure("idle, real drivers: CPU", share, "% of a core", "< 1 %", "over 10 s"),
     ]
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ on the bus. What the broker and the database use is in the table.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from support.rabbitmq import RabbitMQ
 
 from bench.endpoints import Endpoint, served
 from bench.figures import Figure, median, percentile
+from bench.processor import cpu_seconds
 from cumulet.model import attachment, instance, interface, servers, volume
 
 HOSTS = 1000
@@ -152,7 +152,7 @@ def _together(ec2: Any) -> tuple[list[str], float]:
         thread.start()
     for thread in threads:
         thread.join()
-    _until_all(ec2, ids, "running")
+    _until_none(ec2, "pending")
     return ids, time.monotonic() - begun
 
 
@@ -174,6 +174,12 @@ def _image(ec2: Any) -> str:
 def _states(ec2: Any, ids: list[str]) -> set[str]:
     found = ec2.describe_instances(InstanceIds=ids)["Reservations"]
     return {one["State"]["Name"] for reservation in found for one in reservation["Instances"]}
+
+
+def _until_none(ec2: Any, state: str) -> None:
+    """Asks for those that are in it, so that answers are the shorter the less is left to wait for."""
+    while ec2.describe_instances(Filters=[{"Name": "instance-state-name", "Values": [state]}])["Reservations"]:
+        time.sleep(0.05)
 
 
 def _until_all(ec2: Any, ids: list[str], state: str) -> None:
@@ -228,26 +234,7 @@ PREFIXES = {"instance": "i", "reservation": "r", "interface": "eni", "volume": "
 
 def _used(scene: Scene) -> dict[str, float]:
     """Seconds of processor that each part has used so far, with all of its processes."""
-    return {part: _cpu_seconds(pids) for part, pids in scene.parts.items()}
-
-
-def _cpu_seconds(first: Sequence[int]) -> float:
-    """Of processes and their living descendants, and of those that they have waited for (proc(5), stat)."""
-    family, total = set(first), 0
-    stats: dict[int, list[str]] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            stats[int(entry.parent.name)] = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-    grown = True
-    while grown:
-        more = {pid for pid, fields in stats.items() if int(fields[1]) in family} - family
-        family |= more
-        grown = bool(more)
-    for pid in family:
-        total += sum(int(field) for field in stats.get(pid, [])[11:15])
-    return total / os.sysconf("SC_CLK_TCK")
+    return {part: cpu_seconds(pids) for part, pids in scene.parts.items()}
 
 
 @contextmanager

@@ -39,6 +39,11 @@ class Machine:
         self.log = directory / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The first process of it; None: it does not run."""
+        return self._process.pid if self._process is not None else None
+
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, process_group=0)
@@ -121,7 +126,8 @@ def zone_of(number: int) -> str:
 class Laboratory:
     """Everything; `settings` are the controller's and all hosts'.
 
-    `variables` gives the environment of the `cumulet` of a host, by the host's name.
+    `variables` gives the environment of the `cumulet` of a host, by the host's name. `durable`: the database waits for
+    the disk at each commit.
     """
 
     def __init__(
@@ -130,6 +136,8 @@ class Laboratory:
         hosts: int,
         settings: Mapping[str, str | float] = MappingProxyType({}),
         variables: Callable[[str], Mapping[str, str]] = lambda host: {},
+        *,
+        durable: bool = False,
     ) -> None:
         self.directory = directory
         self._variables = variables
@@ -137,7 +145,7 @@ class Laboratory:
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o755)  # dnsmasq and PostgreSQL, which are not root, must come by here
         underlay.make()
-        self.postgres = Postgres(directory / "postgresql", underlay.CONTROLLER)
+        self.postgres = Postgres(directory / "postgresql", underlay.CONTROLLER, durable=durable)
         self.rabbitmq = RabbitMQ(directory / "rabbitmq", underlay.CONTROLLER)
         self.controller = Machine("c1", directory)
         self.hosts: dict[str, Host] = {}
