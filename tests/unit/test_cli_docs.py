@@ -21,15 +21,19 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 COMMANDS = list(leaves(cumulet, "cumulet"))
+GO_ON = ("cumulet up", "cumulet join", "cumulet shell", "cumulet completion")
+"""These go on, or speak to a shell: they have nothing to tell programs."""
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS)
 def test_each_command_is_documented_and_says_which_cloud_it_means(name: str, command: click.Command) -> None:
     assert f"`{name}" in (DOCS / "commands.md").read_text()
     assert command.help
+    options = {option for parameter in command.params for option in parameter.opts}
     if name != "cumulet completion":
-        options = {option for parameter in command.params for option in parameter.opts}
         assert {"--state-dir", "--config"} <= options
+    if name not in GO_ON:
+        assert "--json" in options
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS)
@@ -67,6 +71,9 @@ def test_the_page_of_actions_says_what_each_honours() -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("| `DescribeKeyPairs` |")]
     assert "`KeyNames`" in line
     assert "`key-name`" in line
+    for line in text.partition("## S3")[0].splitlines():
+        parameters = line.split(" | ")[1].split("<br>") if line.startswith("| `") else []
+        assert len(parameters) == len(set(parameters)), line
 
 
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "COMMANDS"]

@@ -8,7 +8,7 @@ import click
 
 from cumulet.cli import asking, credentials
 from cumulet.cli.options import Cloud, any_cloud, as_json
-from cumulet.cli.output import show_json, show_table
+from cumulet.cli.output import say, show_json, show_table
 
 
 @click.group()
@@ -41,10 +41,11 @@ def create(cloud: Cloud, name: str, administrator: bool, vpc_cidr: str | None, j
 @account.command("set", epilog="Example: cumulet account set bob --administrator")
 @click.argument("name")
 @click.option("--administrator/--no-administrator", required=True, help="Whether it is the operator's.")
+@as_json
 @any_cloud
-def set_account(cloud: Cloud, name: str, administrator: bool) -> None:
+def set_account(cloud: Cloud, name: str, administrator: bool, json: bool) -> None:
     """Let an account do what only the cloud's operator may. Or no more."""
-    asking.ask(cloud, "SetAccount", name=name, administrator=administrator)
+    say(asking.ask(cloud, "SetAccount", name=name, administrator=administrator), json)
 
 
 @account.command("list", epilog="Example: cumulet account list --json")
@@ -61,10 +62,11 @@ def list_accounts(cloud: Cloud, json: bool) -> None:
 
 @account.command("delete", epilog="Example: cumulet account delete bob")
 @click.argument("name")
+@as_json
 @any_cloud
-def delete_account(cloud: Cloud, name: str) -> None:
+def delete_account(cloud: Cloud, name: str, json: bool) -> None:
     """Take an account away that has nothing any more. Its users and keys go with it."""
-    asking.ask(cloud, "DeleteAccount", name=name)
+    say(asking.ask(cloud, "DeleteAccount", name=name), json)
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import json
+import json as jsons
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +13,8 @@ import click
 import msgspec
 
 from cumulet.cli import running
-from cumulet.cli.options import settings
+from cumulet.cli.options import as_json, settings
+from cumulet.cli.output import progress, say
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure, Refusal
 from cumulet.lib.files import write
@@ -33,16 +34,18 @@ def audit() -> None:
 
 
 @audit.command(epilog="Example: cumulet audit deliver")
+@as_json
 @settings
-def deliver(config: Config) -> None:
+def deliver(config: Config, json: bool) -> None:
     """Put what is new in the audit log into its bucket. The running cloud does so by itself, see `audit_bucket`."""
     url = running.url(config.state_dir)
     if not config.audit_bucket:
         raise Failure("the setting audit_bucket names no bucket")
     if url is None:
         raise Failure(f"no cloud runs for {config.state_dir}, so its buckets cannot be reached")
-    for key in delivered(config, url):
-        click.echo(f"{config.audit_bucket}/{key}")
+    with progress("delivering"):
+        files = [f"{config.audit_bucket}/{key}" for key in delivered(config, url)]
+    say(files, json, "\n".join(files))
 
 
 class _News(NamedTuple):
@@ -78,7 +81,7 @@ def delivered(config: Config, url: str) -> list[str]:
         _put(client, config.audit_bucket, key, gzip.compress(records, mtime=0))
         done = {**_noted(note), one.file: one.end}
         there = {file: end for file, end in done.items() if (directory / file).exists()}
-        write(note, json.dumps(there).encode(), durable=not config.test)
+        write(note, jsons.dumps(there).encode(), durable=not config.test)
         made.append(key)
     return made
 
@@ -98,7 +101,7 @@ def _put(client: Client, bucket: str, key: str, content: bytes) -> None:
 
 def _noted(note: Path) -> dict[str, int]:
     try:
-        found: dict[str, int] = json.loads(note.read_text())
+        found: dict[str, int] = jsons.loads(note.read_text())
     except FileNotFoundError:
         return {}
     return found

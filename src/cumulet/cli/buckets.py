@@ -9,7 +9,7 @@ import msgspec
 
 from cumulet.cli import asking, running
 from cumulet.cli.options import Cloud, any_cloud, as_json, database, settings
-from cumulet.cli.output import show, show_json
+from cumulet.cli.output import progress, show, show_json
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 
@@ -83,8 +83,10 @@ def copy_to_pool(config: Config, json: bool) -> None:
     with database(config) as opened:
         source = blobs_of(config, opened)
         target = blobs_of(msgspec.structs.replace(config, object_driver="rados"), opened)
-        for _, outcome in copy_all(opened, source, target):
-            counts[outcome] += 1
+        with progress("copying") as bar:
+            for _, outcome in copy_all(opened, source, target):
+                counts[outcome] += 1
+                bar.say(f"copying: {sum(counts.values())} objects")
     if json:
         show_json(counts)
         return

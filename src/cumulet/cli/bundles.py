@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from cumulet.cli.options import settings
-from cumulet.cli.output import progress
+from cumulet.cli.options import as_json, settings
+from cumulet.cli.output import progress, say
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 
@@ -43,11 +43,13 @@ def papers(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--ramdisk", default="", help="The ramdisk image (ari-…) that it boots with.")
 @click.option("--arch", default="x86_64", help="Its architecture; x86_64 by default.")
 @papers
+@as_json
 @settings
 def bundle(
     config: Config,
     source: Path,
     destination: Path,
+    json: bool,
     privatekey: Path | None,
     cert: Path | None,
     ec2cert: Path | None,
@@ -58,31 +60,36 @@ def bundle(
 
     The path of their manifest is printed.
     """
-    click.echo(_bundled(source, destination, _papers(privatekey, cert, ec2cert), {"architecture": arch, **what}))
+    made = _bundled(source, destination, _papers(privatekey, cert, ec2cert), {"architecture": arch, **what})
+    say({"manifest": str(made)}, json, str(made))
 
 
 @click.command("upload", epilog="Example: cumulet image upload lucid.img.manifest.xml images")
 @click.argument("manifest", type=_FILE)
 @click.argument("bucket")
+@as_json
 @settings
-def upload(config: Config, manifest: Path, bucket: str) -> None:
+def upload(config: Config, manifest: Path, bucket: str, json: bool) -> None:
     """Upload a manifest and its parts.
 
     The bucket is made if it is not there; the manifest's location is printed.
     """
-    click.echo(_uploaded(config, manifest, bucket))
+    location = _uploaded(config, manifest, bucket)
+    say({"location": location}, json, location)
 
 
 @click.command("register", epilog="Example: cumulet image register images/lucid.img.manifest.xml")
 @click.argument("location")
 @click.option("--name", default="", help="The image's name.")
+@as_json
 @settings
-def register(config: Config, location: str, name: str) -> None:
+def register(config: Config, location: str, name: str, json: bool) -> None:
     """Register what was uploaded as an image.
 
     Its id is printed, and the cloud takes it in from then on.
     """
-    click.echo(f"IMAGE\t{_registered(config, location, name)}")
+    id = _registered(config, location, name)
+    say({"id": id}, json, f"IMAGE\t{id}")
 
 
 @click.command("publish-tarball", epilog="Example: cumulet image publish-tarball lucid-uec-amd64.tar.gz images")
@@ -91,6 +98,7 @@ def register(config: Config, location: str, name: str) -> None:
 @click.option("--kernel", "own_kernel", default="", help="Use this kernel image (aki-…), not the one in the tarball.")
 @click.option("--ramdisk", "own_ramdisk", default="", help="Use this ramdisk image (ari-…), not the tarball's.")
 @papers
+@as_json
 @settings
 def publish_tarball(
     config: Config,
@@ -101,6 +109,7 @@ def publish_tarball(
     privatekey: Path | None,
     cert: Path | None,
     ec2cert: Path | None,
+    json: bool,
 ) -> None:
     """Publish kernel, RAM disk and image of a tarball.
 
@@ -120,7 +129,8 @@ def publish_tarball(
                 manifest = _bundled(found[kind], Path(scratch) / kind, files, what)
                 ids[kind] = _registered(config, _uploaded(config, manifest, bucket), "")
                 shutil.rmtree(Path(scratch) / kind)
-    click.echo(f'emi="{ids["machine"]}"; eri="{ids["ramdisk"] or "none"}"; eki="{ids["kernel"] or "none"}"')
+    text = f'emi="{ids["machine"]}"; eri="{ids["ramdisk"] or "none"}"; eki="{ids["kernel"] or "none"}"'
+    say(ids, json, text)
 
 
 def _papers(key: Path | None, certificate: Path | None, cloud: Path | None) -> Papers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cumulet.cli.options import as_json, database, empty_or_not, settings
-from cumulet.cli.output import show_json
+from cumulet.cli.output import progress, show_json
 from cumulet.lib.config import Config
 
 
@@ -21,7 +21,7 @@ def sync(config: Config, json: bool) -> None:
     """Bring the tables to this program's version. Says from which to which."""
     from cumulet.model import migrate
 
-    with empty_or_not(config) as opened:
+    with empty_or_not(config) as opened, progress("changing the tables"):
         before, after = migrate.upgrade(opened)
     if json:
         show_json({"before": before, "after": after})

@@ -50,7 +50,9 @@ def actions() -> str:
     names = [module.__name__.rpartition(".")[2].replace("_", "-") for module in SERVICES]
     head = (
         "# Actions\n\n" + _MADE + "An action that is not here answers `UnsupportedOperation`, and so does a parameter "
-        "that is not named; `DryRun` works with every action of EC2. S3's answer is `NotImplemented`.\n"
+        "that is not named, unless it is one of IPv6 that asks for nothing (0, false, empty); `DryRun` works with all "
+        "actions of EC2, and the filters `tag:KEY`, `tag-key` and `tag-value` with all that has tags. S3's answer is "
+        "`NotImplemented`.\n"
     )
     return head + "".join(_service(name, load(name)) for name in names) + _objects() + _administrative()
 
@@ -97,7 +99,7 @@ def _service(service: str, model: Any) -> str:
     found = sorted((action for action in ACTIONS.values() if action.service == service), key=lambda one: one.name)
     rows = [_row(action, model) for action in found]
     columns = ("action", "parameters", "accepted, without effect", "filters")
-    return f"\n## {service.upper()}\n\n{len(rows)} actions.\n\n{_table(columns, rows)}"
+    return f"\n## {service.upper()}\n\n{len(rows)} action{'s' if len(rows) > 1 else ''}.\n\n{_table(columns, rows)}"
 
 
 def _row(action: Any, model: Any) -> tuple[str, ...]:
@@ -116,7 +118,7 @@ def _parameters(action: Any, model: Any) -> Iterator[str]:
     for name, tree in action.honoured().items():
         yield f"`{members[name]}`" + (f" ({_inner(tree)})" if tree else "")
     if action.listing:
-        own = members.get(action.listing.ids)
+        own = "" if action.listing.ids in action.honoured() else members.get(action.listing.ids)
         yield from (f"`{name}`" for name in (own, *LISTING) if name in members.values())
 
 

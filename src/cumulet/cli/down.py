@@ -10,8 +10,8 @@ import time
 import click
 
 from cumulet.cli import running
-from cumulet.cli.options import settings
-from cumulet.cli.output import progress
+from cumulet.cli.options import as_json, settings
+from cumulet.cli.output import progress, say
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 
@@ -19,12 +19,13 @@ SECONDS = 30.0
 
 
 @click.command(epilog="Example: cumulet down --state-dir /srv/cloud")
+@as_json
 @settings
-def down(config: Config) -> None:
+def down(config: Config, json: bool) -> None:
     """End the running cloud; guests go on."""
     pid = running.pid(config.state_dir)
     if pid is None:
-        click.echo(f"no cloud runs for {config.state_dir}")
+        say({"ended": None}, json, f"no cloud runs for {config.state_dir}")
         return
     _ask_to_end(pid)
     deadline = time.monotonic() + SECONDS
@@ -33,7 +34,7 @@ def down(config: Config) -> None:
             if time.monotonic() > deadline:
                 raise Failure(f"the cloud (pid {pid}) has not ended after {SECONDS:g} s; its log says why")
             time.sleep(0.02)
-    click.echo("the cloud has ended; guests go on")
+    say({"ended": pid}, json, "the cloud has ended; guests go on")
 
 
 def _ask_to_end(pid: int) -> None:

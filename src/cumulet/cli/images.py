@@ -10,7 +10,7 @@ import click
 
 from cumulet.cli import asking, bundles
 from cumulet.cli.options import Cloud, any_cloud, as_json, settings
-from cumulet.cli.output import progress, show, show_json, show_table
+from cumulet.cli.output import progress, say, show, show_json, show_table
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 
@@ -131,10 +131,11 @@ def prefetch_image(cloud: Cloud, id: str, hosts: tuple[str, ...], json: bool) ->
 
 @image.command("remove", epilog="Example: cumulet image remove ami-0123456789abcdef0")
 @click.argument("id")
+@as_json
 @any_cloud
-def remove_image(cloud: Cloud, id: str) -> None:
+def remove_image(cloud: Cloud, id: str, json: bool) -> None:
     """Deregister an image, whoever it belongs to. What runs from it goes on; its file goes with the last use."""
-    asking.ask(cloud, "RemoveImage", name=id)
+    say(asking.ask(cloud, "RemoveImage", name=id), json)
 
 
 for _command in (bundles.bundle, bundles.upload, bundles.register, bundles.publish_tarball):

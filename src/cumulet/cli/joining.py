@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 from cumulet.cli import asking
-from cumulet.cli.options import Cloud, any_cloud
+from cumulet.cli.options import Cloud, any_cloud, as_json
+from cumulet.cli.output import say
 from cumulet.lib.config import AGENTS, Config
 from cumulet.lib.errors import Failure
 
@@ -31,23 +32,23 @@ SECONDS = 30.0
 @click.option(
     "--minutes", type=click.FloatRange(0.1, 1440), default=15.0, show_default=True, help="Life of the ticket."
 )
+@as_json
 @any_cloud
-def add(cloud: Cloud, name: str, roles: str, url: str, minutes: float, **where: str) -> None:
+def add(cloud: Cloud, name: str, roles: str, url: str, minutes: float, json: bool, **where: str) -> None:
     """Let a machine become a host: prints the one command to run there."""
     given = {"name": name, "roles": roles.split(","), "url": url or cloud.endpoint, "minutes": minutes}
     made = asking.ask(cloud, "AddHost", **given, **where)
-    click.echo(
-        f"Within {minutes:g} minutes, as root on {name}:\n\n    cumulet join {made['url']} {made['secret_ticket']}\n"
-    )
+    line = f"cumulet join {made['url']} {made['secret_ticket']}"
+    say(made, json, f"Within {minutes:g} minutes, as root on {name}:\n\n    {line}\n")
 
 
 @click.command(epilog="Example: cumulet host remove h2")
 @click.argument("name")
+@as_json
 @any_cloud
-def remove(cloud: Cloud, name: str) -> None:
+def remove(cloud: Cloud, name: str, json: bool) -> None:
     """Shut a host out: its user of the bus is gone, and it is forgotten. It must have no instances any more."""
-    asking.ask(cloud, "RemoveHost", name=name)
-    click.echo(f"{name} is no host of this cloud any more")
+    say(asking.ask(cloud, "RemoveHost", name=name), json, f"{name} is no host of this cloud any more")
 
 
 @click.command(epilog="Example: cumulet join http://10.0.0.1:8773 TICKET --set public_interface=eth1")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import click
 
-from cumulet.cli.options import load, which_cloud
-from cumulet.cli.output import Bar, progress
+from cumulet.cli.options import as_json, load, which_cloud
+from cumulet.cli.output import Bar, progress, say
 from cumulet.lib.errors import Failure
 
 SECONDS = 300.0
@@ -30,8 +30,9 @@ def lab() -> None:
 @click.option("--hosts", type=click.IntRange(1, 50), default=3, show_default=True, help="How many run guests.")
 @click.option("--listen", default="127.0.0.1:8790", show_default=True, help="Where its AWS endpoint is for you.")
 @click.option("--set", "extra", multiple=True, metavar="KEY=VALUE", help="A setting of all its hosts.")
+@as_json
 @which_cloud
-def up(hosts: int, listen: str, extra: tuple[str, ...], state_dir: Path | None, file: Path | None) -> None:
+def up(hosts: int, listen: str, extra: tuple[str, ...], state_dir: Path | None, file: Path | None, json: bool) -> None:
     """Start a laboratory: hosts in namespaces, RabbitMQ, PostgreSQL, a controller."""
     from cumulet.lab.servers import missing
 
@@ -53,12 +54,14 @@ def up(hosts: int, listen: str, extra: tuple[str, ...], state_dir: Path | None, 
     (directory / "url").write_text(f"http://{listen}")
     with progress("starting") as bar:
         _await_ready(directory, process, bar)
-    click.echo(f'The laboratory is ready at http://{listen} - in your shell: eval "$(cumulet lab env)"')
+    text = f'The laboratory is ready at http://{listen} - in your shell: eval "$(cumulet lab env)"'
+    say({"url": f"http://{listen}", "pid": process.pid}, json, text)
 
 
 @lab.command(epilog="Example: cumulet lab down")
+@as_json
 @which_cloud
-def down(state_dir: Path | None, file: Path | None) -> None:
+def down(state_dir: Path | None, file: Path | None, json: bool) -> None:
     """End the laboratory, its guests too, and leave nothing of it."""
     directory = _directory(state_dir, file)
     pid = _pid(directory)
@@ -71,18 +74,19 @@ def down(state_dir: Path | None, file: Path | None) -> None:
                     raise Failure(f"the laboratory (pid {pid}) has not ended after {SECONDS:g} s")
                 time.sleep(0.1)
     shutil.rmtree(directory, ignore_errors=True)
-    click.echo("nothing is left of the laboratory")
+    say({"ended": pid}, json, "nothing is left of the laboratory")
 
 
 @lab.command(epilog='Example: eval "$(cumulet lab env)"')
+@as_json
 @which_cloud
-def env(state_dir: Path | None, file: Path | None) -> None:
+def env(state_dir: Path | None, file: Path | None, json: bool) -> None:
     """Print export lines that make the aws command and boto3 use it."""
     directory = _directory(state_dir, file)
     if _pid(directory) is None or not (directory / "env.json").exists():
         raise Failure(f"no laboratory runs in {directory}: `cumulet lab up` starts one")
     values = {**jsons.loads((directory / "env.json").read_text()), "AWS_ENDPOINT_URL": (directory / "url").read_text()}
-    click.echo("\n".join(f"export {key}={shlex.quote(value)}" for key, value in values.items()))
+    say(values, json, "\n".join(f"export {key}={shlex.quote(value)}" for key, value in values.items()))
 
 
 def _directory(state_dir: Path | None, file: Path | None) -> Path:

@@ -10,7 +10,7 @@ import click
 
 from cumulet.cli import asking
 from cumulet.cli.options import Cloud, any_cloud, as_json, pairs
-from cumulet.cli.output import progress, show, show_json
+from cumulet.cli.output import progress, say, show, show_json
 from cumulet.lib.errors import Failure
 
 
@@ -138,18 +138,20 @@ def add_type(cloud: Cloud, name: str, vcpus: int, memory_mib: int, requires: tup
 
 @type_.command("remove", epilog="Example: cumulet type remove m5.24xlarge")
 @click.argument("name")
+@as_json
 @any_cloud
-def remove_type(cloud: Cloud, name: str) -> None:
+def remove_type(cloud: Cloud, name: str, json: bool) -> None:
     """Offer an instance type no more. Instances of it stay as they are."""
-    asking.ask(cloud, "RemoveType", name=name)
+    say(asking.ask(cloud, "RemoveType", name=name), json)
 
 
 @type_.command("restore", epilog="Example: cumulet type restore m5.24xlarge")
 @click.argument("name")
+@as_json
 @any_cloud
-def restore_type(cloud: Cloud, name: str) -> None:
+def restore_type(cloud: Cloud, name: str, json: bool) -> None:
     """Undo what `add` and `remove` have done with a name."""
-    asking.ask(cloud, "RestoreType", name=name)
+    say(asking.ask(cloud, "RestoreType", name=name), json)
 
 
 @zone.command("list", epilog="Example: cumulet zone list")

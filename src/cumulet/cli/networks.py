@@ -8,7 +8,7 @@ import click
 
 from cumulet.cli import asking
 from cumulet.cli.options import Cloud, any_cloud, as_json
-from cumulet.cli.output import show
+from cumulet.cli.output import say, show
 
 NETWORK = ["network", "label", "account", "VLAN"]
 POOL = ["range", "addresses", "taken", "of", "from"]
@@ -57,10 +57,11 @@ def list_networks(cloud: Cloud, json: bool) -> None:
 
 @network.command("remove", epilog="Example: cumulet network remove 10.0.0.64/26")
 @click.argument("range")
+@as_json
 @any_cloud
-def remove_network(cloud: Cloud, range: str) -> None:
+def remove_network(cloud: Cloud, range: str, json: bool) -> None:
     """Remove a network that no account has."""
-    asking.ask(cloud, "RemoveNetwork", range=range)
+    say(asking.ask(cloud, "RemoveNetwork", range=range), json)
 
 
 @pool.command("create", epilog="Example: cumulet pool create 198.51.100.32/27")

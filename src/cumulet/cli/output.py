@@ -29,6 +29,14 @@ def show(
         show_table(columns, [row(one) for one in found])
 
 
+def say(found: Any, json: bool, text: str = "") -> None:
+    """What has been done: in JSON, or as lines of text; without any, people hear nothing of what went well."""
+    if json:
+        show_json(found)
+    elif text:
+        click.echo(text)
+
+
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table as wide as it needs to be, or as the terminal is."""
     from rich.console import Console

@@ -6,7 +6,7 @@ import click
 
 from cumulet.cli import asking
 from cumulet.cli.options import Cloud, any_cloud, as_json
-from cumulet.cli.output import show_json, show_table
+from cumulet.cli.output import say, show_json, show_table
 
 
 @click.group()
@@ -52,27 +52,30 @@ def create_user(cloud: Cloud, account: str, name: str, roles: tuple[str, ...], j
 @user.command("delete", epilog="Example: cumulet user delete bob ann")
 @click.argument("account")
 @click.argument("name")
+@as_json
 @any_cloud
-def delete_user(cloud: Cloud, account: str, name: str) -> None:
+def delete_user(cloud: Cloud, account: str, name: str, json: bool) -> None:
     """Take a user away, with its keys and all that it may."""
-    asking.ask(cloud, "DeleteUser", account=account, name=name)
+    say(asking.ask(cloud, "DeleteUser", account=account, name=name), json)
 
 
 @role.command("add", epilog="Example: cumulet role add bob ann netadmin")
 @click.argument("account")
 @click.argument("name")
 @click.argument("role")
+@as_json
 @any_cloud
-def add_role(cloud: Cloud, account: str, name: str, role: str) -> None:
+def add_role(cloud: Cloud, account: str, name: str, role: str, json: bool) -> None:
     """Let a user do what a role may, from the next request on."""
-    asking.ask(cloud, "AddRoles", account=account, name=name, roles=[role])
+    say(asking.ask(cloud, "AddRoles", account=account, name=name, roles=[role]), json)
 
 
 @role.command("remove", epilog="Example: cumulet role remove bob ann netadmin")
 @click.argument("account")
 @click.argument("name")
 @click.argument("role")
+@as_json
 @any_cloud
-def remove_role(cloud: Cloud, account: str, name: str, role: str) -> None:
+def remove_role(cloud: Cloud, account: str, name: str, role: str, json: bool) -> None:
     """Take a role from a user, from the next request on."""
-    asking.ask(cloud, "RemoveRoles", account=account, name=name, roles=[role])
+    say(asking.ask(cloud, "RemoveRoles", account=account, name=name, roles=[role]), json)

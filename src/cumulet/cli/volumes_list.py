@@ -8,7 +8,7 @@ import click
 
 from cumulet.cli import asking
 from cumulet.cli.options import Cloud, any_cloud, as_json
-from cumulet.cli.output import show_json, show_table
+from cumulet.cli.output import say, show_json, show_table
 
 
 @click.group()
@@ -30,10 +30,11 @@ def list_volumes(cloud: Cloud, json: bool) -> None:
 
 @volume.command(epilog="Example: cumulet volume delete vol-0123456789abcdef0")
 @click.argument("id")
+@as_json
 @any_cloud
-def delete(cloud: Cloud, id: str) -> None:
+def delete(cloud: Cloud, id: str, json: bool) -> None:
     """Have a volume go that no instance has, with all that is on it. Whoever it belongs to."""
-    asking.ask(cloud, "DeleteVolume", name=id)
+    say(asking.ask(cloud, "DeleteVolume", name=id), json)
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
