@@ -119,6 +119,15 @@ def test_what_is_removed_is_read_to_its_end_by_who_has_it_open_or_missing(blobs:
     assert ids(blobs) == []
 
 
+def test_many_are_removed_at_once_and_others_stay(blobs: Blobs) -> None:
+    kept(blobs)
+    some = [f"gone{number:04}" for number in range(3)]
+    for id in some:
+        kept(blobs, id)
+    blobs.remove(*some)
+    assert ids(blobs) == [ID]
+
+
 def test_a_check_says_what_is_lost(blobs: Blobs) -> None:
     kept(blobs)
     assert blobs.check(ID, len(CONTENT), CRC) == "good"

@@ -99,6 +99,8 @@ def test_the_fake_and_ceph_say_the_same(space: Spaces) -> None:
     assert (one.state("a"), one.state("b"), one.state("c")) == (b"state", b"", None)
     assert [one.read("a", start, length) for start, length in ((0, 9), (1, 2), (5, 1))] == [b"first", b"ir", b""]
     assert (one.read("b", 0, 9), one.read("empty", 0, 9)) == (b"bytes", b"")
+    assert one.states(["c", "a", "b"]).get("a") == b"state"
+    assert one.states(["c"]) == {}
     assert said(lambda: one.read("c", 0, 1)) == said(lambda: one.change("c", b"", b"x")) == errno.ENOENT
     assert said(lambda: one.change("a", b"stat", b"x")) == said(lambda: one.change("b", b"x", b"y")) == errno.ECANCELED
     one.change("a", b"state", b"other state")
@@ -124,6 +126,21 @@ def test_a_blob_is_cut_into_pieces_and_read_across_them(space: Spaces) -> None:
         assert blobs.check(ID, size, crc64nvme(CONTENT[:size])) == "good"
         blobs.remove(ID)
         assert names(space) == []
+
+
+def test_many_go_at_once_whatever_there_is_of_each(space: Spaces) -> None:
+    blobs = blobs_in(space)
+    short = [f"short{number:04}" for number in range(rados.TOGETHER + 1)]
+    for id in short:
+        put(blobs, id, b"x")
+    put(blobs)
+    writer = blobs.create(OTHER)
+    writer.write(CONTENT)
+    blobs.remove(*short, "absent00", ID, OTHER)
+    assert names(space) == []
+    with pytest.raises(Failure):
+        writer.commit()
+    blobs.remove()
 
 
 def test_hosts_share_a_pool_and_leave_each_other_s_uploads_alone(space: Spaces) -> None:

@@ -80,6 +80,9 @@ class _FakeSpace(Space):
             self._fails("state")
             return self._kept[name].state if name in self._kept else None
 
+    def states(self, names: Iterable[str]) -> dict[str, bytes]:
+        return {name: state for name in names if (state := self.state(name))}
+
     def read(self, name: str, offset: int, length: int) -> bytes:
         with self._ceph.lock:
             self._fails("read")

@@ -76,8 +76,7 @@ class Keeper:
             if not ids:
                 return count
             self._database.flushed()
-            for id in ids:
-                self._blobs.remove(id)
+            self._blobs.remove(*ids)
             with self._database.write() as tx:
                 blob.forget(tx, ids)
             count += len(ids)
@@ -97,7 +96,7 @@ class Keeper:
         orphans = [seen.id for seen in some if seen.id not in known]
         for id in orphans:
             log.warning("an orphan was swept", blob=id)
-            self._blobs.remove(id)
+        self._blobs.remove(*orphans)
         return len(orphans)
 
     def audit_some(self) -> None:

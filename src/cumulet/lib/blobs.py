@@ -61,8 +61,8 @@ class Blobs(Protocol):
     def open(self, id: str) -> BlobReader:
         """Raises `Missing`."""
 
-    def remove(self, id: str) -> None:
-        """Make the blob not be. Removing what is not there succeeds."""
+    def remove(self, *ids: str) -> None:
+        """Make these blobs not be. Removing what is not there succeeds."""
 
     def observe(self) -> Iterator[BlobSeen]:
         """All the blobs that are there, being written or not."""

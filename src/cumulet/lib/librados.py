@@ -46,6 +46,7 @@ _TAKES: dict[str, tuple[Any, ...]] = {
     "ioctx_get_id": (c_void_p,),
     "getxattr": (c_void_p, c_char_p, c_char_p, c_char_p, c_size_t),
     "read": (c_void_p, c_char_p, c_char_p, c_size_t, c_uint64),
+    "aio_getxattr": (c_void_p, c_char_p, c_void_p, c_char_p, c_char_p, c_size_t),
     "aio_stat": (c_void_p, c_char_p, c_void_p, POINTER(c_uint64), POINTER(c_long)),
     "nobjects_list_open": (c_void_p, POINTER(c_void_p)),
     "nobjects_list_next": (c_void_p, POINTER(c_char_p), c_void_p, c_void_p),

@@ -26,7 +26,7 @@ _FULL_TRY = 64
 class Pending(Protocol):
     """Something that Ceph was asked to do."""
 
-    def wait(self) -> None:
+    def wait(self) -> object:
         """It is done, on all the disks that it belongs on; raises `Refused`. Once."""
 
 
@@ -75,6 +75,20 @@ class Space:
             return None
         return buffer.raw[: self._pool.checked(done, f"looking at {self._of(name)}")]
 
+    def states(self, names: Iterable[str]) -> dict[str, bytes]:
+        """The states of many, asked for at once; without those that are not there or have none."""
+        asked = []
+        for name in names:
+            completion, buffer = self._looking(name), ctypes.create_string_buffer(_LONGEST_STATE)
+            completion.begun(
+                library().rados_aio_getxattr(
+                    self._io(), name.encode(), completion.handle, _STATE, buffer, _LONGEST_STATE
+                )
+            )
+            asked.append((name, completion, buffer))
+        lengths = _came_to([(name, one) for name, one, _ in asked], errno.ENOENT, errno.ENODATA)
+        return {name: buffer.raw[: lengths[name]] for name, _, buffer in asked if name in lengths}
+
     def read(self, name: str, offset: int, length: int) -> bytes:
         """So many bytes from there, fewer only at its end."""
         buffer = ctypes.create_string_buffer(length)
@@ -95,18 +109,16 @@ class Space:
 
     def modified(self, names: Iterable[str]) -> dict[str, float]:
         """When they were last written to or changed, by the writers' clocks; without those that are not there."""
-        asked = [
-            (name, _Completion(self._pool, f"looking at {self._of(name)}"), c_uint64(), c_long()) for name in names
-        ]
+        asked = [(name, self._looking(name), c_uint64(), c_long()) for name in names]
         for name, completion, size, moment in asked:
             completion.begun(
                 library().rados_aio_stat(self._io(), name.encode(), completion.handle, byref(size), byref(moment))
             )
-        return {
-            name: float(moment.value)
-            for name, completion, _, moment in asked
-            if succeeded(completion, unless=errno.ENOENT)
-        }
+        there = _came_to([(name, one) for name, one, *_ in asked], errno.ENOENT)
+        return {name: float(moment.value) for name, _, _, moment in asked if name in there}
+
+    def _looking(self, name: str) -> _Completion:
+        return _Completion(self._pool, f"looking at {self._of(name)}")
 
     def _io(self) -> c_void_p:
         return self._pool.io(self._namespace)
@@ -129,13 +141,30 @@ class _Completion:
         """What the function said that was to begin it."""
         self._error = done
 
-    def wait(self) -> None:
+    def wait(self) -> int:
+        """What it came to."""
         done = self._error
         if not done:
             library().rados_aio_wait_for_complete(self.handle)
             done = library().rados_aio_get_return_value(self.handle)
         library().rados_aio_release(self.handle)
-        self._pool.checked(done, self._act)
+        return self._pool.checked(done, self._act)
+
+
+def _came_to(asked: Iterable[tuple[str, _Completion]], *unless: int) -> dict[str, int]:
+    """What each came to, without those that Ceph has refused with these errors; raises `Refused` for another one.
+
+    It waits for all of them first: Ceph writes to where they are to be answered.
+    """
+    found, refused = {}, None
+    for name, completion in asked:
+        try:
+            found[name] = completion.wait()
+        except Refused as e:
+            refused = refused if e.errno in unless else e
+    if refused is not None:
+        raise refused
+    return found
 
 
 class _Operation:

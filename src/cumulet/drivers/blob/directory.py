@@ -58,11 +58,12 @@ class DirectoryBlobs:
                 log.error("a blob cannot be opened", blob=id, directory=directory, error=e)
         raise Missing(id)
 
-    def remove(self, id: str) -> None:
-        crash.point("blob.remove.before")
-        for directory in self._directories:
-            self._path(directory, id).unlink(missing_ok=True)
-        crash.point("blob.remove.after")
+    def remove(self, *ids: str) -> None:
+        for id in ids:
+            crash.point("blob.remove.before")
+            for directory in self._directories:
+                self._path(directory, id).unlink(missing_ok=True)
+            crash.point("blob.remove.after")
 
     def observe(self) -> Iterator[BlobSeen]:
         seen: set[str] = set()

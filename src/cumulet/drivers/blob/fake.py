@@ -30,8 +30,9 @@ class FakeBlobs:
             raise Missing(id)
         return _Reader(self.blobs[id])
 
-    def remove(self, id: str) -> None:
-        self.blobs.pop(id, None)
+    def remove(self, *ids: str) -> None:
+        for id in ids:
+            self.blobs.pop(id, None)
 
     def observe(self) -> Iterator[BlobSeen]:
         yield from [BlobSeen(id, self._modified[id]) for id in list(self.blobs)]
