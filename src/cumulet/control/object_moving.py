@@ -8,12 +8,11 @@ from typing import Literal
 from awscrt.checksums import crc64nvme
 
 from cumulet.control.object_keeper import all_blobs, is_named
-from cumulet.lib.blobs import Blobs, BlobWriter, Missing
+from cumulet.lib.blobs import Blobs, BlobWriter, Missing, pieces_of
 from cumulet.model import Database
 from cumulet.model.database import Row
 
 Outcome = Literal["there", "copied", "lost"]
-_PIECE = 1 << 20
 
 
 def copy_all(database: Database, source: Blobs, target: Blobs) -> Iterator[tuple[str, Outcome]]:
@@ -55,10 +54,10 @@ def _fill(writer: BlobWriter, source: Blobs, id: str) -> int:
     """Gives the checksum of what was written."""
     reader = source.open(id)
     try:
-        offset = crc = 0
-        while piece := reader.read(offset, _PIECE):
+        crc = 0
+        for piece in pieces_of(reader):
             writer.write(piece)
-            offset, crc = offset + len(piece), crc64nvme(piece, crc)
+            crc = crc64nvme(piece, crc)
         return crc
     finally:
         reader.close()

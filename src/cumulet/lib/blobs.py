@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from awscrt.checksums import crc64nvme
+
+PIECE = 1 << 20
+
 
 class NoSpace(Exception):
     """The store is full; nothing of the blob is there."""
@@ -70,3 +74,19 @@ class Blobs(Protocol):
     def check(self, id: str, size: int, crc: int) -> Health:
         """Compare every copy with what should be there (`crc`: CRC-64/NVME); bad ones are put into quarantine and made
         anew from a good one. `lost`: there is no good one."""
+
+
+def pieces_of(reader: BlobReader) -> Iterator[bytes]:
+    """All of its bytes, a MiB at a time."""
+    offset = 0
+    while piece := reader.read(offset, PIECE):
+        yield piece
+        offset += len(piece)
+
+
+def measured(reader: BlobReader) -> tuple[int, int]:
+    """How many bytes it has, and their CRC-64/NVME."""
+    size = crc = 0
+    for piece in pieces_of(reader):
+        size, crc = size + len(piece), crc64nvme(piece, crc)
+    return size, crc

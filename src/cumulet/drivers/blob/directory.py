@@ -15,16 +15,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn
 
-from awscrt.checksums import crc64nvme
-
 from cumulet.lib import crash
-from cumulet.lib.blobs import BlobReader, BlobSeen, BlobWriter, Health, Missing, NoSpace
+from cumulet.lib.blobs import BlobReader, BlobSeen, BlobWriter, Health, Missing, NoSpace, measured, pieces_of
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
 
 log = Log("blobs")
 QUARANTINE = "quarantine"
-PIECE = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -88,7 +85,8 @@ class DirectoryBlobs:
     def _is_good(self, directory: Path, id: str, size: int, crc: int) -> bool:
         path = self._path(directory, id)
         try:
-            found = _crc_of(path)
+            with contextlib.closing(_Reader(os.open(path, os.O_RDONLY))) as reader:
+                found = measured(reader)
         except FileNotFoundError:
             return False
         except OSError as e:
@@ -105,8 +103,8 @@ class DirectoryBlobs:
     def _copy(self, id: str, source: Path, target: Path) -> None:
         writer = _Writer(self, [self._path(target, id)])
         try:
-            with self._path(source, id).open("rb") as file:
-                while piece := file.read(PIECE):
+            with contextlib.closing(_Reader(os.open(self._path(source, id), os.O_RDONLY))) as reader:
+                for piece in pieces_of(reader):
                     writer.write(piece)
             writer.commit()
         finally:
@@ -226,11 +224,3 @@ def _directories_in(directory: Path) -> Iterator[Path]:
         log.error("a directory of blobs cannot be read", directory=directory, error=e)
         return
     yield from (directory / name for name in sorted(names) if len(name) == 2)
-
-
-def _crc_of(path: Path) -> tuple[int, int]:
-    size = crc = 0
-    with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            size, crc = size + len(piece), crc64nvme(piece, crc)
-    return size, crc

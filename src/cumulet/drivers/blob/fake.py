@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from awscrt.checksums import crc64nvme
-
-from cumulet.lib.blobs import BlobReader, BlobSeen, BlobWriter, Health, Missing, NoSpace
+from cumulet.lib.blobs import BlobReader, BlobSeen, BlobWriter, Health, Missing, NoSpace, measured
 
 
 class FakeBlobs:
@@ -38,8 +36,7 @@ class FakeBlobs:
         yield from [BlobSeen(id, self._modified[id]) for id in list(self.blobs)]
 
     def check(self, id: str, size: int, crc: int) -> Health:
-        found = bytes(self.blobs.get(id, b""))
-        if id in self.blobs and (len(found), crc64nvme(found)) == (size, crc):
+        if id in self.blobs and measured(_Reader(self.blobs[id])) == (size, crc):
             return "good"
         self.blobs.pop(id, None)
         return "lost"

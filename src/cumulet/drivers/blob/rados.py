@@ -23,10 +23,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from awscrt.checksums import crc64nvme
-
 from cumulet.lib import crash
-from cumulet.lib.blobs import BlobReader, BlobSeen, BlobWriter, Health, Missing, NoSpace
+from cumulet.lib.blobs import BlobReader, BlobSeen, BlobWriter, Health, Missing, NoSpace, measured
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 from cumulet.lib.librados import Pool, Refused
@@ -171,7 +169,7 @@ class RadosBlobs:
         except Missing:
             return "lost"
         try:
-            found = _crc_of(reader)
+            found = measured(reader)
         except Missing:
             found = (-1, -1)
         except Refused as e:
@@ -296,7 +294,7 @@ class _Writer:
         """Not where somebody has begun to remove it, as it seemed to be given up."""
         self._guarded(lambda: self._blobs.change(self._id, WRITING, state))
 
-    def _guarded(self, act: Callable[[], None]) -> None:
+    def _guarded(self, act: Callable[[], object]) -> None:
         try:
             act()
         except Refused as e:
@@ -349,10 +347,3 @@ def _read(space: Space, name: str, offset: int, length: int) -> bytes:
         if e.errno == errno.ENOENT:
             raise Missing(name) from e
         raise
-
-
-def _crc_of(reader: BlobReader) -> tuple[int, int]:
-    size = crc = 0
-    while piece := reader.read(size, 1 << 20):
-        size, crc = size + len(piece), crc64nvme(piece, crc)
-    return size, crc
