@@ -125,20 +125,32 @@ def test_a_number_of_results_goes_with_ids_but_where_the_reference_says_not(clou
 
 
 @pytest.mark.parametrize(
-    ("service", "action", "refusal"),
+    ("service", "action", "version", "refusal", "said"),
     [
-        ("ec2", "describe_vpcs", ("MissingParameter", "The request must contain the parameter Version")),
-        ("iam", "list_users", ("InvalidAction", "Could not find operation ListUsers for version NO_VERSION_SPECIFIED")),
+        ("ec2", "describe_vpcs", "", "MissingParameter", "The request must contain the parameter Version"),
+        (
+            "ec2",
+            "describe_vpcs",
+            "2099-01-01",
+            "NoSuchVersion",
+            "The requested version (2099-01-01) of service AmazonEC2",
+        ),
+        ("ec2", "describe_vpcs", "new", "NoSuchVersion", "The requested version (new) of service AmazonEC2"),
+        ("iam", "list_users", "", "InvalidAction", "operation ListUsers for version NO_VERSION_SPECIFIED"),
+        ("iam", "list_users", "2010-05-09", "InvalidAction", "operation ListUsers for version 2010-05-09"),
     ],
 )
-def test_a_request_says_the_version_of_the_api(cloud: Any, service: str, action: str, refusal: tuple[str, str]) -> None:
+def test_a_request_says_a_version_of_the_api(
+    cloud: Any, service: str, action: str, version: str, refusal: str, said: str
+) -> None:
     client = cloud.client(service)
 
-    def without(params: dict[str, Any], **_: Any) -> None:
-        del params["body"]["Version"]
+    def changed(params: dict[str, Any], **_: Any) -> None:
+        params["body"]["Version"] = version
 
-    client.meta.events.register(f"before-call.{service}", without)
-    assert (code(getattr(client, action)), message(getattr(client, action))) == refusal
+    client.meta.events.register(f"before-call.{service}", changed)
+    assert code(getattr(client, action)) == refusal
+    assert said in message(getattr(client, action))
 
 
 def test_parameters_of_ipv6_that_ask_for_nothing_are_let_through(cloud: Any, ec2: Any) -> None:

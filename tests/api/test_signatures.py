@@ -44,6 +44,8 @@ def test_a_region_may_have_any_name(cloud: Any) -> None:
 def test_a_client_of_a_service_that_is_not_there_is_told_so(cloud: Any) -> None:
     asked = {"rds": client(cloud, "rds").describe_db_instances}
     asked |= {"autoscaling": client(cloud, "autoscaling").describe_tags}
+    asked |= {"dynamodb": client(cloud, "dynamodb").list_tables, "lambda": client(cloud, "lambda").list_functions}
+    asked |= {"route53": client(cloud, "route53").list_hosted_zones}
     for service, ask in asked.items():
         assert code(ask) == "InvalidAction"
         having = "cloudtrail, ec2, iam, s3, service-quotas and sts"

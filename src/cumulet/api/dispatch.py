@@ -21,7 +21,7 @@ from cumulet.model import Database
 from cumulet.model.database import retried
 from cumulet.wire.models import Model, load, services
 from cumulet.wire.names import python_name
-from cumulet.wire.request import Request, read_form, shown
+from cumulet.wire.request import Form, Request, read_form, shown
 from cumulet.wire.service import named, service_of
 from cumulet.wire.signature import read
 
@@ -60,7 +60,7 @@ def _answer(
         form = read_form(request)
         claim = read(request, form)
         service = service_of(request, claim, form)
-        _refuse_other_services(named(claim.service) if claim and claim.service else service)
+        _refuse_other_services(named(claim.service) if claim and claim.service else service, form)
         model = load(service)
         trail.service, trail.access_key = service, claim.access_key if claim is not None else ""
         trail.action = name = protocol.action_of(model, request, form)
@@ -80,6 +80,9 @@ def _answer(
         )
         body, content_type = protocol.answered(model, name, result, request_id, form)
         return Response(200, body, request_id, content_type)
+    except _Elsewhere as e:
+        body, content_type = protocol.refused_elsewhere(claim.service if claim else "", e, request_id)
+        return Response(e.status, body, request_id, content_type)
     except Refusal as e:
         trail.error = e.code, e.message
         return refused(service, e, request_id)
@@ -102,13 +105,18 @@ def _allowed(found: Action, model: Model, context: Context, parameters: dict[str
     return call(found, model, context, parameters)
 
 
-def _refuse_other_services(service: str) -> None:
+class _Elsewhere(Refusal):
+    """Of a service that we do not have, and that has no forms."""
+
+
+def _refuse_other_services(service: str, form: Form) -> None:
     if service == "s3":
         raise Refusal("NotImplemented", "This process has not the role object, so it has no S3.", 501)
     if service not in services():
         *first, last = sorted(services())
         having = f"{', '.join(first)} and {last}"
-        raise Refusal("InvalidAction", f"This cloud has no service {shown(service)}; it has {having}.")
+        kind = Refusal if any(name == "Action" for name, _ in form) else _Elsewhere
+        raise kind("InvalidAction", f"This cloud has no service {shown(service)}; it has {having}.")
 
 
 def refused(service: str, refusal: Refusal, request_id: str) -> Response:
