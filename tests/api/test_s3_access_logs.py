@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import urllib.error
@@ -174,3 +175,19 @@ def test_what_could_not_be_delivered_is_delivered_later(cloud: Any, s3: Any) -> 
     await_lines(cloud, 2)
     assert access_logs.delivered(cloud.config, cloud.database, cloud.url) != []
     assert len(delivered(cloud)) == 1, "what was being written is delivered the next time"
+
+
+def test_what_waits_is_limited_and_the_oldest_is_lost_first(
+    cloud: Any, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = cloud.config.access_log_directory()
+    directory.mkdir(exist_ok=True)
+    for number in range(3):
+        file = directory / f"site.taken-{number:016x}"
+        file.write_bytes(b"%d" % number * 900)
+        os.utime(file, (number, number))
+    monkeypatch.setattr(access_logs, "MOST_WAITING", 2000)
+    keys = delivered(cloud)
+    found = [s3.get_object(Bucket="logs", Key=key)["Body"].read()[:1] for key in keys]
+    assert sorted(found) == [b"1", b"2"]
+    assert [*directory.glob("*.taken-*")] == []

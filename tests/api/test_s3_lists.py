@@ -54,6 +54,9 @@ def test_a_list_goes_on_behind_a_key_or_a_prefix(cloud: Any, s3: Any) -> None:
     assert keys(s3.list_objects(Bucket=BUCKET, Marker="b")) == ["b/1/x", "b/2", "c"]
     found = s3.list_objects(Bucket=BUCKET, Marker="a/", Delimiter="/")
     assert (keys(found), prefixes(found)) == (["c"], ["b/"])
+    assert prefixes(s3.list_objects(Bucket=BUCKET, Marker="a/1", Delimiter="/")) == ["b/"]
+    assert prefixes(s3.list_objects_v2(Bucket=BUCKET, StartAfter="a/1", Delimiter="/")) == ["a/", "b/"]
+    assert prefixes(s3.list_objects_v2(Bucket=BUCKET, StartAfter="a/2", Delimiter="/")) == ["b/"]
     assert s3.list_objects(Bucket=BUCKET, MaxKeys=0)["IsTruncated"] is False
     assert code(s3.list_objects_v2, Bucket=BUCKET, ContinuationToken="!") == "InvalidArgument"
     assert code(s3.list_objects, Bucket=BUCKET, MaxKeys=-1) == "InvalidArgument"

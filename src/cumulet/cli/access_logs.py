@@ -22,6 +22,8 @@ log = Log("access")
 SESSION_SECONDS = 900
 GONE = {"NoSuchBucket", "AccessDenied", "QuotaExceeded", "EntityTooLarge"}
 """What will not be otherwise soon: AWS's delivery is best effort too."""
+MOST_WAITING = 1 << 30
+"""Bytes of all that could not be delivered for now: beyond it the oldest is lost, before the disk is full."""
 
 
 def delivered(config: Config, database: Database, url: str, everything: bool = False) -> list[str]:
@@ -31,11 +33,24 @@ def delivered(config: Config, database: Database, url: str, everything: bool = F
     `everything`: at once. What is refused for now is tried again the next time; raises `Failure` where nobody answers.
     """
     directory = config.access_log_directory()
-    waiting = sorted(directory.glob("*.taken-*"))
+    waiting = _kept(sorted(directory.glob("*.taken-*")))
     for file in [file for file in sorted(directory.glob("*")) if ".taken-" not in file.name]:
         taken = file.rename(f"{file}.taken-{secrets.token_hex(8)}")
         waiting += [taken] if everything else []
     return [key for file in waiting for key in _deliver(config, database, url, file)]
+
+
+def _kept(waiting: list[Path]) -> list[Path]:
+    """The newest of these, up to `MOST_WAITING`."""
+    room, kept = MOST_WAITING, []
+    for file in sorted(waiting, key=lambda one: one.stat().st_mtime, reverse=True):
+        room -= file.stat().st_size
+        if room >= 0:
+            kept.append(file)
+            continue
+        log.warning("an access log is lost: too much waits", bucket=file.name.split(".taken-")[0], bytes=MOST_WAITING)
+        file.unlink()
+    return kept
 
 
 def _deliver(config: Config, database: Database, url: str, file: Path) -> Iterator[str]:

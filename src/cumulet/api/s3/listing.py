@@ -209,8 +209,10 @@ def list_objects(call: Call, given: Given) -> Result:
 def list_objects_v2(call: Call, given: Given) -> Result:
     wanted = asked(given)
     token, after = given.get("ContinuationToken"), given.get("StartAfter", "").encode()
-    marker = _from_token(token) if token is not None else after
-    start = behind(marker, wanted.prefix, wanted.delimiter, True, BY_KEY) if marker else (b"", False)
+    if token is not None:
+        start = behind(_from_token(token), wanted.prefix, wanted.delimiter, True, BY_KEY)
+    else:
+        start = after, bool(after)  # a key, unlike a marker: what is behind it in its common prefix is rolled up
     with call.read() as tx:
         found = _objects(call, tx, wanted, start)
         owners = bool(given.get("FetchOwner"))
