@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import shlex
 import signal
 import sys
@@ -30,6 +31,8 @@ OVERCOMMITS = ("vcpu_overcommit", "memory_overcommit", "disk_overcommit")
 NO_LIMIT = 1e6
 COUNT_SECONDS = 30.0
 """How often counts of requests are added to the database."""
+COLLECTED = (50_000, 20, 20)
+"""How many new objects there are before those in cycles are looked for (`gc.set_threshold`)."""
 FITTING_FAKES: dict[str, float] = {**dict.fromkeys(OVERCOMMITS, NO_LIMIT), "threads": 1}
 """Fakes in this process never wait, so threads would only wait for each other."""
 
@@ -93,6 +96,7 @@ def run(config: Config) -> None:
                 delivery.start()
         else:
             click.echo(f"{config.host()} serves: {', '.join(config.role_names())}")
+        _collect_seldom()
         ended.wait()
     finally:
         for delivery in deliveries:
@@ -100,6 +104,13 @@ def run(config: Config) -> None:
         for server in servers:
             server.stop()
         cloud.stop()
+
+
+def _collect_seldom() -> None:
+    """What is there now stays: a list of a thousand instances would have all of it looked through several times."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTED)
 
 
 def _deliveries(cloud: Cloud, s3: S3 | Elsewhere | None, url: str) -> list[Repeating]:
