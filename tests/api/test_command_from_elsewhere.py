@@ -106,11 +106,13 @@ def test_the_environment_says_where_the_cloud_is_unless_one_is_here(cloud: Teste
     keys = {"AWS_ACCESS_KEY_ID": cloud.admin.key, "AWS_SECRET_ACCESS_KEY": cloud.admin.secret}
     where = {"AWS_ENDPOINT_URL": cloud.url, "AWS_REGION": cloud.config.region}
     nothing = ["--state-dir", str(tmp_path / "nothing")]
-    assert ask(keys | where, "host", "list", *nothing)[0] == 0
+    nowhere = {"CUMULET_STATE_DIR": str(tmp_path / "nothing")}
+    assert ask(keys | where | nowhere, "host", "list")[0] == 0
+    assert ask(keys | where, "host", "list", *nothing)[0] == 1, "another cloud is named than the environment's"
     assert ask(keys | {"CUMULET_ENDPOINT": cloud.url}, "host", "list", *nothing)[0] == 0
     assert ask(keys, "--endpoint", cloud.url, "host", "list", *nothing)[0] == 0
     his = {"AWS_ACCESS_KEY_ID": bob.key, "AWS_SECRET_ACCESS_KEY": bob.secret}
-    assert ask(his | where, "host", "list", *nothing)[0] == 1
+    assert ask(his | where | nowhere, "host", "list")[0] == 1
     here = {"CUMULET_DATABASE_URL": cloud.config.database_url, "CUMULET_STATE_DIR": str(cloud.config.state_dir)}
     with running_cloud(cloud):
         assert ask(his | where | here, "host", "list")[0] == 0
@@ -138,7 +140,7 @@ def test_what_is_lacking_is_said(cloud: TestedCloud, tmp_path: Path) -> None:
         (f"{cloud.url}/elsewhere", "is no cloud of this kind"),
     ):
         status, said = ask(keys, "host", "list", "--endpoint", url, *nothing)
-        assert (status, why in said, len(said.splitlines())) == (1, True, 1)
+        assert (status, why in said, len(said.splitlines())) == (1, True, 1), said
     status, said = ask(keys, "--endpoint", cloud.url, "env", *nothing)
     assert (status, "--endpoint is not for this command" in said) == (1, True)
     assert not (tmp_path / "nothing").exists()

@@ -156,6 +156,13 @@ def test_all_instances_are_listed_with_their_addresses(cloud: TestedCloud, ec2: 
     ]
 
 
+def test_why_an_instance_has_ended_is_said_once(cloud: TestedCloud, ec2: Any, run: Run) -> None:
+    id = launched(cloud, ec2)
+    ec2.terminate_instances(InstanceIds=[id])
+    cloud.settle()
+    assert answered(run, "explain", id)["reason"] == "Client.UserInitiatedShutdown: User initiated shutdown"
+
+
 def test_reset_forgets_failures_and_wakes(cloud: TestedCloud, ec2: Any, run: Run) -> None:
     id = launched(cloud, ec2)
     with cloud.database.write() as tx:

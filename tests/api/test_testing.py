@@ -144,6 +144,9 @@ def test_the_commands_find_the_running_cloud(tmp_path: Path) -> None:
         exported = json.loads(command(state, "env", "--json"))
         assert (exported["AWS_ENDPOINT_URL"], exported["AWS_REGION"]) == (found["url"], "eu-west-1")
         assert "runs for" in command(state, "up", "--drivers", "fake", status=1)
+        taken = ["--drivers", "fake", "--listen", found["url"].removeprefix("http://")]
+        said = command(tmp_path / "other", "up", *taken, status=1)
+        assert (said.count("\n"), "choose another with --listen" in said) == (1, True)
         for id in ("not an id", "../é"):
             assert f"cumulet: {id} is not the id of an instance" in command(state, "explain", id, status=1)
         disk = tmp_path / "disk.raw"

@@ -31,7 +31,6 @@ def test_answers_are_in_the_namespace_of_the_version_asked_for(ec2: Any) -> None
     ec2.APIVersion = '2016-11-15/"><x'
     body = ec2.make_request("DescribeRegions").read().decode()
     assert "<Code>NoSuchVersion</Code>" in body
-    assert "><x" not in body
     assert "<x" not in body
 
 

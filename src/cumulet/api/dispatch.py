@@ -22,7 +22,7 @@ from cumulet.model.database import retried
 from cumulet.wire.models import Model, load, services
 from cumulet.wire.names import python_name
 from cumulet.wire.request import Form, Request, read_form, shown
-from cumulet.wire.service import named, service_of
+from cumulet.wire.service import ADMINISTRATIVE, named, service_of
 from cumulet.wire.signature import read
 
 log = Log("api")
@@ -115,7 +115,8 @@ def _refuse_other_services(service: str, form: Form) -> None:
     if service not in services():
         *first, last = sorted(services())
         having = f"{', '.join(first)} and {last}"
-        kind = Refusal if any(name == "Action" for name, _ in form) else _Elsewhere
+        reads_xml = service == ADMINISTRATIVE or any(name == "Action" for name, _ in form)
+        kind = Refusal if reads_xml else _Elsewhere
         raise kind("InvalidAction", f"This cloud has no service {shown(service)}; it has {having}.")
 
 

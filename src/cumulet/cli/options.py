@@ -43,7 +43,8 @@ def settings(command: Command) -> Command:
 class Cloud(NamedTuple):
     """The cloud that a command asks: of this configuration, or if that is not empty, the one at `endpoint`.
 
-    `only_here`: what it is about are files of this host, so that no other is asked, whatever the environment says.
+    `only_here`: no other is asked, whatever the environment says: what it is about are files of this host, or the
+    command line names a state directory.
     """
 
     config: Config
@@ -64,7 +65,8 @@ def any_cloud(command: Command) -> Command:
     @which_cloud
     @functools.wraps(command)
     def with_cloud(endpoint: str, state_dir: Path | None, file: Path | None, **others: Any) -> Any:
-        return command(cloud=Cloud(load(file, state_dir=state_dir)[0], endpoint or _endpoint_before()), **others)
+        config, url = load(file, state_dir=state_dir)[0], endpoint or _endpoint_before()
+        return command(cloud=Cloud(config, url, only_here=state_dir is not None and not url), **others)
 
     return with_cloud
 

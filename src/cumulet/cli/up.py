@@ -83,9 +83,9 @@ def run(config: Config) -> None:
     servers: list[Server] = []
     deliveries: list[Repeating] = []
     try:
-        cloud.prepare()
         s3 = _s3(cloud)
-        servers = _servers(cloud, s3)
+        servers = _servers(cloud, s3)  # an address that is not to be had is said before anything is made
+        cloud.prepare()
         cloud.start()
         for server in servers:
             server.start()

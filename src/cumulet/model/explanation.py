@@ -72,7 +72,8 @@ def explain(tx: Tx, id: str) -> dict[str, Any]:
 
 
 def _reason(known: Any) -> str:
-    said = ": ".join(part for part in (known.get("reason_code"), known.get("reason") or known.get("message")) if part)
+    code, text = known.get("reason_code") or "", known.get("reason") or known.get("message") or ""
+    said = ": ".join(part for part in (code, text.removeprefix(f"{code}: ")) if part)
     return said or (f"it was not moved: {known['not_moved']}" if known.get("not_moved") else "")
 
 
