@@ -8,17 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import aio_pika
 import pytest
 from support import s3 as support
 from support.between import Between
-from support.buses import connected
+from support.buses import connected, taken
 from support.rabbitmq import VirtualHost
 from support.refusals import code
 from support.s3 import BUCKET, made, put
 from support.tested_cloud import TestedCloud
 
-from cumulet.bus import names
 from cumulet.bus.contract import Bus
 from cumulet.bus.memory import MemoryBus
 from cumulet.engine.engine import LEASE_SECONDS
@@ -245,21 +243,6 @@ def test_a_cloud_without_a_broker_refuses_destinations(tmp_path: Path) -> None:
         assert found["QueueConfigurations"][0]["QueueArn"] == arn(cloud)
     finally:
         cloud.stop()
-
-
-async def taken(url: str, key: str, act: Any) -> list[Any]:
-    """What reaches a queue that is bound with this key while `act` is done."""
-    connection = await aio_pika.connect(url)
-    async with connection:
-        channel = await connection.channel()
-        bound = await channel.declare_queue("a-tenant", durable=True)
-        await bound.bind(names.EVENTS, key)
-        await asyncio.to_thread(act)
-        messages = []
-        while (message := await bound.get(fail=False)) is not None:
-            await message.ack()
-            messages.append(json.loads(message.body))
-        return messages
 
 
 def test_a_queue_of_a_real_broker_has_what_it_is_bound_for(tmp_path: Path, vhost: VirtualHost) -> None:

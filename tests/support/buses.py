@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import aio_pika
 import pytest
 from support.rabbitmq import VirtualHost
 
+from cumulet.bus import names
 from cumulet.bus.amqp import AmqpBus
 from cumulet.bus.contract import Bus
 from cumulet.bus.memory import MemoryBus
@@ -54,3 +58,18 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+async def taken(url: str, key: str, act: Any) -> list[Any]:
+    """What reaches a queue that is bound with this key while `act` is done."""
+    connection = await aio_pika.connect(url)
+    async with connection:
+        channel = await connection.channel()
+        bound = await channel.declare_queue("a-tenant", durable=True)
+        await bound.bind(names.EVENTS, key)
+        await asyncio.to_thread(act)
+        messages = []
+        while (message := await bound.get(fail=False)) is not None:
+            await message.ack()
+            messages.append(json.loads(message.body))
+        return messages

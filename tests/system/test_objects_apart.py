@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
 import re
 import socket
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.bundles import bundled, papers, upload
+from support.buses import taken
 from support.rabbitmq import VirtualHost
 from support.roles_apart import Apart, until
 
 from cumulet.demo.process import client
+from cumulet.lib.config import load
 
 CONTENT = os.urandom(1 << 20)
 
@@ -32,11 +37,12 @@ class Processes(Apart):
 
     def __init__(self, directory: Path, vhost: VirtualHost) -> None:
         super().__init__(directory, vhost)
+        self.vhost = vhost
         self.object_url = f"http://127.0.0.1:{free_port()}"
         shared = (
             f'bus_url = "{vhost.url}"\ndrivers = "fake"\ntest = true\nobject_url = "{self.object_url}"\n'
             f'database_url = "sqlite:///{directory}/cloud.db"\nsecret_key_file = "{directory}/secret.key"\n'
-            'audit_bucket = "audited"\naudit_bucket_seconds = 0.5\n'
+            'audit_bucket = "audited"\naudit_bucket_seconds = 0.5\naccess_log_seconds = 0.5\n'
         )
         agents = '"image", "volume", "network", "compute"'
         where = {"objects": self.object_url.removeprefix("http://"), "api": "127.0.0.1:0"}
@@ -105,3 +111,38 @@ def audited(s3: Any) -> set[str]:
     names = [one["Key"] for one in s3.list_objects_v2(Bucket="audited").get("Contents", [])]
     bodies = [gzip.decompress(s3.get_object(Bucket="audited", Key=name)["Body"].read()) for name in names]
     return {record["eventSource"] for body in bodies for record in json.loads(body)["Records"]}
+
+
+@pytest.mark.slow
+def test_what_comes_with_objects_goes_on_with_roles_apart(apart: Processes, tmp_path: Path) -> None:
+    """Notifications by the scheduler, access logs by the process with the objects, bundles that name a kernel."""
+    settings = json.loads(apart.ask("env", "--json"))
+    s3, ec2, sts = client(settings, "s3"), client(settings), client(settings, "sts")
+    account = sts.get_caller_identity()["Account"]
+    s3.create_bucket(Bucket="site")
+    s3.create_bucket(Bucket="logs")
+    wanted = {"TargetBucket": "logs", "TargetPrefix": "of-site/"}
+    s3.put_bucket_logging(Bucket="site", BucketLoggingStatus={"LoggingEnabled": wanted})
+
+    def act() -> None:
+        arn = f"arn:aws:sqs:us-east-1:{account}:q"
+        told = {"QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]}
+        s3.put_bucket_notification_configuration(Bucket="site", NotificationConfiguration=told)
+        s3.put_object(Bucket="site", Key="page", Body=b"x")
+        time.sleep(3)
+
+    trial, event = asyncio.run(taken(apart.vhost.url, f"sqs.{account}.q", act))
+    assert trial["Event"] == "s3:TestEvent"
+    assert event["Records"][0]["s3"]["object"]["key"] == "page"
+    until(lambda: s3.list_objects_v2(Bucket="logs").get("Contents"), "access logs")
+
+    config = load(apart.directory / "api.toml", {}, {})[0]
+    mine = papers(config, "admin", tmp_path / "papers")
+    s3.create_bucket(Bucket="images")
+    kernel = upload(s3, bundled(tmp_path, mine, CONTENT, "vmlinuz", kind="kernel"))
+    aki = ec2.register_image(Name="kernel", ImageLocation=kernel)["ImageId"]
+    until(lambda: ec2.describe_images(ImageIds=[aki])["Images"][0]["State"] == "available", "kernel")
+    disk = upload(s3, bundled(tmp_path, mine, CONTENT, "disk", kernel=aki, root_device="/dev/sda1"))
+    ami = ec2.register_image(Name="machine", ImageLocation=disk)["ImageId"]
+    until(lambda: ec2.describe_images(ImageIds=[ami])["Images"][0]["State"] == "available", "machine")
+    assert ec2.describe_images(ImageIds=[ami])["Images"][0]["KernelId"] == aki
