@@ -36,7 +36,7 @@ tutorial: install-with-tests ## the tutorial of 2012 from its first to its last 
 test: install-with-tests check ## all the tests (PYTEST_ARGS='-k metadata' for some)
 	$(venv)/python -m pytest -n $(WORKERS) --dist loadfile $(suites) $(PYTEST_ARGS)
 
-test-slow: install-with-tests ## what takes minutes: a stock Debian boots by BIOS and by UEFI; LVM in a guest; Ceph; VLANs between two; no byte is lost (KILLS=20)
+test-slow: install-with-tests ## what takes minutes: a stock Debian boots by BIOS and by UEFI; LVM in a guest; Ceph; VLANs between two; no byte is lost (KILLS=20); RabbitMQ is away (AWAY=600)
 	@command -v mmdebstrap >/dev/null || apt-get install --yes --no-install-recommends mmdebstrap
 	@command -v lvcreate >/dev/null || apt-get install --yes --no-install-recommends lvm2
 	@command -v ceph-osd >/dev/null || apt-get install --yes --no-install-recommends ceph-mon ceph-mgr ceph-osd ceph-common
