@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from cumulet.lib.command import run
 from cumulet.lib.private_host import SCRATCH_VARIABLE
 
-MARK = "CUMULET_DEMO_IMAGE"
-"""In the environment of each process that the demonstration begins."""
-_SCRATCH = f"{tempfile.gettempdir()}/cumulet-private-"
 _PROGRAMS = ("qemu-system", "dnsmasq", "libvirtd", "virtlogd", "cumulet")
 
 
-def inventory(*directories: Path) -> dict[str, set[str]]:
-    """Names by kind, as this process's namespaces show them; `directories` are those whose files count."""
+def inventory(*directories: Path, name: str = "") -> dict[str, set[str]]:
+    """Names by kind, as this process's namespaces show them; `directories` are those whose files count.
+
+    Processes outside of a private host count if they have `name` in their environment, or in their command.
+    """
     return {
         "domains": _domains(),
         "links": _first_words(["ip", "-o", "link"], 1),
         "network namespaces": _first_words(["ip", "netns", "list"], 0),
         "nft tables": set(run(["nft", "list", "tables"], check=False).stdout.splitlines()),
-        "processes": _processes(),
+        "processes": _processes(name),
         "files": {str(path) for directory in directories for path in directory.rglob("*")},
     }
 
@@ -48,14 +47,14 @@ def _first_words(command: list[str], position: int) -> set[str]:
     return {line.split()[position].rstrip(":").partition("@")[0] for line in lines if line.strip()}
 
 
-def _processes() -> set[str]:
+def _processes(name: str) -> set[str]:
     """The processes of a cloud that the demonstration has begun, this one and its parents aside."""
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) not in _own():
             words = _zeroed(entry / "cmdline")
-            mine = SCRATCH_VARIABLE in os.environ or MARK in " ".join(_zeroed(entry / "environ"))
-            if words and (mine or _SCRATCH in " ".join(words)) and _is_of_a_cloud(words):
+            mine = SCRATCH_VARIABLE in os.environ or name in " ".join([*words, *_zeroed(entry / "environ")])
+            if words and mine and _is_of_a_cloud(words):
                 found.add(f"{entry.name} {' '.join(words)[:120]}")
     return found
 

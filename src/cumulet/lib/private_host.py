@@ -50,15 +50,18 @@ nbd_tls_x509_cert_dir = "/etc/libvirt/nbd"
 _PRIVATE_DIRECTORIES = ("/etc/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt")
 
 
-def run_in_private_host(command: Sequence[str], *, grace: float = 60.0, keep_network: bool = False) -> int:
+def run_in_private_host(
+    command: Sequence[str], *, grace: float = 60.0, keep_network: bool = False, name: str = ""
+) -> int:
     """Run a command to its end in a private host and give its exit status (128 + the signal, as a shell does).
 
-    `keep_network`: in the network namespace of whoever calls, which somebody else has made for it.
+    `keep_network`: in the network namespace of whoever calls, which somebody else has made for it. `name` is in that of
+    its scratch directory.
 
     SIGINT and SIGTERM are passed on to it; `grace` seconds later everything inside is ended by force.
     """
     _remove_orphans()
-    scratch = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    scratch = Path(tempfile.mkdtemp(prefix=_PREFIX + name))
     scratch.chmod(0o711)  # servers that are not root must come by here
     lock = os.open(scratch, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
