@@ -15,6 +15,7 @@ from support.launching import launched
 from support.tested_cloud import TestedCloud
 
 from cumulet.cli import cumulet, running
+from cumulet.cli.manual import leaves
 
 LOOKS = [
     "account list",
@@ -141,6 +142,69 @@ def test_what_is_lacking_is_said(cloud: TestedCloud, tmp_path: Path) -> None:
     ):
         status, said = ask(keys, "host", "list", "--endpoint", url, *nothing)
         assert (status, why in said, len(said.splitlines())) == (1, True, 1), said
-    status, said = ask(keys, "--endpoint", cloud.url, "env", *nothing)
+    status, said = ask(keys, "--endpoint", cloud.url, "doctor", *nothing)
     assert (status, "--endpoint is not for this command" in said) == (1, True)
     assert not (tmp_path / "nothing").exists()
+
+
+def test_the_environment_of_clients_is_printed_elsewhere_too(cloud: TestedCloud, tmp_path: Path) -> None:
+    bob, run = cloud.account("bob"), elsewhere(cloud, tmp_path)
+    where = {"AWS_ENDPOINT_URL": cloud.url, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+    own = {"AWS_ACCESS_KEY_ID": cloud.admin.key, "AWS_SECRET_ACCESS_KEY": cloud.admin.secret}
+    his = {"AWS_ACCESS_KEY_ID": bob.key, "AWS_SECRET_ACCESS_KEY": bob.secret}
+    assert answered(run, "env") == own | where
+    assert answered(run, "env", "--account", "bob") == his | where
+    temporary = session(cloud, cloud.client("sts").get_session_token())
+    assert answered(elsewhere(cloud, tmp_path, temporary), "env")["AWS_SESSION_TOKEN"] == temporary.token
+    assert answered(elsewhere(cloud, tmp_path, bob), "env") == his | where, "they are his own"
+    done = elsewhere(cloud, tmp_path, bob)("env", "--account", "admin")
+    assert (done.exit_code, done.stdout) == (1, ""), "and he has nobody else's"
+    with running_cloud(cloud):
+        assert answered(command(cloud), "env") == own | where
+    assert not any(bob.secret in path.read_text() for path in cloud.config.audit_directory().rglob("*.jsonl"))
+
+
+SCRIPT = """
+print(len(ask("ListHosts")), actions["SetQuota"], client("sts").get_caller_identity()["Account"])
+"""
+
+
+def test_a_script_asks_the_cloud_wherever_it_runs(cloud: TestedCloud, tmp_path: Path) -> None:
+    file = tmp_path / "count.py"
+    file.write_text(SCRIPT)
+    said = f"1 ['account', 'name', 'value'] {cloud.admin.id}\n"
+    assert elsewhere(cloud, tmp_path)("shell", "--script", str(file)).stdout == said
+    with running_cloud(cloud):
+        assert command(cloud)("shell", "--script", str(file)).stdout == said
+    assert "`cumulet up` starts it" in command(cloud)("shell", "--script", str(file)).stderr
+    file.write_text("print(database.read, tables.metadata)")
+    assert command(cloud)("db", "shell", "--script", str(file)).exit_code == 0
+
+
+OF_A_HOST = {
+    "up",
+    "down",
+    "doctor",
+    "config",
+    "db sync",
+    "db version",
+    "db shell",
+    "join",
+    "lab up",
+    "lab down",
+    "lab env",
+    "audit deliver",
+    "bucket copy-to-pool",
+    "image build-tiny",
+    "image bundle",
+    "completion",
+}
+"""They are about the files or the processes of the machine that they run on."""
+
+
+def test_all_other_commands_take_the_cloud_they_ask() -> None:
+    found = dict(leaves(cumulet, ""))
+    here = {
+        name.strip() for name, one in found.items() if "endpoint" not in {parameter.name for parameter in one.params}
+    }
+    assert here == OF_A_HOST

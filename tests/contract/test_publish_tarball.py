@@ -15,6 +15,7 @@ from support.tested_cloud import TestedCloud
 
 from cumulet.cli import cumulet
 from cumulet.cli.access import exports
+from cumulet.cli.options import Cloud
 
 Image = Callable[..., Result]
 
@@ -30,7 +31,7 @@ def cloud(tmp_path: Path) -> Iterator[TestedCloud]:
 def image(cloud: TestedCloud, tmp_path: Path) -> Image:
     """Runs `cumulet image …` as somebody who has sourced novarc."""
     mine = papers(cloud.config, "admin", tmp_path / "papers")
-    variables = exports(cloud.config, cloud.url)
+    variables = exports(Cloud(cloud.config)) | {"AWS_ENDPOINT_URL": cloud.url}
     variables |= {"EC2_PRIVATE_KEY": str(mine.key), "EC2_CERT": str(mine.certificate), "NOVA_CERT": str(mine.cloud)}
     return lambda *words: CliRunner().invoke(cumulet, ["image", *map(str, words)], env=variables)
 

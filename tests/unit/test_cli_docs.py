@@ -21,7 +21,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 COMMANDS = list(leaves(cumulet, "cumulet"))
-GO_ON = ("cumulet up", "cumulet join", "cumulet shell", "cumulet completion")
+GO_ON = ("cumulet up", "cumulet join", "cumulet shell", "cumulet db shell", "cumulet completion")
 """These go on, or speak to a shell: they have nothing to tell programs."""
 
 

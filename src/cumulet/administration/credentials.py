@@ -13,6 +13,7 @@ import msgspec
 from cumulet.administration import named
 from cumulet.administration.desk import Desk, Nothing
 from cumulet.lib.authority import Authority
+from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 from cumulet.model import Tx, account, certificate, entity, secret
 from cumulet.model.database import Row
@@ -51,6 +52,13 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user: str = ""
 
 
+class Whose(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An account's root, or its user; without an account: the first."""
+
+    account: str = ""
+    user: str = ""
+
+
 class Serial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A certificate by its serial number in hexadecimal digits."""
 
@@ -68,6 +76,12 @@ def key_of(tx: Tx, name: str, user: str = "") -> tuple[Row, Row, str]:
         whose = f"the user {user} of {found.name}" if user else f"the account {found.name}"
         raise Failure(f"{whose} has no active access key")
     return found, keys[0], account.secret(tx, keys[0])
+
+
+def access_key(tx: Tx, config: Config, wanted: Whose) -> dict[str, Any]:
+    """An access_key that is active, its secret_key, and the region that it signs for; raises `Failure`."""
+    _, key, its_secret = key_of(tx, wanted.account or config.account, wanted.user)
+    return {"access_key": key.id, "secret_key": its_secret, "region": config.region}
 
 
 def create(desk: Desk, wanted: Wanted) -> dict[str, Any]:

@@ -31,6 +31,7 @@ ACTIONS: dict[str, Action] = {
     "CreateAccount": Action(accounts.New, accounts.create),
     "SetAccount": order(accounts.set_account, accounts.Setting),
     "DeleteAccount": order(accounts.delete, Named),
+    "RevealAccessKey": look(credentials.access_key, credentials.Whose),
     "CreateCredentials": Action(credentials.Wanted, credentials.create),
     "RevokeCertificate": Action(credentials.Serial, credentials.revoke),
     "RotateKey": Action(Nothing, credentials.rotate_key),

@@ -6,43 +6,43 @@ import shlex
 
 import click
 
-from cumulet.cli import running
-from cumulet.cli.options import as_json, database, settings
+from cumulet.cli import asking, running
+from cumulet.cli.options import Cloud, any_cloud, as_json
 from cumulet.cli.output import show_json
-from cumulet.lib.config import Config
 
 
 @click.command(epilog='Example: eval "$(cumulet env --account bob)"')
-@click.option("--account", "name", help="Whose keys; the first account's by default.")
+@click.option("--account", "name", default="", help="Whose keys; the first account's by default.")
 @click.option("--user", default="", help="The keys of this user of the account, not of its root.")
 @as_json
-@settings
-def env(config: Config, name: str | None, user: str, json: bool) -> None:
-    """Print the export lines that make aws and boto3 use this cloud."""
-    from msgspec.structs import replace
+@any_cloud
+def env(cloud: Cloud, name: str, user: str, json: bool) -> None:
+    """Print the export lines that make aws and boto3 use this cloud.
 
-    running_at = running.url(config.state_dir)
-    config = replace(config, region=running.region(config.state_dir) or config.region)
-    values = exports(config, running_at or running.would_be_at(config), name, user)
-    if running_at is None:
+    Of a cloud elsewhere, without --account and --user, they have the keys that it is asked with.
+    """
+    state = cloud.config.state_dir
+    values = exports(cloud, name, user)
+    if asking.whom(cloud) is None:
         url = values["AWS_ENDPOINT_URL"]
-        click.echo(f"cumulet: no cloud runs for {config.state_dir}; it would be at {url}", err=True)
+        click.echo(f"cumulet: no cloud runs for {state}; it would be at {url}", err=True)
     if json:
         show_json(values)
     else:
         click.echo("\n".join(f"export {key}={shlex.quote(value)}" for key, value in values.items()))
 
 
-def exports(config: Config, url: str, name: str | None = None, user: str = "") -> dict[str, str]:
+def exports(cloud: Cloud, name: str = "", user: str = "") -> dict[str, str]:
     """The AWS_… variables for an account's root, or for its user; raises `Failure` when there is no such, or no key."""
-    from cumulet.administration.credentials import key_of
-
-    with database(config) as opened, opened.read() as tx:
-        _, key, secret = key_of(tx, name or config.account, user)
-    return {
-        "AWS_ACCESS_KEY_ID": key.id,
-        "AWS_SECRET_ACCESS_KEY": secret,
-        "AWS_REGION": config.region,
-        "AWS_DEFAULT_REGION": config.region,
-        "AWS_ENDPOINT_URL": url,
-    }
+    asked, config = asking.whom(cloud), cloud.config
+    if asked is not None and asking.is_elsewhere(cloud) and not name and not user:
+        url, signer = asked
+        keys = {"AWS_ACCESS_KEY_ID": signer.key, "AWS_SECRET_ACCESS_KEY": signer.secret}
+        keys |= {"AWS_SESSION_TOKEN": signer.token} if signer.token else {}
+        region = signer.region
+    else:
+        found = asking.ask(cloud, "RevealAccessKey", account=name, user=user)
+        keys = {"AWS_ACCESS_KEY_ID": found["access_key"], "AWS_SECRET_ACCESS_KEY": found["secret_key"]}
+        url = asked[0] if asked is not None else running.url(config.state_dir) or running.would_be_at(config)
+        region = found["region"]
+    return {**keys, "AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_ENDPOINT_URL": url}

@@ -57,6 +57,11 @@ def whom(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> tuple[str, Si
     )
 
 
+def is_elsewhere(cloud: Cloud) -> bool:
+    """Whether the cloud that is asked is at a URL, and not in the state directory."""
+    return bool(cloud.endpoint) or not is_here(cloud.config)
+
+
 def _signer(config: Config, environ: Mapping[str, str]) -> Signer:
     known = {name: environ.get(f"AWS_{name}", "") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")}
     lacking = [f"AWS_{name}" for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY") if not known[name]]

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from cumulet.cli import running
-from cumulet.cli.options import as_json, settings
+from cumulet.cli.options import as_json, database, settings
 from cumulet.cli.output import progress, say
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure, Refusal
@@ -21,6 +21,7 @@ from cumulet.lib.files import write
 
 if TYPE_CHECKING:
     from cumulet.cli.calls import Client
+    from cumulet.lib.s3_link import Signer
 
 NOTE = "delivered.json"
 """In the directory of the audit log: how many bytes of each file are in the bucket."""
@@ -63,17 +64,13 @@ def delivered(config: Config, url: str) -> list[str]:
     Whoever dies before he has noted it delivers the same under the same key again. Raises `Failure` or `Refusal`.
     """
     from cumulet.cli import calls
-    from cumulet.cli.access import exports
-    from cumulet.lib.s3_link import Signer
 
     directory = config.audit_directory()
     note = directory / NOTE
     news = list(_news(directory, _noted(note)))
     if not news:
         return []
-    keys = exports(config, url)
-    signer = Signer(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], "", config.region)
-    client = calls.Client(signer, url, url)
+    client = calls.Client(_signer(config), url, url)
     made = []
     for one in news:
         key = _key(config, one)
@@ -84,6 +81,16 @@ def delivered(config: Config, url: str) -> list[str]:
         write(note, jsons.dumps(there).encode(), durable=not config.test)
         made.append(key)
     return made
+
+
+def _signer(config: Config) -> Signer:
+    """The first account's root."""
+    from cumulet.administration.credentials import key_of
+    from cumulet.lib import s3_link
+
+    with database(config) as opened, opened.read() as tx:
+        _, key, secret = key_of(tx, config.account)
+    return s3_link.Signer(key.id, secret, "", config.region)
 
 
 def _put(client: Client, bucket: str, key: str, content: bytes) -> None:

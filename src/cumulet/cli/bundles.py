@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from cumulet.cli.options import as_json, settings
+from cumulet.cli.options import Cloud, any_cloud, as_json, settings
 from cumulet.cli.output import progress, say
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
@@ -68,13 +68,13 @@ def bundle(
 @click.argument("manifest", type=_FILE)
 @click.argument("bucket")
 @as_json
-@settings
-def upload(config: Config, manifest: Path, bucket: str, json: bool) -> None:
+@any_cloud
+def upload(cloud: Cloud, manifest: Path, bucket: str, json: bool) -> None:
     """Upload a manifest and its parts.
 
     The bucket is made if it is not there; the manifest's location is printed.
     """
-    location = _uploaded(config, manifest, bucket)
+    location = _uploaded(cloud, manifest, bucket)
     say({"location": location}, json, location)
 
 
@@ -82,13 +82,13 @@ def upload(config: Config, manifest: Path, bucket: str, json: bool) -> None:
 @click.argument("location")
 @click.option("--name", default="", help="The image's name.")
 @as_json
-@settings
-def register(config: Config, location: str, name: str, json: bool) -> None:
+@any_cloud
+def register(cloud: Cloud, location: str, name: str, json: bool) -> None:
     """Register what was uploaded as an image.
 
     Its id is printed, and the cloud takes it in from then on.
     """
-    id = _registered(config, location, name)
+    id = _registered(cloud, location, name)
     say({"id": id}, json, f"IMAGE\t{id}")
 
 
@@ -99,9 +99,9 @@ def register(config: Config, location: str, name: str, json: bool) -> None:
 @click.option("--ramdisk", "own_ramdisk", default="", help="Use this ramdisk image (ari-…), not the tarball's.")
 @papers
 @as_json
-@settings
+@any_cloud
 def publish_tarball(
-    config: Config,
+    cloud: Cloud,
     tarball: Path,
     bucket: str,
     own_kernel: str,
@@ -127,7 +127,7 @@ def publish_tarball(
             if kind in found:
                 what = {"kind": kind, **(ids if kind == "machine" else {})}
                 manifest = _bundled(found[kind], Path(scratch) / kind, files, what)
-                ids[kind] = _registered(config, _uploaded(config, manifest, bucket), "")
+                ids[kind] = _registered(cloud, _uploaded(cloud, manifest, bucket), "")
                 shutil.rmtree(Path(scratch) / kind)
     text = f'emi="{ids["machine"]}"; eri="{ids["ramdisk"] or "none"}"; eki="{ids["kernel"] or "none"}"'
     say(ids, json, text)
@@ -157,7 +157,7 @@ def _bundled(file: Path, into: Path, files: Papers, what: dict[str, Any]) -> Pat
         return bundling.make(file, into, files, {"user": os.environ.get("EC2_USER_ID", ""), **what}, note)
 
 
-def _uploaded(config: Config, manifest: Path, bucket: str) -> str:
+def _uploaded(cloud: Cloud, manifest: Path, bucket: str) -> str:
     from cumulet.cli import calls
     from cumulet.wire import bundle as wire
 
@@ -165,7 +165,7 @@ def _uploaded(config: Config, manifest: Path, bucket: str) -> str:
         parts = wire.read(manifest.read_bytes()).manifest.parts
     except (OSError, ValueError) as e:
         raise Failure(f"reading the manifest {manifest}") from e
-    client = calls.of_environment(config)
+    client = calls.of_environment(cloud)
     calls.make_bucket(client, bucket)
     with progress(f"uploading {manifest.name}") as bar:
         for number, part in enumerate(parts):
@@ -175,10 +175,10 @@ def _uploaded(config: Config, manifest: Path, bucket: str) -> str:
     return f"{bucket}/{manifest.name}"
 
 
-def _registered(config: Config, location: str, name: str) -> str:
+def _registered(cloud: Cloud, location: str, name: str) -> str:
     from cumulet.cli import calls
 
-    answer = calls.ec2(calls.of_environment(config), "RegisterImage", ImageLocation=location, Name=name)
+    answer = calls.ec2(calls.of_environment(cloud), "RegisterImage", ImageLocation=location, Name=name)
     return calls.text_of(answer, "imageId")
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 from cumulet.cli import running
 from cumulet.cli.access import exports
-from cumulet.lib.config import Config
+from cumulet.cli.options import Cloud
 from cumulet.lib.errors import Failure, Refusal
 from cumulet.lib.s3_link import Signer, presigned
 from cumulet.wire.canonical import text_v4
@@ -35,16 +35,17 @@ class Client(NamedTuple):
     s3: str
 
 
-def of_environment(config: Config) -> Client:
-    """As novarc and `cumulet env` set it, else as they would for the configured cloud; raises `Failure`."""
+def of_environment(cloud: Cloud) -> Client:
+    """As novarc and `cumulet env` set it, else as they would for the cloud that is asked; raises `Failure`."""
     known = {name: os.environ[name] for name in _NAMES if os.environ.get(name)}
     if not {"AWS_ACCESS_KEY_ID", "EC2_ACCESS_KEY"} & known.keys():
-        known = exports(config, running.url(config.state_dir) or "")
+        known = exports(cloud) if cloud.endpoint or running.url(cloud.config.state_dir) else {}
     key, secret, url = (known.get(f"AWS_{name}") or known.get(f"EC2_{short}", "") for name, short in _PAIRS)
+    url = cloud.endpoint or url
     if not url:
         raise Failure('it is not known where the cloud is: source novarc, or eval "$(cumulet env)"')
-    signer = Signer(key, secret, known.get("AWS_SESSION_TOKEN", ""), known.get("AWS_REGION", config.region))
-    return Client(signer, url.rstrip("/"), known.get("S3_URL", url).rstrip("/"))
+    signer = Signer(key, secret, known.get("AWS_SESSION_TOKEN", ""), known.get("AWS_REGION", cloud.config.region))
+    return Client(signer, url.rstrip("/"), (cloud.endpoint or known.get("S3_URL", url)).rstrip("/"))
 
 
 _PAIRS = (("ACCESS_KEY_ID", "ACCESS_KEY"), ("SECRET_ACCESS_KEY", "SECRET_KEY"), ("ENDPOINT_URL", "URL"))

@@ -1,6 +1,9 @@
-"""`cumulet db`: the versions of the database's tables."""
+"""`cumulet db`: the versions of the database's tables, and a look into them."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,7 +14,7 @@ from cumulet.lib.config import Config
 
 @click.group()
 def db() -> None:
-    """The versions of the database's tables."""
+    """The database: the versions of its tables, and Python on it."""
 
 
 @db.command(epilog="Example: cumulet db sync")
@@ -42,3 +45,22 @@ def version(config: Config, json: bool) -> None:
         show_json({"version": found, "known": migrate.newest()})
     else:
         click.echo(f"{found or 'no version'}; this program knows up to {migrate.newest()}")
+
+
+BANNER = """\
+config: the configuration; database: with database.read() as tx: tx.all(...); model: cumulet.model's modules.
+What you write with database.write() is the truth at once: the running cloud makes it so."""
+
+
+@db.command("shell", epilog="Example: cumulet db shell --script count.py")
+@click.option("--script", type=click.Path(dir_okay=False, path_type=Path), help="Run this file instead.")
+@settings
+def shell(config: Config, script: Path | None) -> None:
+    """Open a Python shell on the cloud's database. Or run a script there."""
+    from cumulet import model
+    from cumulet.cli.shell import talk
+    from cumulet.model import tables
+
+    with database(config) as opened:
+        names: dict[str, Any] = {"config": config, "database": opened, "model": model, "tables": tables}
+        talk(BANNER, names, script)

@@ -78,7 +78,7 @@ def cloud(**settings: Any) -> Iterator[RunningCloud]:
         process = _start(directory, environ)
         try:
             url = _wait_until_ready(directory, process)
-            yield RunningCloud(url, _keys(directory / "state", environ, url))
+            yield RunningCloud(url, _keys(directory / "state", environ))
         finally:
             _end(process)
 
@@ -109,11 +109,12 @@ def _start(directory: Path, environ: dict[str, str]) -> subprocess.Popen[bytes]:
         )
 
 
-def _keys(state: Path, environ: dict[str, str], url: str) -> dict[str, str]:
+def _keys(state: Path, environ: dict[str, str]) -> dict[str, str]:
     from cumulet.cli.access import exports
+    from cumulet.cli.options import Cloud
     from cumulet.lib.config import load
 
-    return exports(load(None, {"state_dir": state}, environ)[0], url)
+    return exports(Cloud(load(None, {"state_dir": state}, environ)[0], only_here=True))
 
 
 def _as_text(value: Any) -> str:
