@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import api, bus, databases, hosts, identity, objects, placement, volumes
+from bench import api, bus, databases, hosts, identity, images, objects, placement, volumes
 from bench.figures import Figure, save, table
 
 
@@ -18,7 +18,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "--only",
-        choices=["api", "bus", "databases", "hosts", "placement", "identity", "objects", "volumes", "guests", "lab"],
+        choices=[
+            "api",
+            "bus",
+            "databases",
+            "hosts",
+            "placement",
+            "identity",
+            "images",
+            "objects",
+            "volumes",
+            "guests",
+            "lab",
+        ],
         help="one part alone",
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
@@ -37,6 +49,8 @@ def main() -> int:
         figures += placement.measure(chosen.rounds)
     if chosen.only in (None, "identity"):
         figures += identity.measure(chosen.rounds)
+    if chosen.only in (None, "images"):
+        figures += images.measure(chosen.rounds)
     if chosen.only in (None, "objects"):
         figures += objects.measure(chosen.rounds, chosen.gib)
     if chosen.only in (None, "volumes"):

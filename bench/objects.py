@@ -84,7 +84,7 @@ def _large(stores: Sequence[Store], rounds: int) -> list[Figure]:
     body, mib = os.urandom(LARGE), LARGE / (1 << 20)
     puts, gets = _rates(stores), _rates(stores)
     gets["nginx"] = []
-    with _nginx(body) as url:
+    with nginx(body) as url:
         for turn in range(rounds):
             for store in stores:
                 keys = [f"8m/{turn}/{number}" for number in range(LARGE_TIMES)]
@@ -118,7 +118,7 @@ def _figures(what: str, rates: Rates, unit: str, times: float) -> Iterator[Figur
 
 
 @contextmanager
-def _nginx(body: bytes) -> Iterator[str]:
+def nginx(body: bytes) -> Iterator[str]:
     """The URL of a file that nginx serves; empty where there is no nginx."""
     command = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if command is None:

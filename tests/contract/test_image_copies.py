@@ -69,6 +69,7 @@ def test_a_disk_is_there_as_it_is_here(pair: Pair) -> None:
     pair.fetch(pair.disk())
     assert pair.file(pair.there).read_bytes() == pair.file(pair.here).read_bytes()
     assert pair.there.facts(ID) == pair.here.facts(ID)
+    assert pair.file(pair.there).stat().st_blocks * 512 < 4 * MIB, "zeroes take no room"
     assert [entry.name for entry in pair.there.directory.iterdir()] == [ID]
     pair.fetch(pair.wanted())
     pair.there.remove(ID)

@@ -15,8 +15,6 @@ from cumulet.model import image_copy
 from cumulet.model.database import Row
 
 log = Log("images")
-WHILE_FETCHED = 2
-"""So many times its size a copy takes on its way: what was fetched, and what is taken in of it."""
 AWAIT_SECONDS = 1.0
 
 
@@ -34,7 +32,7 @@ def make(run: Run, row: Row, file: Row, images: Remote) -> None:
     """For a copy that is to be fetched; ends in `Later` while it does not fit, and others are on their way out."""
     size = file.facts.get("size", 0)
     short = _short(run, row.host, images, size)
-    if short is None or short.free >= WHILE_FETCHED * size:
+    if short is None or short.free >= size:
         return
     with run.read() as tx:
         going = image_copy.going_size(tx, row.host)
@@ -63,7 +61,7 @@ def _short(run: Run, host: str, images: Remote, more: int) -> _Room | None:
         if "has no question" in str(e):
             return None
         raise
-    lacking = max(more + int(room.size * share), WHILE_FETCHED * more) - room.free
+    lacking = more + int(room.size * share) - room.free
     if lacking > 0:
         with run.write() as tx:
             gone = image_copy.let_go_for_room(tx, host, lacking)

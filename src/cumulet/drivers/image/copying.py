@@ -1,8 +1,9 @@
-"""An image file from another host: its files, each gone on with where an earlier try has ended."""
+"""An image file from another host: its files, with holes, each gone on with where an earlier try has ended."""
 
 from __future__ import annotations
 
 import http.client
+import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from cumulet.lib.image_link import ImageLink
 
 SECONDS = 30.0
 _CHUNK = 1 << 20
+_ZEROES = memoryview(bytes(_CHUNK))
 Note = Callable[[int], None]
 """Is told how many bytes more have come; raises what ends the work early."""
 
@@ -49,9 +51,13 @@ def _fetch(link: ImageLink, path: str, part: Path, size: int, note: Note) -> Non
         with part.open("r+b" if there else "wb") as file:
             file.seek(there if answer.status == 206 else 0)
             while chunk := answer.read(_CHUNK):
-                file.write(chunk)
+                if chunk == _ZEROES[: len(chunk)]:
+                    file.seek(len(chunk), os.SEEK_CUR)
+                else:
+                    file.write(chunk)
                 note(len(chunk))
             length = file.tell()
+            file.truncate(length)
     finally:
         connection.close()
     if length != size:

@@ -25,6 +25,8 @@ from cumulet.lib.image_link import ImageLink
 
 _CHUNK = 1024 * 1024
 _ZEROES = memoryview(bytes(_CHUNK))
+Bring = Callable[[Path, Path, Any], int]
+"""Has a file be at another place, feeds a digest with it, and gives its length."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +52,7 @@ class DirectoryImages:
         self.directory = directory
         self._giving = giving
         self.limits = limits or Limits()
-        self._fetching = Fetching(directory, self.limits, self._take_in)
+        self._fetching = Fetching(directory, self.limits, self._take_in, self._take_over)
         self._exporting = Exporting(directory, self.limits)
 
     def ensure(self, spec: Spec) -> None:
@@ -69,13 +71,18 @@ class DirectoryImages:
         else:
             self._take_in(spec, Path(spec.source))
 
-    def _take_in(self, spec: ImageFileSpec, source: Path) -> None:
+    def _take_over(self, spec: ImageFileSpec, source: Path) -> None:
+        """The same with files below this directory that nobody else needs: they are moved."""
+        self._take_in(spec, source, _move)
+
+    def _take_in(self, spec: ImageFileSpec, source: Path, bring: Bring | None = None) -> None:
         aside = self._aside(spec.id)
         shutil.rmtree(aside, ignore_errors=True)
         try:
             with self._room(spec, source):
                 aside.mkdir(parents=True)
-                facts = self._taking(spec, source)(spec, source, image_files(self.directory, aside.name))
+                into = image_files(self.directory, aside.name)
+                facts = self._taking(spec, source)(spec, source, into, bring or _copy)
                 _check_same(spec, facts)
                 (aside / "facts").write_bytes(msgspec.json.encode(facts))
                 _sync(aside / "facts")
@@ -130,14 +137,16 @@ class DirectoryImages:
     def _aside(self, id: str) -> Path:
         return self.directory / f".{id}.new"
 
-    def _taking(self, spec: ImageFileSpec, source: Path) -> Callable[[ImageFileSpec, Path, dict[str, Path]], Facts]:
+    def _taking(
+        self, spec: ImageFileSpec, source: Path
+    ) -> Callable[[ImageFileSpec, Path, dict[str, Path], Bring], Facts]:
         if spec.format in ("aki", "ari"):
             return self._take_part
         return self._take_kernel if spec.format == "kernel" or source.is_dir() else self._take_disk
 
-    def _take_disk(self, spec: ImageFileSpec, source: Path, into: dict[str, Path]) -> Facts:
+    def _take_disk(self, spec: ImageFileSpec, source: Path, into: dict[str, Path], bring: Bring) -> Facts:
         digest = hashlib.sha256()
-        size = _copy(source, into["disk"], digest)
+        size = bring(source, into["disk"], digest)
         found = inspect_disk(into["disk"], spec.format, self.limits)
         return Facts(
             format=found.format,
@@ -147,20 +156,20 @@ class DirectoryImages:
             boot=found.boot,
         )
 
-    def _take_kernel(self, spec: ImageFileSpec, source: Path, into: dict[str, Path]) -> Facts:
+    def _take_kernel(self, spec: ImageFileSpec, source: Path, into: dict[str, Path], bring: Bring) -> Facts:
         if spec.format not in ("kernel", None) or not source.is_dir():
             raise Impossible("Client.InvalidImage.Format", "only a directory with kernel and initrd has format kernel")
         digest = hashlib.sha256()
-        size = sum(_copy(source / name, into[name], digest) for name in ("kernel", "initrd"))
+        size = sum(bring(source / name, into[name], digest) for name in ("kernel", "initrd"))
         inspect_kernel(into["kernel"])
         inspect_initrd(into["initrd"])
         return Facts(format="kernel", virtual_size=0, size=size, sha256=digest.hexdigest(), boot="kernel")
 
-    def _take_part(self, spec: ImageFileSpec, source: Path, into: dict[str, Path]) -> Facts:
+    def _take_part(self, spec: ImageFileSpec, source: Path, into: dict[str, Path], bring: Bring) -> Facts:
         """A kernel or an initrd by itself."""
         digest = hashlib.sha256()
         name, inspect = ("kernel", inspect_kernel) if spec.format == "aki" else ("initrd", inspect_initrd)
-        size = _copy(source, into[name], digest)
+        size = bring(source, into[name], digest)
         inspect(into[name])
         kind = spec.format or ""
         return Facts(format=kind, virtual_size=0, size=size, sha256=digest.hexdigest(), boot="kernel")
@@ -207,6 +216,16 @@ def _copy(source: Path, target: Path, digest: Any) -> int:
         writing.truncate(length)
         writing.flush()
         os.fsync(writing.fileno())
+    return length
+
+
+def _move(source: Path, target: Path, digest: Any) -> int:
+    with source.open("r+b") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+        os.fsync(file.fileno())
+        length = file.tell()
+    source.rename(target)
     return length
 
 

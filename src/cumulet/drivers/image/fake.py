@@ -28,7 +28,7 @@ class FakeImages:
             self._world.put("fetch", spec.id, {})
             return
         if spec.link is not None and self._world.get("fetch", spec.id) is None:
-            if self._room()["free"] < 2 * _SIZE:
+            if self._room()["free"] < _SIZE:
                 raise Failure(f"fetching {spec.id}: the disk is full")
             self._world.put("fetch", spec.id, {})
             return

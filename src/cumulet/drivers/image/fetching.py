@@ -112,17 +112,18 @@ class _Work(Work):
 
 
 class Fetching:
-    """Image files on their way into `directory`."""
+    """Image files on their way into `directory`; `take_over` moves what another host has given, `take_in` copies."""
 
-    def __init__(self, directory: Path, limits: Limits, take_in: TakeIn) -> None:
+    def __init__(self, directory: Path, limits: Limits, take_in: TakeIn, take_over: TakeIn) -> None:
         self._directory = directory
         self._limits = limits
-        self._take_in = take_in
+        self._take_in, self._take_over = take_in, take_over
         self._works: Works[_Work] = Works()
 
     def ensure(self, spec: ImageFileSpec) -> None:
         """Have it fetched; raises, once, what has ended it early, and begins anew the next time."""
-        self._works.go_on(spec.id, lambda: _Work(spec, self._folder(spec.id), self._limits, self._take_in))
+        take_in = self._take_in if spec.link is None else self._take_over
+        self._works.go_on(spec.id, lambda: _Work(spec, self._folder(spec.id), self._limits, take_in))
 
     def end(self, id: str) -> None:
         """Nothing of it is on its way, nor left aside; raises `Failure` where that takes longer."""
