@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support import s3 as support
 from support.refusals import code, message
 from support.s3 import BUCKET, put
+
+from cumulet.api.s3 import policy_actions
+from cumulet.api.s3.policy_actions import OF_BUCKETS, OF_OBJECTS
 
 ARN = f"arn:aws:s3:::{BUCKET}"
 
@@ -70,6 +75,27 @@ def test_an_action_applies_to_something_that_is_named(s3: Any, actions: Any, res
     else:
         refused = message(s3.put_bucket_policy, Bucket=BUCKET, Policy=document)
         assert refused == "Action does not apply to any resource(s) in statement"
+
+
+@pytest.mark.parametrize(
+    "action", ["s3:GetObjekt", "s3:Foo*", "ec2:RunInstances", "s3:ListAllMyBuckets", ["s3:GetObject", "s3:X"]]
+)
+def test_an_action_that_s3_does_not_have_is_refused(s3: Any, action: Any) -> None:
+    for document in (policy(Action=action), policy(NotAction=action).replace('"Action": "s3:GetObject", ', "")):
+        assert message(s3.put_bucket_policy, Bucket=BUCKET, Policy=document) == "Policy has invalid action"
+
+
+def test_an_action_that_only_aws_has_may_be_named(s3: Any) -> None:
+    s3.put_bucket_policy(
+        Bucket=BUCKET, Policy=policy(Action=["s3:getobject", "s3:RestoreObject", "s3:GetObjectT*", "*"])
+    )
+
+
+def test_a_policy_may_name_whatever_is_asked_here() -> None:
+    """But for what is asked of no bucket."""
+    found = "".join(file.read_text() for file in Path(policy_actions.__file__).parent.glob("*.py"))
+    asked = {name.lower() for name in re.findall(r"s3:(?:Get|Put|Delete|List|Create|Abort|Bypass)[A-Z]\w+", found)}
+    assert asked - OF_OBJECTS - OF_BUCKETS == {"s3:listallmybuckets"}
 
 
 def test_who_is_not_named_is_everybody(cloud: Any, s3: Any) -> None:

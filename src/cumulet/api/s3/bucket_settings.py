@@ -8,6 +8,7 @@ from typing import Any
 from cumulet.api.s3 import access, acl, describing, errors
 from cumulet.api.s3.call import Answer, Call, Given, Result
 from cumulet.api.s3.operations import operation
+from cumulet.api.s3.policy_actions import check_actions
 from cumulet.model import Tx, account, bucket
 from cumulet.wire.rest_parse import malformed
 
@@ -149,34 +150,7 @@ def _check_policy(call: Call, text: str) -> None:
         for resource in listed if isinstance(listed, list) else [listed]:
             if resource not in ("*", arn) and not resource.startswith((f"{arn}/", f"{arn}*")):
                 raise errors.S3Refusal("MalformedPolicy", "Policy has invalid resource", 400, Detail=resource)
-        _check_actions(one, arn)
-
-
-_OF_OBJECTS = (
-    "s3:getobject",
-    "s3:putobject",
-    "s3:deleteobject",
-    "s3:restoreobject",
-    "s3:abortmultipartupload",
-    "s3:listmultipartuploadparts",
-    "s3:bypassgovernanceretention",
-)
-_OF_BUCKETS = ("s3:listbucket", "s3:getbucket", "s3:putbucket", "s3:deletebucket")
-
-
-def _check_actions(statement: dict[str, Any], arn: str) -> None:
-    """Each action is of something that the statement names: of the bucket, or of objects."""
-    actions, resources = statement.get("Action", []), statement.get("Resource")
-    if resources is None:
-        return
-    listed = resources if isinstance(resources, list) else [resources]
-    objects = any(one != arn for one in listed)
-    buckets = any(not one.startswith(f"{arn}/") for one in listed)
-    for action in actions if isinstance(actions, list) else [actions]:
-        name = action.lower()
-        if (not objects and name.startswith(_OF_OBJECTS)) or (not buckets and name.startswith(_OF_BUCKETS)):
-            why = "Action does not apply to any resource(s) in statement"
-            raise errors.S3Refusal("MalformedPolicy", why, 400, Detail=action)
+        check_actions(one, arn)
 
 
 def _check_principal(call: Call, principal: Any) -> None:
