@@ -15,6 +15,7 @@ from cumulet.api.context import Context
 from cumulet.api.ec2 import volume_conditions
 from cumulet.api.ec2.resource_conditions import named_profile, of_launched, of_present
 from cumulet.api.ec2.template_rows import applied
+from cumulet.api.ec2.validation import arn
 from cumulet.lib import ids
 from cumulet.lib.errors import Refusal
 from cumulet.model import (
@@ -71,8 +72,6 @@ MADE = {
 }
 TASKS = {"import_image": "import-image-task", "import_snapshot": "import-snapshot-task"}
 TASKS |= {"export_image": "export-image-task"}
-OF_ALL = ("image", "snapshot")
-"""Their ARNs name no account, since others may use them."""
 MAKES_NAMED = ("CreateKeyPair", "ImportKeyPair", "CreatePlacementGroup", "CreateLaunchTemplate")
 """Their names are of what will be."""
 NO_RESOURCE = ("CreateTags", "CreateDefaultVpc", "CreateDefaultSubnet", "CreateLaunchTemplateVersion")
@@ -106,11 +105,6 @@ def of_ec2(ctx: Context, name: str, parameters: dict[str, Any]) -> list[Need]:
         found += _passed(tx, ctx, parameters.get("IamInstanceProfile") or {}, next(iter(guests), "*"))
         found += _made(tx, ctx, name, parameters, region)
     return found or [Need(f"ec2:{name}", "*", {**region, **_tags_of(parameters.get("Tags"))})]
-
-
-def arn(ctx: Context, kind: str, id: str) -> str:
-    owner = "" if kind in OF_ALL else ctx.account
-    return f"arn:aws:ec2:{ctx.config.region}:{owner}:{kind}/{id}"
 
 
 def _named(name: str, parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:

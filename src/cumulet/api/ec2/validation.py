@@ -13,6 +13,8 @@ from cumulet.model.database import Row
 
 GROUPS_PER_INTERFACE = 16
 LONGEST_NAME = 255
+OF_ALL = ("image", "snapshot")
+"""Their ARNs name no account, since others may use them."""
 _DESCRIBED = re.compile(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]*")
 _SET = "a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*"
 
@@ -117,7 +119,8 @@ def check_region(ctx: Context, name: str) -> None:
 
 def arn(ctx: Context, kind: str, id: str) -> str:
     """The resource's name in AWS's whole world; `kind` is AWS's resource type."""
-    return f"arn:aws:ec2:{ctx.config.region}:{ctx.account}:{kind}/{id}"
+    owner = "" if kind in OF_ALL else ctx.account
+    return f"arn:aws:ec2:{ctx.config.region}:{owner}:{kind}/{id}"
 
 
 def derived(prefix: str, id: str) -> str:

@@ -123,4 +123,4 @@ def _keys(encrypted: bool, size_gib: int = 0) -> Conditions:
 
 
 def _parent(ctx: Context, origin: str | None) -> Conditions:
-    return {"ec2:ParentSnapshot": f"arn:aws:ec2:{ctx.config.region}::snapshot/{origin}"} if origin else {}
+    return {"ec2:ParentSnapshot": arn(ctx, "snapshot", origin)} if origin else {}
