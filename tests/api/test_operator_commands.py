@@ -144,6 +144,10 @@ def test_all_instances_are_listed_with_their_addresses(cloud: TestedCloud, ec2: 
     assert (found[mine]["account"], found[his]["account"], found[his]["host"]) == ("admin", "bob", "h1")
     assert [one["id"] for one in answered(run, "instance", "list", "--account", "bob")] == [his]
     assert answered(run, "instance", "list", "--state", "stopped") == []
+    assert run("instance", "list", "--state", "stoped").exit_code == 2
+    assert "there is no account bib; there are: admin, bob" in refused(run, "instance", "list", "--account", "bib")
+    assert "there is no account bib" in refused(run, "usage", "--account", "bib")
+    assert "there is no host h9; there are: h1" in refused(run, "instance", "list", "--host", "h9")
     nics = {one["instance"]: one for one in answered(run, "interface", "list", "--host", "h1")}
     assert nics[his]["address"] == found[his]["address"]
     assert "there is no host h9" in refused(run, "interface", "list", "--host", "h9")
@@ -239,7 +243,11 @@ def test_an_image_is_removed_whoever_it_belongs_to(cloud: TestedCloud, ec2: Any,
     assert shown(bob, made)["State"]["Name"] == "running"
 
 
+def test_a_script_that_is_not_there_is_named(run: Run) -> None:
+    assert "there is no file /nowhere/x.py" in refused(run, "shell", "--script", "/nowhere/x.py")
+
+
 def test_a_script_has_the_database_at_hand(cloud: TestedCloud, tmp_path: Any) -> None:
     script = tmp_path / "count.py"
     script.write_text("with database.read() as tx:\n    print(len(model.account.all(tx)), config.region)\n")
-    assert command(cloud)("shell", "--script", str(script)).stdout == "1 us-east-1\n"
+    assert command(cloud)("db", "shell", "--script", str(script)).stdout == "1 us-east-1\n"

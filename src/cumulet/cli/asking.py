@@ -36,6 +36,15 @@ def ask(cloud: Cloud, action: str, **parameters: Any) -> Any:
     return _answer(*asked, action, parameters)
 
 
+def must_be(cloud: Cloud, kind: str, name: str | None) -> None:
+    """Raises `Failure` for an account, or a host, that is not there; None is nobody in particular."""
+    if name is None:
+        return
+    there = ask(cloud, f"List{kind.capitalize()}s")
+    if not any(name in (one["name"], one.get("account")) for one in there):
+        raise Failure(f"there is no {kind} {name}; there are: {', '.join(one['name'] for one in there)}")
+
+
 def whom(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> tuple[str, Signer] | None:
     """The URL that is asked, and who signs; None: nobody, the database is here.
 

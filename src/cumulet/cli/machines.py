@@ -13,6 +13,8 @@ from cumulet.cli.options import Cloud, any_cloud, as_json, pairs
 from cumulet.cli.output import progress, say, show, show_json
 from cumulet.lib.errors import Failure
 
+STATES = ("pending", "running", "stopping", "stopped", "shutting-down", "terminated")
+
 
 @click.group()
 def instance() -> None:
@@ -32,11 +34,13 @@ def zone() -> None:
 @instance.command("list", epilog="Example: cumulet instance list --state running")
 @click.option("--account", help="Those of this account.")
 @click.option("--host", help="Those on this host.")
-@click.option("--state", help="Those in this state, such as running.")
+@click.option("--state", metavar="STATE", type=click.Choice(STATES), help="Those in this state, such as running.")
 @as_json
 @any_cloud
 def list_instances(cloud: Cloud, json: bool, **only: str | None) -> None:
     """List the instances: account, host, type, state, addresses."""
+    for kind in ("account", "host"):
+        asking.must_be(cloud, kind, only[kind])
     wanted = {key: value for key, value in only.items() if value is not None}
     found = [
         one for one in asking.ask(cloud, "ListInstances") if all(one[key] == value for key, value in wanted.items())

@@ -33,6 +33,8 @@ def talk(banner: str, names: dict[str, Any], script: Path | None) -> None:
     """Python with these names: for whoever types, or for a script."""
     import code
 
+    if script is not None and not script.is_file():
+        raise Failure(f"there is no file {script}")
     if script is not None:
         exec(compile(script.read_text(), str(script), "exec"), names | {"__name__": "__main__"})
     else:

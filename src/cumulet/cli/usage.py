@@ -21,6 +21,7 @@ MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 @any_cloud
 def usage(cloud: Cloud, since: datetime | None, until: datetime | None, account: str | None, json: bool) -> None:
     """Show how long each account's instances have run. In instance-hours, vCPU-hours and GiB-hours of memory."""
+    asking.must_be(cloud, "account", account)
     now = datetime.now(UTC)
     begun = (since or now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)).replace(tzinfo=UTC)
     ended = until.replace(tzinfo=UTC) if until is not None else now
