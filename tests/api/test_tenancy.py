@@ -7,6 +7,7 @@ that can hold one, and once with such as were never there.
 from __future__ import annotations
 
 import re
+import secrets
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from botocore.auth import SigV4Auth
 from botocore.credentials import Credentials
 from support.identity import ALLOW, document, user
+from support.refusals import code
 from support.signed import sign
 from support.tested_cloud import Account, TestedCloud
 
@@ -28,6 +30,7 @@ from cumulet.wire.models import Model, Ref, load
 TOLD_TO_ALL = {
     ("sts", "GetAccessKeyInfo"): "AWS tells everybody whose a key is",
 }
+FEW = {"InstanceType": "t2.micro"}
 UNTIMED = ("work", "tag", "client_token")
 TRUST = document(Principal={"Service": "ec2.amazonaws.com"}, Action="sts:AssumeRole", Resource=None)
 
@@ -60,6 +63,10 @@ class Scene:
         iam.create_group(GroupName="theirs")
         iam.create_role(RoleName="theirs", AssumeRolePolicyDocument=TRUST)
         iam.create_instance_profile(InstanceProfileName="theirs")
+        iam.add_role_to_instance_profile(InstanceProfileName="theirs", RoleName="theirs")
+        snapshot = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+        images = self._image(ec2)
+        template = ec2.create_launch_template(LaunchTemplateName="theirs", LaunchTemplateData=FEW)
         policy = iam.create_policy(PolicyName="theirs", PolicyDocument=ALLOW)["Policy"]["Arn"]
         return {
             "i-": made["InstanceId"],
@@ -75,10 +82,38 @@ class Scene:
             "vpc-": made["VpcId"],
             "public": address["PublicIp"],
             "key": ann.key,
+            **images,
+            "snap-": snapshot,
+            "lt-": template["LaunchTemplate"]["LaunchTemplateId"],
+            "dopt-": ec2.describe_dhcp_options()["DhcpOptions"][0]["DhcpOptionsId"],
+            "igw-": ec2.describe_internet_gateways()["InternetGateways"][0]["InternetGatewayId"],
+            "rtb-": ec2.describe_route_tables()["RouteTables"][0]["RouteTableId"],
+            "eni-attach-": made["NetworkInterfaces"][0]["Attachment"]["AttachmentId"],
+            "profile": f"arn:aws:iam::{self.owner.id}:instance-profile/theirs",
             "policy": policy,
             "role": f"arn:aws:iam::{self.owner.id}:role/theirs",
             "user": f"arn:aws:iam::{self.owner.id}:user/theirs",
             "name": "theirs",
+        }
+
+    def _image(self, ec2: Any) -> dict[str, str]:
+        """An image of the owner's own, as it came in, and as it goes out."""
+        s3 = self.owner.client("s3")
+        s3.create_bucket(Bucket="theirs")
+        s3.put_object(Bucket="theirs", Key="disk", Body=bytes(1024))
+        disk = {"Format": "RAW", "UserBucket": {"S3Bucket": "theirs", "S3Key": "disk"}}
+        task = ec2.import_image(DiskContainers=[disk])["ImportTaskId"]
+        image = ""
+        while not image:
+            self.cloud.pass_time(1)
+            image = ec2.describe_import_image_tasks(ImportTaskIds=[task])["ImportImageTasks"][0].get("ImageId", "")
+        self.cloud.settle()
+        out = {"S3ExportLocation": {"S3Bucket": "theirs"}, "DiskImageFormat": "RAW"}
+        return {
+            "ami-": image,
+            "import-ami-": task,
+            "import-snap-": ec2.import_snapshot(DiskContainer=disk)["ImportTaskId"],
+            "export-ami-": ec2.export_image(ImageId=image, **out)["ExportImageTaskId"],
         }
 
     def rows(self) -> dict[str, list[Any]]:
@@ -138,35 +173,73 @@ def wire_name(name: str, ref: Ref, *, ec2: bool) -> str:
     return ref.location_name or name
 
 
+KINDS = {
+    "AccessKeyId": "key",
+    "AllocationId": "eipalloc-",
+    "Arn": "profile",
+    "AssociatedSubnetId": "subnet-",
+    "AssociationId": "eipassoc-",
+    "AttachmentId": "eni-attach-",
+    "DhcpOptionsId": "dopt-",
+    "ExcludeDataVolumeId": "vol-",
+    "ExportImageTaskId": "export-ami-",
+    "ExportTaskId": "export-ami-",
+    "Group": "sg-",
+    "GroupId": "sg- pg-",
+    "ImageId": "ami-",
+    "ImportTaskId": "import-ami- import-snap-",
+    "InstanceId": "i-",
+    "InternetGatewayId": "igw-",
+    "KernelId": "ami-",
+    "KeyPairId": "key-",
+    "LaunchTemplateId": "lt-",
+    "LinkedGroupId": "pg-",
+    "NetworkInterfaceId": "eni-",
+    "ParentGroupId": "pg-",
+    "PermissionsBoundary": "policy",
+    "PolicyArn": "policy",
+    "PolicySourceArn": "user role",
+    "PublicIp": "public",
+    "RamDiskId": "ami-",
+    "RamdiskId": "ami-",
+    "ReferencedGroupId": "sg-",
+    "RoleArn": "role",
+    "RouteTableId": "rtb-",
+    "SecurityGroup": "sg- name",
+    "SecurityGroupId": "sg-",
+    "SecurityGroupRuleId": "sgr-",
+    "SnapshotId": "snap-",
+    "SourceImageId": "ami-",
+    "SourceSnapshotId": "snap-",
+    "SubnetId": "subnet-",
+    "VolumeId": "vol-",
+    "VpcId": "vpc-",
+    "arn": "policy",
+}
+"""By the last part of a parameter's name: what of the owner's could stand there."""
+NOBODYS = {
+    *("AvailabilityZoneId", "DestinationAvailabilityZoneId", "ZoneId"),
+    *("OwnerId", "ResourceOwner", "SourceSecurityGroupOwnerId", "UserId", "ExternalId", "VersionId", "CallerArn"),
+    *("CapacityReservationId", "CapacityReservationResourceGroupArn", "HostId", "HostResourceGroupArn", "IpamPoolId"),
+    *("KmsKeyId", "LicenseConfigurationArn", "MetricCategoryId", "OrganizationArn", "OrganizationalUnitArn"),
+    *("DestinationOutpostArn", "OutpostArn", "PrefixListId", "ProviderArn", "SecondarySubnetId"),
+    *("VpcPeeringConnectionId", "ResourceArn", "ContextKeyName"),
+}
+"""Those that name no thing of an account, or only things that are not in this cloud."""
+
+
 def candidates(place: str, scene: Scene) -> list[str]:
     """What of the owner's could stand in a place, by its name."""
-    last = next(part for part in reversed(place.split(".")) if not part.isdigit() and part != "member")
-    kinds = {
-        "InstanceId": ["i-"],
-        "VolumeId": ["vol-"],
-        "GroupId": ["sg-", "pg-"],
-        "SecurityGroupId": ["sg-"],
-        "SecurityGroup": ["sg-", "name"],
-        "Group": ["sg-"],
-        "SecurityGroupRuleId": ["sgr-"],
-        "KeyPairId": ["key-"],
-        "AllocationId": ["eipalloc-"],
-        "AssociationId": ["eipassoc-"],
-        "NetworkInterfaceId": ["eni-"],
-        "SubnetId": ["subnet-"],
-        "VpcId": ["vpc-"],
-        "PublicIp": ["public"],
-        "ResourceId": [kind for kind in scene.ids if kind.endswith("-")],
-        "Resource": [kind for kind in scene.ids if kind.endswith("-")],
-        "AccessKeyId": ["key"],
-        "PolicyArn": ["policy"],
-        "PermissionsBoundary": ["policy"],
-        "RoleArn": ["role"],
-        "PolicySourceArn": ["user", "role"],
-    }
-    if last in kinds:
-        return kinds[last]
+    last = last_of(place)
+    if last in ("Resource", "ResourceId"):
+        return [kind for kind in scene.ids if kind.endswith("-")]
+    if last in KINDS:
+        return KINDS[last].split()
     return ["name"] if last.endswith("Name") and not last.startswith(("New", "Device", "ContextKey")) else []
+
+
+def last_of(place: str) -> str:
+    return next(part for part in reversed(place.split(".")) if not part.isdigit() and part != "member")
 
 
 def never_there(text: str, scene: Scene) -> str:
@@ -204,6 +277,10 @@ VALUES = {
 """For what an action wants beside what it names."""
 
 
+MADE = {("CreateLaunchTemplate", "LaunchTemplateName")}
+"""Names of what will be: another one for each request."""
+
+
 def form_of(service: str, name: str, scene: Scene, *, place: str, text: str) -> dict[str, str]:
     """A request that is whole but for what it names."""
     model = load(service)
@@ -211,7 +288,9 @@ def form_of(service: str, name: str, scene: Scene, *, place: str, text: str) -> 
     for member, ref in model.input(name).members.items():
         for other in places(model, ref, wire_name(member, ref, ec2=service == "ec2")):
             last = other.rpartition(".")[2]
-            if other in VALUES or last == other and last in VALUES:
+            if (name, other) in MADE:
+                form[other] = f"own-{secrets.token_hex(8)}"
+            elif other in VALUES or last == other and last in VALUES:
                 form[other] = VALUES.get(other, VALUES.get(last, ""))
             elif member in model.input(name).required and (kinds := candidates(other, scene)) and "." not in other:
                 form[other] = scene.ids[kinds[0]]
@@ -227,7 +306,7 @@ def test_what_is_not_yours_is_not_there(scene: Scene, service: str, name: str) -
     model = load(service)
     for member, ref in model.input(name).members.items():
         for place in places(model, ref, wire_name(member, ref, ec2=service == "ec2")):
-            for kind in candidates(place, scene):
+            for kind in candidates(place, scene) if (name, place) not in MADE else []:
                 yours, nowhere = scene.ids[kind], never_there(scene.ids[kind], scene)
                 answers = []
                 for text in (yours, nowhere):
@@ -242,10 +321,38 @@ def test_what_is_not_yours_is_not_there(scene: Scene, service: str, name: str) -
     assert scene.rows() == scene.before
 
 
+def test_no_parameter_that_names_a_thing_is_forgotten() -> None:
+    named = {
+        last_of(place)
+        for service, name in cases()
+        for member, ref in load(service).input(name).members.items()
+        for place in places(load(service), ref, wire_name(member, ref, ec2=service == "ec2"))
+    }
+    ids = {one for one in named if one.endswith(("Id", "Arn"))} - {"Resource", "ResourceId"}
+    assert ids - KINDS.keys() - NOBODYS == set()
+
+
+def test_those_that_speak_json_know_of_ones_own_things_only(scene: Scene) -> None:
+    """They name a request of one's own at most, and give lists."""
+    assert sum(service in JSON for service, _ in ACTIONS) == 8
+    asked = {"ServiceCode": "ec2", "QuotaCode": "L-1216C47A", "DesiredValue": 1e6}
+    id = scene.owner.client("service-quotas").request_service_quota_increase(**asked)["RequestedQuota"]["Id"]
+    theirs = scene.stranger.client("service-quotas")
+    for one in (id, never_there(id, scene)):
+        assert code(theirs.get_requested_service_quota_change, RequestId=one) == "NoSuchResourceException"
+    assert theirs.list_requested_service_quota_change_history()["RequestedQuotas"] == []
+    assert theirs.get_service_quota(ServiceCode="ec2", QuotaCode="L-1216C47A")["Quota"]["Value"] < 1e6
+    assert scene.owner.id not in str(scene.stranger.client("cloudtrail").lookup_events())
+
+
 def test_the_owner_is_answered(scene: Scene) -> None:
     """The test above would pass if all these ids were nonsense."""
     ec2, iam = scene.owner.client(), scene.owner.client("iam")
     assert ec2.describe_instances(InstanceIds=[scene.ids["i-"]])["Reservations"]
     assert ec2.describe_network_interfaces(NetworkInterfaceIds=[scene.ids["eni-"]])["NetworkInterfaces"]
+    assert ec2.describe_images(ImageIds=[scene.ids["ami-"]])["Images"]
+    assert ec2.describe_snapshots(SnapshotIds=[scene.ids["snap-"]])["Snapshots"]
+    assert ec2.describe_launch_templates(LaunchTemplateIds=[scene.ids["lt-"]])["LaunchTemplates"]
+    assert ec2.describe_export_image_tasks(ExportImageTaskIds=[scene.ids["export-ami-"]])["ExportImageTasks"]
     assert iam.get_user(UserName="theirs")["User"]["Arn"] == scene.ids["user"]
     assert iam.get_policy(PolicyArn=scene.ids["policy"])

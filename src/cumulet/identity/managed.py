@@ -40,6 +40,7 @@ _READ_EC2 = ["ec2:Describe*", "ec2:Get*", "ec2:List*", "ec2:Search*"]
 _READ_S3 = ["s3:Get*", "s3:List*", "s3:Describe*"]
 _READ_IAM = ["iam:Get*", "iam:List*", "iam:Generate*", "iam:Simulate*"]
 _READ_REST = ["sts:Get*", "servicequotas:Get*", "servicequotas:List*", "cloudtrail:Lookup*", "cloudtrail:Get*"]
+_READ_TRAILS = [f"cloudtrail:{verb}*" for verb in ("Get", "Describe", "List", "Lookup")]
 _NETWORK = [
     f"ec2:{verb}*{noun}*"
     for noun in (
@@ -118,9 +119,7 @@ ALL = {
         _managed("AmazonS3FullAccess", "Provides full access to all buckets.", _allow(["s3:*", "s3-object-lambda:*"])),
         _managed("AmazonS3ReadOnlyAccess", "Provides read only access to all buckets.", _allow(_READ_S3)),
         _managed("ServiceQuotasFullAccess", "Provides full access to Service Quotas", _allow("servicequotas:*")),
-        _managed(
-            "AWSCloudTrail_ReadOnlyAccess", "Provides read-only access to AWS CloudTrail.", _allow("cloudtrail:*")
-        ),
+        _managed("AWSCloudTrail_ReadOnlyAccess", "Provides read-only access to AWS CloudTrail.", _allow(_READ_TRAILS)),
         _managed(
             "ViewOnlyAccess",
             "This policy grants permissions to view resources and basic metadata across all AWS services.",

@@ -84,6 +84,16 @@ def find_upload(call: Call, tx: Tx, id: str) -> Row:
     return row
 
 
+def _own_or_allowed(call: Call, tx: Tx, id: str, action: str, listed: str) -> Row:
+    """The upload, to who began it or may do `action`; nobody else is told whether there is one."""
+    row = upload.find(tx, call.bucket_name, call.key, id)
+    if row is None:
+        access.require(call, call.bucket, action, listed, key=call.key)
+        raise errors.no_such_upload(id)
+    access.require_of_upload(call, action, listed, row.initiator)
+    return row
+
+
 def _check_number(number: int) -> None:
     if not 1 <= number <= MOST_PARTS:
         why = f"Part number must be an integer between 1 and {MOST_PARTS}, inclusive"
@@ -163,8 +173,7 @@ def list_parts(call: Call, given: Given) -> Result:
         )
     most = min(most, 1000)
     with call.read() as tx:
-        row = find_upload(call, tx, given["UploadId"])
-        access.require_of_upload(call, "s3:ListMultipartUploadParts", "", row.initiator)
+        row = _own_or_allowed(call, tx, given["UploadId"], "s3:ListMultipartUploadParts", "")
         found = upload.parts(tx, row.id, marker, most + 1)
         names = account.of_canonical(tx, [row.owner, row.initiator])
     shown = found[:most]
@@ -192,8 +201,7 @@ def _listed_part(one: Row) -> Result:
 @operation("AbortMultipartUpload", "UploadId", accepts={"IfMatchInitiatedTime": "it is for directory buckets"})
 def abort_multipart_upload(call: Call, given: Given) -> Result:
     with call.write() as tx:
-        row = find_upload(call, tx, given["UploadId"])
-        access.require_of_upload(call, "s3:AbortMultipartUpload", "WRITE", row.initiator)
+        row = _own_or_allowed(call, tx, given["UploadId"], "s3:AbortMultipartUpload", "WRITE")
         upload.abort(tx, row.id)
     call.house.wake()
     return {}

@@ -81,14 +81,16 @@ def put_object_acl(call: Call, given: Given) -> Result:
     return {}
 
 
-def _check_locked_bucket(call: Call) -> None:
+def _check_locked_bucket(call: Call, action: str) -> None:
+    """Who may not do `action` is not told how the bucket is."""
     if not call.bucket.object_lock:
+        access.require(call, call.bucket, action, "", key=call.key)
         raise errors.invalid_request("Bucket is missing Object Lock Configuration")
 
 
 @operation("GetObjectRetention", "VersionId")
 def get_object_retention(call: Call, given: Given) -> Result:
-    _check_locked_bucket(call)
+    _check_locked_bucket(call, "s3:GetObjectRetention")
     lock = _get(call, given, "s3:GetObjectRetention", "").facts.get("lock")
     if lock is None:
         raise _no_lock()
@@ -103,7 +105,7 @@ def _no_lock() -> errors.S3Refusal:
 
 @operation("PutObjectRetention", "Retention VersionId BypassGovernanceRetention")
 def put_object_retention(call: Call, given: Given) -> Result:
-    _check_locked_bucket(call)
+    _check_locked_bucket(call, "s3:PutObjectRetention")
     wanted = given.get("Retention")
     if wanted is None:
         raise malformed("the body is Retention")
@@ -137,7 +139,7 @@ def _require_bypass(call: Call, given: Given, row: Row, before: dict[str, Any]) 
 
 @operation("GetObjectLegalHold", "VersionId")
 def get_object_legal_hold(call: Call, given: Given) -> Result:
-    _check_locked_bucket(call)
+    _check_locked_bucket(call, "s3:GetObjectLegalHold")
     hold = _get(call, given, "s3:GetObjectLegalHold", "").facts.get("hold")
     if hold is None:
         raise _no_lock()
@@ -146,7 +148,7 @@ def get_object_legal_hold(call: Call, given: Given) -> Result:
 
 @operation("PutObjectLegalHold", "LegalHold VersionId")
 def put_object_legal_hold(call: Call, given: Given) -> Result:
-    _check_locked_bucket(call)
+    _check_locked_bucket(call, "s3:PutObjectLegalHold")
     status = (given.get("LegalHold") or {}).get("Status")
     if status is None:
         raise malformed("LegalHold has a Status")
