@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 from urllib.parse import unquote
 
@@ -32,6 +33,7 @@ class Administration:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._desk = Desk(cloud.database, cloud.config, cloud.remote)
+        self._resets = threading.Lock()
 
     def __call__(self, request: Request) -> Answer | None:
         parts = [unquote(part) for part in request.raw_path.removeprefix("/_cumulet/").split("/")]
@@ -57,7 +59,8 @@ class Administration:
     def _reset(self) -> Answer:
         if not self._cloud.config.test:
             return _answer(403, {"error": "only a cloud that was started with --test can be reset"})
-        reset(self._cloud)
+        with self._resets:  # they stop the engine, and start it again
+            reset(self._cloud)
         return _answer(200, {"status": "ok"})
 
     def _join(self, id: str) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,12 @@ def test_a_reset_empties_every_account_and_the_hosts(cloud: TestedCloud, admin: 
     assert [vpc["VpcId"] == old for vpc in ec2.describe_vpcs()["Vpcs"]] == [False]
     world = {role: part.driver.observe() for role, part in cloud.cloud.parts.items()}
     assert {role: len(seen) for role, seen in world.items()} == {"compute": 0, "network": 0, "volume": 0, "image": 1}
+
+
+def test_resets_at_the_same_time_are_all_done(admin: Administration) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: ask(admin, "POST", "reset"), range(16)))
+    assert answers == [(200, {"status": "ok"})] * 16
 
 
 def test_after_a_reset_instances_run_from_the_image_that_was_there(cloud: TestedCloud, admin: Administration) -> None:
