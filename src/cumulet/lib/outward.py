@@ -70,7 +70,8 @@ def _connected(address: tuple[str, int], timeout: Any, ranges: list[Any]) -> soc
     found = [entry[4][0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     for text in found:
         if not may_be_asked(str(text), ranges):
-            raise Inward(f"{host} is {text}, which is no public address; the setting import_ranges may allow its range")
+            name = f"{host} is {text}, which" if text != host else host
+            raise Inward(f"{name} is no public address; the setting import_ranges may allow its range")
     failed: OSError = OSError(f"{host} has no address")
     for text in dict.fromkeys(found):
         try:
