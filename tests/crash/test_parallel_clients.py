@@ -124,7 +124,7 @@ def be_client(small: Small, number: int, until: float) -> None:
 
 def launch_within_quota(small: Small) -> str:
     with small.database.write() as tx:
-        instance.lock_account(tx, small.account)
+        account.hold(tx, small.account)
         if instance.count_living(tx, small.account) >= small.config.quota_instances:
             raise Refusal("InstanceLimitExceeded", "as many as the quota allows are there")
         return launch_in(tx, small)

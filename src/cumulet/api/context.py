@@ -62,6 +62,10 @@ class Context:
         """How much the account may have; nobody else counts until the end of the transaction."""
         return quotas.limit(tx, self.config, self.account, name)
 
+    def quotas(self, tx: Tx, *names: str) -> dict[str, int]:
+        """The same of several."""
+        return quotas.limits(tx, self.config, self.account, *names)
+
     @contextmanager
     def read(self) -> Iterator[Tx]:
         with self.database.read() as tx:

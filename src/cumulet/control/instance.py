@@ -36,9 +36,10 @@ OFF_SECONDS = 0.5
 def reconcile(run: Run, id: str) -> None:
     with run.read() as tx:
         row = instance.find(tx, id)
-        disks = attachments.disks(tx, id)
-        taken = snapshot.of_guest(tx, id)
-        nics = interface.of_instance(tx, id)
+        is_new = row is not None and row.host is None and row.desired == "running"
+        disks = [] if is_new else attachments.disks(tx, id)
+        taken = [] if is_new else snapshot.of_guest(tx, id)
+        nics = [] if is_new else interface.of_instance(tx, id)
         place = host.find(tx, row.host) if row is not None and row.host is not None else None
     if row is None:
         with run.write() as tx:

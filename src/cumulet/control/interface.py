@@ -61,8 +61,9 @@ def _read(run: Run, id: str) -> _Read:
         if row is None or row.wanted <= 0:
             return _Read(row)
         held = profile.of_instance(tx, row.instance)
-        spec = _spec(tx, row, held, run.settings.region) if row.host else None
-        return _Read(row, held, spec, _beside(tx, row))
+        guest = instance.find(tx, row.instance)
+        spec = _spec(tx, row, guest, held, run.settings.region) if row.host else None
+        return _Read(row, held, spec, _beside(row, guest))
 
 
 def _make(run: Run, row: Row, spec: InterfaceSpec) -> None:
@@ -103,9 +104,8 @@ def _have_others_know(tx: Tx, row: Row) -> None:
     vpc_host.wake_vpc(tx, row.vpc)
 
 
-def _beside(tx: Tx, row: Row) -> str:
+def _beside(row: Row, guest: Row | None) -> str:
     """The host that its guest is moving to while it runs; empty: none."""
-    guest = instance.find(tx, row.instance)
     return str(guest.moving_to) if guest is not None and guest.moves_live and guest.moving_to != row.host else ""
 
 
@@ -179,8 +179,7 @@ def _profile(tx: Tx, held: Row | None) -> ProfileSpec | None:
     return ProfileSpec(arn=held.arn, id=held.profile, **(msgspec.structs.asdict(told) if told is not None else {}))
 
 
-def _spec(tx: Tx, row: Row, held: Row | None, region: str) -> InterfaceSpec:
-    guest = instance.find(tx, row.instance)
+def _spec(tx: Tx, row: Row, guest: Row | None, held: Row | None, region: str) -> InterfaceSpec:
     ranges = subnet.ranges(tx, row.subnet)
     assert guest is not None and ranges is not None
     public = address.of_interface(tx, row.id)

@@ -46,7 +46,13 @@ SERVICES = {
 
 def limit(tx: Tx, config: Config, account_id: str, name: str) -> int:
     """What an account may have; nobody else counts until the end of the transaction."""
-    return of_row(account.hold(tx, account_id), config, name)
+    return limits(tx, config, account_id, name)[name]
+
+
+def limits(tx: Tx, config: Config, account_id: str, *names: str) -> dict[str, int]:
+    """The same of several."""
+    row = account.hold(tx, account_id)
+    return {name: of_row(row, config, name) for name in names}
 
 
 def of_row(row: Row | None, config: Config, name: str) -> int:

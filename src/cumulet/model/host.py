@@ -273,9 +273,14 @@ _PRESENCE = (
 
 def served_zones(tx: Tx) -> set[str]:
     """The zones of the hosts whose compute service is enabled and alive."""
-    alive = sa.and_(service.c.role == "compute", service.c.enabled, service.c.heard > tx.now - LIVE_SECONDS)
-    query = sa.select(host.c.zones).join(service, service.c.host == host.c.name).where(alive)
-    return {zone for zones in tx.connection.scalars(query) for zone in zones}
+    return {zone for row in tx.all(_SERVED, since=tx.now - LIVE_SECONDS) for zone in row.zones}
+
+
+_SERVED = (
+    sa.select(host.c.zones)
+    .join(service, service.c.host == host.c.name)
+    .where(service.c.role == "compute", service.c.enabled, service.c.heard > sa.bindparam("since"))
+)
 
 
 def forget(tx: Tx, name: str) -> None:

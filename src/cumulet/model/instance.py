@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from cumulet.model.account import account
 from cumulet.model.attachment import attachment
 from cumulet.model.database import Row, Tx
 from cumulet.model.interface import interface
@@ -181,18 +180,17 @@ class Use(NamedTuple):
 
 
 def use(tx: Tx, account: str) -> Use:
-    mine = sa.and_(instance.c.account == account, instance.c.desired != "terminated")
-    sums = sa.func.count(), sa.func.sum(instance.c.vcpus), sa.func.sum(instance.c.memory_mib)
-    row = tx.connection.execute(sa.select(*sums).where(mine)).one()
+    row = tx.first(_USE, of=account)
+    assert row is not None
     return Use(*(int(value or 0) for value in row))
 
 
-def lock_account(tx: Tx, id: str) -> None:
-    """Nobody else counts and launches instances of this account until the end of the transaction."""
-    tx.value(_LOCK_ACCOUNT, of=id)
-
-
-_LOCK_ACCOUNT = sa.select(account.c.id).where(account.c.id == sa.bindparam("of")).with_for_update()
+_SUMS: list[sa.ColumnElement[Any]] = [
+    sa.func.count().label("instances"),
+    sa.func.sum(instance.c.vcpus).label("vcpus"),
+    sa.func.sum(instance.c.memory_mib).label("memory_mib"),
+]
+_USE = sa.select(*_SUMS).where(instance.c.account == sa.bindparam("of"), instance.c.desired != "terminated")
 
 
 def outlived(tx: Tx, seconds: float) -> list[str]:

@@ -122,7 +122,10 @@ def _insert(tx: Tx, *rows: dict[str, object]) -> bool:
 
 def taken(tx: Tx, subnet: str) -> set[str]:
     """The addresses in use in a subnet."""
-    return set(tx.connection.scalars(sa.select(interface.c.ip).where(interface.c.subnet == subnet)))
+    return {row.ip for row in tx.all(_TAKEN, of=subnet)}
+
+
+_TAKEN = sa.select(interface.c.ip).where(interface.c.subnet == sa.bindparam("of"))
 
 
 def set_groups(tx: Tx, id: str, groups: Iterable[str]) -> None:

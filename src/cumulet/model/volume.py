@@ -118,9 +118,13 @@ def let_hidden_go(tx: Tx, id: str) -> None:
 
 def totals(tx: Tx, account: str) -> tuple[int, int]:
     """How many volumes the account has, and how many GiB."""
-    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(volume.c.size_gib), 0))
-    found = tx.connection.execute(query.where(volume.c.account == account)).one()
-    return int(found[0]), int(found[1])
+    found = tx.first(_TOTALS, of=account)
+    assert found is not None
+    return int(found.volumes), int(found.gib or 0)
+
+
+_SUMS: list[sa.ColumnElement[Any]] = [sa.func.count().label("volumes"), sa.func.sum(volume.c.size_gib).label("gib")]
+_TOTALS = sa.select(*_SUMS).where(volume.c.account == sa.bindparam("of"))
 
 
 def grows(row: Row) -> bool:

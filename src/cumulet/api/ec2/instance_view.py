@@ -81,13 +81,18 @@ def _around(tx: Tx, ctx: Context, rows: list[Row], whole: bool) -> Around:
         nics=_by(nics, lambda nic: nic.instance),
         disks=_by(disks, lambda disk: disk.instance),
         tags=tag.of_account(tx, account, ["instance"]) if whole else tag.of_resources(tx, ids),
-        troubles=instance.troubles(tx, account) if any(row.state in instance.UNFINISHED for row in rows) else {},
+        troubles=instance.troubles(tx, account) if any(_may_be_held_up(tx, row) for row in rows) else {},
         addresses=_reaching(held),
         groups=_named(tx, account, groups),
         placement_groups={row.id: row.name for row in together},
         profiles={row.instance: shown(row) for row in profiles},
         shows_hosts=ctx.principal.administrator,
     )
+
+
+def _may_be_held_up(tx: Tx, row: Row) -> bool:
+    """Nobody has looked yet at one that is made in this transaction."""
+    return row.state in instance.UNFINISHED and row.created < tx.now
 
 
 def _by(rows: list[Row], key: Callable[[Row], str | None]) -> dict[str, list[Row]]:

@@ -57,7 +57,7 @@ def run_instances(ctx: Context, **request: Unpack[LaunchRequest]) -> Result:
         earlier = _claim_token(ctx, tx, asked, reservation)
         if earlier is not None:
             return _launched(ctx, tx, earlier)
-        instance.lock_account(tx, ctx.account)
+        account.hold(tx, ctx.account)
         image = launchable(tx, ctx.account, request["image_id"])
         boots = boot_of(tx, ctx.account, image, request.get("kernel_id", ""), request.get("ramdisk_id", ""))
         kept, given = image_disk.of(tx, image.id), request.get("block_device_mappings") or []

@@ -59,8 +59,8 @@ def checked(ctx: Context, request: LaunchRequest) -> Launch:
 
 def within_quotas(ctx: Context, tx: Tx, launch: Launch) -> int:
     """How many of the instances the account may have; raises `Refusal` for fewer than are wanted."""
+    limits = ctx.quotas(tx, "instances", "vcpus", "memory_gib")
     have = instance.use(tx, ctx.account)
-    limits = {name: ctx.quota(tx, name) for name in ("instances", "vcpus", "memory_gib")}
     vcpus, memory = launch.columns["vcpus"], launch.columns["memory_mib"]
     left = {
         "instances": limits["instances"] - have.instances,

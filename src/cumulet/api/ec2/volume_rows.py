@@ -50,7 +50,7 @@ def zone_named(ctx: Context, name: str | None, id: str | None) -> str:
 
 def check_quota(ctx: Context, tx: Tx, count: int, gib: int) -> None:
     """Raises `Refusal` where the account would have more volumes, or more on them, than it may."""
-    most, most_gib = ctx.quota(tx, "volumes"), ctx.quota(tx, "volume_gib")
+    most, most_gib = ctx.quotas(tx, "volumes", "volume_gib").values()
     volumes, used = volume.totals(tx, ctx.account)
     if volumes + count > most:
         raise Refusal(
