@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import msgspec
 import sqlalchemy as sa
 
-from cumulet.administration import gate
+from cumulet.administration import gate, named
 from cumulet.administration.desk import Desk
 from cumulet.administration.gate import Answer
 from cumulet.drivers.fake_world import FakeWorld
@@ -18,7 +18,7 @@ from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
 from cumulet.model import Tx, account, bootstrap, host, image, join_ticket, tables, work
 from cumulet.model.database import Row, retried
-from cumulet.services import Cloud
+from cumulet.services import Cloud, take_in_fake
 from cumulet.wire.request import Request
 
 log = Log("admin")
@@ -80,11 +80,17 @@ class Administration:
 
 
 def reset(cloud: Cloud) -> None:
-    """Empty every account of a test's cloud; accounts, keys, hosts and the images that were there first stay."""
+    """Empty every account of a test's cloud; accounts, keys, hosts and the images that were there first stay.
+
+    An image that was deregistered so long ago that its file is gone is not among them; in place of the last one there
+    is another.
+    """
     cloud.engine.stop()
     try:
         with cloud.database.write() as tx:
             _empty(tx)
+            if tx.first(sa.select(image.image.c.id).limit(1)) is None:
+                take_in_fake(tx, named(tx, cloud.config.account).id)
             for owner in account.all(tx):
                 bootstrap.create_default_vpc(tx, cloud.config, owner.id, cloud.config.vpc_cidr)
         AuditLog(cloud.config.audit_directory(), cloud.config.audit_days).empty()
@@ -105,7 +111,8 @@ def _empty(tx: Tx) -> None:
     tx.change(work.work.delete().where(work.work.c.kind.not_in(KEPT_WORK)))
     tx.change(account.access_key.delete().where(account.access_key.c.entity != ""))
     host.forget_promises(tx)
-    tx.change(image.image.delete().where(image.image.c.image_file.is_(None)))
+    there = sa.select(image.image_file.c.id).where(image.image_file.c.desired == "present")
+    tx.change(image.image.delete().where(sa.func.coalesce(image.image.c.image_file, "").not_in(there)))
     rows = tx.all(sa.select(image.image).order_by(image.image.c.created, image.image.c.id))
     first = {row.image_file: row.id for row in reversed(rows)}
     tx.change(image.image.delete().where(image.image.c.id.not_in(list(first.values()))))

@@ -26,6 +26,7 @@ from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
 from cumulet.model import (
     Database,
+    Tx,
     account,
     bootstrap,
     image,
@@ -240,5 +241,10 @@ def prepare(database: Database, config: Config) -> None:
         if account.named(tx, config.account) is None:
             first = bootstrap.create_account(tx, config, config.account, administrator=True, cidr=config.vpc_cidr)
             if config.drivers == "fake":
-                values = {"name": "cumulet-tiny", "location": "cumulet/tiny", "source": "/", "declared": "kernel"}
-                image.take_in(tx, {**values, "account": first.id, "public": True})
+                take_in_fake(tx, first.id)
+
+
+def take_in_fake(tx: Tx, owner: str) -> None:
+    """The image that there is with fake drivers."""
+    values = {"name": "cumulet-tiny", "location": "cumulet/tiny", "source": "/", "declared": "kernel"}
+    image.take_in(tx, {**values, "account": owner, "public": True})

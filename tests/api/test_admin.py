@@ -13,6 +13,7 @@ from support.tested_cloud import TestedCloud
 
 from cumulet.admin import Administration
 from cumulet.lib.config import Config
+from cumulet.model.image_use import GRACE_SECONDS
 from cumulet.services import Cloud
 from cumulet.wire.request import Request
 
@@ -89,6 +90,17 @@ def test_after_a_reset_instances_run_from_the_image_that_was_there(cloud: Tested
     cloud.settle()
     found = cloud.client().describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]
     assert found["State"]["Name"] == "running"
+
+
+def test_after_a_reset_there_is_an_image_though_the_first_is_gone(cloud: TestedCloud, admin: Administration) -> None:
+    cloud.client().deregister_image(ImageId=cloud.image)
+    cloud.settle()
+    cloud.pass_time(GRACE_SECONDS + 1)
+    ask(admin, "POST", "reset")
+    cloud.cloud.engine.stop()
+    cloud.settle()
+    (found,) = cloud.client().describe_images()["Images"]
+    assert (found["ImageId"] == cloud.image, found["State"]) == (False, "available")
 
 
 def test_explain_says_what_a_new_instance_waits_for(cloud: TestedCloud) -> None:
