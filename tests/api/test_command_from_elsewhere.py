@@ -195,7 +195,6 @@ OF_A_HOST = {
     "lab env",
     "audit deliver",
     "bucket copy-to-pool",
-    "image build-tiny",
     "image bundle",
     "completion",
 }

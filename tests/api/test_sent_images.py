@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from support.bundles import real_images
 from support.commands import command, elsewhere, running_cloud
 from support.guests import boot_record
 from support.tested_cloud import TestedCloud
 
-from cumulet.cli import taking_in
+from cumulet.cli import cumulet, taking_in
 from cumulet.cli.options import Cloud
 from cumulet.drivers.places import image_files
 from cumulet.model import image
@@ -51,6 +53,17 @@ def test_a_file_is_sent_from_another_machine(cloud: Any, disk: Path, tmp_path: P
     assert cloud.client("s3").list_buckets()["Buckets"] == []
     (row,) = cloud.client().describe_images(Filters=[{"Name": "name", "Values": ["sent"]}])["Images"]
     assert (row["Public"], row["State"]) == (True, "available")
+
+
+def test_where_the_environment_names_a_cloud_none_is_begun_here(cloud: Any, disk: Path, tmp_path: Path) -> None:
+    environ: dict[str, str | None] = {key: None for key in os.environ if key.startswith(("CUMULET_", "AWS_"))}
+    environ |= {"AWS_ACCESS_KEY_ID": cloud.admin.key, "AWS_SECRET_ACCESS_KEY": cloud.admin.secret}
+    environ |= {"AWS_ENDPOINT_URL": cloud.url, "CUMULET_STATE_DIR": str(tmp_path / "nothing")}
+    sent = CliRunner().invoke(cumulet, ["image", "import", str(disk)], env=environ)
+    assert (sent.exit_code, kept(cloud, "disk")) == (0, disk.read_bytes())
+    built = CliRunner().invoke(cumulet, ["image", "build-tiny"], env=environ)
+    assert (built.exit_code, "is built on a host of its cloud" in built.stderr) == (1, True)
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_a_file_for_another_account_is_sent_too(cloud: Any, disk: Path, tmp_path: Path) -> None:

@@ -66,9 +66,10 @@ def whom(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> tuple[str, Si
     )
 
 
-def is_elsewhere(cloud: Cloud) -> bool:
-    """Whether the cloud that is asked is at a URL, and not in the state directory."""
-    return bool(cloud.endpoint) or not is_here(cloud.config)
+def is_elsewhere(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the cloud that is asked is the one at a URL, and not that of the state directory."""
+    named = bool(environ.get("AWS_ENDPOINT_URL")) and not cloud.only_here
+    return bool(cloud.endpoint) or (named and not is_here(cloud.config))
 
 
 def _signer(config: Config, environ: Mapping[str, str]) -> Signer:
@@ -104,10 +105,8 @@ def _here(config: Config, action: str, parameters: dict[str, Any]) -> Any:
 
 def prepare(cloud: Cloud) -> None:
     """Where no cloud runs, neither here nor where the environment says, its database is made with the first account."""
-    config = cloud.config
-    by_environment = os.environ.get("AWS_ENDPOINT_URL") and not cloud.only_here and not is_here(config)
-    if not cloud.endpoint and not by_environment and running.url(config.state_dir) is None:
-        with prepared_database(config):
+    if not is_elsewhere(cloud) and running.url(cloud.config.state_dir) is None:
+        with prepared_database(cloud.config):
             pass
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from cumulet.cli import asking, bundles
-from cumulet.cli.options import Cloud, any_cloud, as_json, settings
+from cumulet.cli.options import Cloud, any_cloud, as_json
 from cumulet.cli.output import progress, say, show, show_json, show_table
-from cumulet.lib.config import Config
 from cumulet.lib.errors import Failure
 
 TINY = "cumulet-tiny"
@@ -25,15 +24,22 @@ def image() -> None:
 
 @image.command("build-tiny", epilog="Example: cumulet image build-tiny")
 @as_json
-@settings
-def build_tiny(config: Config, json: bool) -> None:
-    """Build the tiny guest from this system's packages. It is taken in as a public image."""
+@any_cloud
+def build_tiny(cloud: Cloud, json: bool) -> None:
+    """Build the tiny guest from this system's packages. It is taken in as a public image.
+
+    By the cloud that is here: its image service reads the files where they are.
+    """
     from cumulet.cli import taking_in
     from cumulet.drivers.image import tiny
 
+    config = cloud.config
+    if asking.is_elsewhere(cloud):
+        raise Failure(
+            "the tiny image is built on a host of its cloud: run this there, or name the cloud here by --state-dir"
+        )
     with progress("building the tiny image") as bar:
         source = tiny.build(config.state_dir / "tiny", progress=bar.say)
-    cloud = Cloud(config, only_here=True)
     asking.prepare(cloud)
     id = taking_in.taken_in_from(cloud, TINY_LOCATION, source)
     if id is None:
@@ -80,7 +86,7 @@ def import_image(
         if expected:
             taking_in.check(file, bits, expected, source, ours=is_url)
     named = name or Path(source.partition("?")[0]).stem
-    whose, cloud = owner or config.account, cloud._replace(only_here=not cloud.endpoint)
+    whose = owner or config.account
     asking.prepare(cloud)
     values = {"account": whose, "name": named, "location": f"{whose}/{named}", **how}
     with contextlib.ExitStack() as stack:

@@ -91,7 +91,7 @@ def _reason(e: OSError) -> BaseException:
 def is_read_there(cloud: Cloud) -> bool:
     """Whether the cloud reads a file of this machine by its path: else its bytes are sent to it."""
     config = cloud.config
-    if cloud.endpoint:
+    if asking.is_elsewhere(cloud):
         return False
     return "image" in config.role_names() or bool(config.image_dir) or running.url(config.state_dir) is None
 
@@ -150,7 +150,7 @@ def wait(cloud: Cloud, id: str) -> dict[str, Any]:
     deadline, pause = time.monotonic() + SECONDS, SHORTEST_PAUSE
     with progress("the cloud takes it in") as bar:
         while True:
-            runs = bool(cloud.endpoint) or running.pid(cloud.config.state_dir) is not None
+            runs = asking.is_elsewhere(cloud) or running.pid(cloud.config.state_dir) is not None
             found: dict[str, Any] = asking.ask(cloud, "GetImage", name=id)
             if found["state"] != "pending" or not runs:
                 return found
