@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from cryptography import x509
 from support.identity import code
-from support.operating import administer
+from support.operating import administer, invoked
 from support.tested_cloud import Account, TestedCloud
-
-from cumulet.cli import cumulet
 
 
 @pytest.fixture
@@ -30,7 +27,7 @@ def ask(cloud: TestedCloud) -> Any:
 
 
 def command(cloud: TestedCloud, *words: str) -> str:
-    said = CliRunner().invoke(cumulet, [*words, "--state-dir", str(cloud.config.state_dir)])
+    said = invoked(cloud, *words)
     assert said.exit_code == 0, said.output
     return said.output
 
@@ -101,6 +98,6 @@ def test_a_zip_has_all_that_a_client_wants(cloud: TestedCloud, tmp_path: Path) -
     assert found.get_revoked_certificate_by_serial_number(own.serial_number) is not None
     key = authority.public_key()
     assert found.is_signature_valid(key)  # type: ignore[arg-type]
-    refused = CliRunner().invoke(cumulet, ["account", "revoke", "abc", "--state-dir", str(cloud.config.state_dir)])
+    refused = invoked(cloud, "account", "revoke", "abc")
     assert refused.exit_code == 1
     assert "has issued no certificate" in refused.output

@@ -6,11 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from support.launching import launched
+from support.operating import invoked
 from support.refusals import code
 
-from cumulet.cli import cumulet
 from cumulet.model import capacity
 
 ZONE = "us-east-1a"
@@ -107,10 +106,9 @@ def test_the_operator_lists_all_volumes(cloud: Any, ec2: Any) -> None:
     id, guest = created(cloud, ec2), launched(cloud, ec2)
     ec2.attach_volume(VolumeId=id, InstanceId=guest, Device="/dev/sdf")
     cloud.settle()
-    state = ["--state-dir", str(cloud.config.state_dir)]
-    said = CliRunner().invoke(cumulet, ["volume", "list", "--json", *state])
+    said = invoked(cloud, "volume", "list", "--json")
     found = {one["id"]: one for one in json.loads(said.output)}
     assert (found[id]["account"], found[id]["size_gib"], found[id]["host"]) == ("admin", 10, "h1")
     assert (found[id]["instance"], found[id]["device"], found[id]["attachment"]) == (guest, "/dev/sdf", "attached")
     assert len(found) == 2
-    assert f"{guest} /dev/sdf (attached)" in CliRunner().invoke(cumulet, ["volume", "list", *state]).output
+    assert f"{guest} /dev/sdf (attached)" in invoked(cloud, "volume", "list").output

@@ -7,8 +7,10 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from click.testing import CliRunner, Result
 from support.tested_cloud import Account, TestedCloud
 
+from cumulet.cli import cumulet
 from cumulet.cli.asking import JSON
 from cumulet.cli.calls import signed
 from cumulet.lib.s3_link import Signer
@@ -30,3 +32,10 @@ def sent(request: urllib.request.Request) -> tuple[int, Any]:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as e:
         return e.code, json.load(e)
+
+
+def invoked(cloud: TestedCloud, *words: str) -> Result:
+    """The operator's command on the cloud's host, into its database: no `cumulet up` has said that it runs there."""
+    config = cloud.config
+    environ = {"CUMULET_DATABASE_URL": config.database_url} if config.database_url else {}
+    return CliRunner().invoke(cumulet, [*words, "--state-dir", str(config.state_dir)], env=environ)
