@@ -14,16 +14,16 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 USES = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
 
 
-def write_certificates(directory: Path, address: str = "127.0.0.1") -> None:
-    """Those of a host with this address, of an authority of its own."""
+def write_certificates(directory: Path, address: str = "127.0.0.1", days: int = 90) -> None:
+    """Those of a host with this address, good for so many days, of an authority of its own."""
     directory.mkdir(exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
-    authority = _builder("the authority", "the authority", key.public_key(), is_authority=True)
+    authority = _builder("the authority", "the authority", key.public_key(), days, is_authority=True)
     (directory / "ca-cert.pem").write_bytes(_pem(authority.sign(key, hashes.SHA256())))
     for end, use in USES.items():
         own = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
-        made = _builder("the authority", "a host", own.public_key(), is_authority=False)
+        made = _builder("the authority", "a host", own.public_key(), days, is_authority=False)
         made = made.add_extension(names, critical=False)
         made = made.add_extension(x509.ExtendedKeyUsage([use]), critical=False)
         (directory / f"{end}-cert.pem").write_bytes(_pem(made.sign(key, hashes.SHA256())))
@@ -35,7 +35,7 @@ def write_certificates(directory: Path, address: str = "127.0.0.1") -> None:
 
 
 def _builder(
-    issuer: str, subject: str, key: ec.EllipticCurvePublicKey, *, is_authority: bool
+    issuer: str, subject: str, key: ec.EllipticCurvePublicKey, days: int, *, is_authority: bool
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -44,8 +44,8 @@ def _builder(
         .subject_name(_name(subject))
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
+        .not_valid_before(now - timedelta(days=2))
+        .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
         .add_extension(_usage(is_authority=is_authority), critical=True)
     )

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from cumulet.cli import running
+from cumulet.drivers.specs import CERTIFICATES
+from cumulet.lib import tls_files
 from cumulet.lib.command import run
 from cumulet.lib.config import Config
 from cumulet.lib.errors import CumuletError
 
 FREE_BYTES = 5 << 30
 FULL_PERCENT = 95.0
+CERTIFICATE_DAYS = 30
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 FAKE = "not needed by fake drivers"
 
@@ -213,6 +216,31 @@ def rbd_pool(config: Config) -> Iterator[Finding]:
         yield Finding("Ceph", "ok", text)
 
 
+def certificates(config: Config, directory: Path = CERTIFICATES) -> Iterator[Finding]:
+    """Where volumes reach other hosts by NBD with TLS, this one has what that needs, and for the next month."""
+    agents = {"volume", "compute"} & set(config.role_names())
+    if not agents or (config.volume_export != "nbd-tls" and not (directory / "ca-cert.pem").exists()):
+        return
+    level, advice = _unless_fake(config), "see docs/volumes.md, By NBD with TLS"
+    files = [
+        directory / f"{name}.pem" for name in ("ca-cert", "server-cert", "server-key", "client-cert", "client-key")
+    ]
+    missing = [str(file) for file in files if not file.exists()]
+    if missing:
+        yield Finding("certificates", level, f"not there: {', '.join(missing)}", advice)
+        return
+    wrong = tls_files.wrong(directory, config.tunnel_address)
+    if wrong:
+        yield Finding("certificates", level, wrong, advice)
+        return
+    days = tls_files.days_left(directory)
+    text = f"volumes reach other hosts by TLS; good for {days} days"
+    if days < CERTIFICATE_DAYS:
+        yield Finding("certificates", "warning", text, "make new ones: a daemon takes them when it starts")
+    else:
+        yield Finding("certificates", "ok", text)
+
+
 def object_pool(config: Config) -> Iterator[Finding]:
     """The pool of objects in Ceph is reached, is this cloud's to write to, and has room."""
     from cumulet.drivers.blob.rados import pool_of
@@ -333,6 +361,7 @@ ALL: tuple[Check, ...] = (
     disk,
     volume_group,
     rbd_pool,
+    certificates,
     object_pool,
     state_directory,
     database,
