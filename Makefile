@@ -5,6 +5,7 @@ PYTEST_ARGS ?=
 # A guest under emulation keeps one core busy and the tests wait for it: two modules at a time take half as long.
 WORKERS ?= 2
 FAULTS ?= 300
+KILLS ?= 200
 SEED ?=
 BENCH_ARGS ?=
 DEMO_ARGS ?=
@@ -22,7 +23,7 @@ suites := $(ordered) $(filter-out $(ordered),$(with_tests))
 typed := $(suites) $(if $(wildcard bench/*.py),bench) $(wildcard tools/*.py) tools/install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo tutorial test test-slow soak test-databases check install install-with-tests bench docs lock clean record-contract
+.PHONY: help demo tutorial test test-slow soak kills test-databases check install install-with-tests bench docs lock clean record-contract
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -36,7 +37,7 @@ tutorial: install-with-tests ## the tutorial of 2012 from its first to its last 
 test: install-with-tests check ## all the tests (PYTEST_ARGS='-k metadata' for some)
 	$(venv)/python -m pytest -n $(WORKERS) --dist loadfile $(suites) $(PYTEST_ARGS)
 
-test-slow: install-with-tests ## what takes minutes: a stock Debian boots by BIOS and by UEFI; LVM in a guest; Ceph; VLANs between two; no byte is lost (KILLS=20); RabbitMQ is away (AWAY=600)
+test-slow: install-with-tests ## what takes minutes: a stock Debian boots by BIOS and by UEFI; LVM in a guest; Ceph; VLANs between two; no byte is lost, for 20 kills; RabbitMQ is away (AWAY=600)
 	@command -v mmdebstrap >/dev/null || apt-get install --yes --no-install-recommends mmdebstrap
 	@command -v lvcreate >/dev/null || apt-get install --yes --no-install-recommends lvm2
 	@command -v ceph-osd >/dev/null || apt-get install --yes --no-install-recommends ceph-mon ceph-mgr ceph-osd ceph-common
@@ -45,6 +46,10 @@ test-slow: install-with-tests ## what takes minutes: a stock Debian boots by BIO
 soak: install-with-tests ## FAULTS=300 random faults on three hosts under users who go on (SEED=n: the same again)
 	FAULTS=$(FAULTS) SEED=$(SEED) $(venv)/python -m cumulet.lib.private_host -- \
 		$(venv)/python -m pytest -s -p no:cacheprovider tests/soak
+
+kills: install-with-tests ## KILLS=200 random kills of all that a volume of another host hangs on; what was synced is read after each (40 minutes)
+	KILLS=$(KILLS) SEED=$(SEED) $(venv)/python -m cumulet.lib.private_host -- \
+		$(venv)/python -m pytest -s -p no:cacheprovider --slow -m slow tests/lab/test_no_byte_is_lost.py
 
 record-contract: install-with-tests ## keep what processes of this contract say to one another (docs/decisions/0031)
 	cd tests && $(CURDIR)/$(venv)/python -m support.recording

@@ -16,6 +16,8 @@ from cumulet.bus.remote import Remote
 from cumulet.control import GIVE_UP, RECONCILERS
 from cumulet.control.object_keeper import Keeper
 from cumulet.drivers.blob.directory import DirectoryBlobs
+from cumulet.drivers.hypervisor import connections
+from cumulet.drivers.hypervisor.connections import Connections
 from cumulet.drivers.volume.shared import identity
 from cumulet.engine.engine import Engine
 from cumulet.hearing import Hearing
@@ -24,6 +26,7 @@ from cumulet.lib.clock import Clock
 from cumulet.lib.config import AGENTS, Config
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
+from cumulet.lib.repeating import Repeating
 from cumulet.model import (
     Database,
     Tx,
@@ -70,12 +73,19 @@ class Host:
                 heartbeat.store = identity(config.volume_directory(), volume_store(config))
             heartbeat.fence = fence_of(config, lease, self.agents["compute"].documents)
         self._recovery = Recovery(list(self.agents.values()))
+        failed = "guests may wait for ever for a volume of a host that loses its power"
+        look_after = Connections().look_after
+        self._connections = Repeating("connections", connections.EVERY_SECONDS, look_after, failed=failed)
+        self._looks_after_connections = "compute" in self.agents and config.drivers != "fake"
 
     def start(self) -> None:
         self._recovery.start()
         self.heartbeat.start()
+        if self._looks_after_connections:
+            self._connections.start()
 
     def stop(self) -> None:
+        self._connections.stop()
         self.heartbeat.stop()
         self._recovery.stop()
 
