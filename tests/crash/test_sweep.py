@@ -100,6 +100,17 @@ def test_what_is_too_much_for_one_sweep_is_put_right_by_the_next_ones(
     check(site, {guest: "running"})
 
 
+def test_what_is_lost_again_before_its_host_has_said_a_word_is_made_again_too(site: Site, guest: str) -> None:
+    lost = parts(site, guest)["volume"]
+    site.world.remove("volume", lost)
+    site.sweep()
+    site.world.remove("volume", lost)
+    site.pass_time(sweep.AGAIN_SECONDS)
+    site.settle()
+    assert site.world.get("volume", lost) is not None
+    check(site, {guest: "running"})
+
+
 def test_a_guest_of_a_terminated_instance_does_not_come_back_for_long(site: Site, guest: str) -> None:
     domain = site.world.get("domain", guest) or {}
     terminate(site, guest)

@@ -22,12 +22,17 @@ class Watch:
         self._drivers = drivers
         self._looks = 0
         self._digests: dict[str, str] = {}
+        self._again: set[str] = set()
+        """Those that were not as they had been: what was lost may be there again, and lost once more before the next look."""
 
     def look(self) -> dict[str, str]:
         """A digest of what each role has, as it was seen last; empty where its driver could not say."""
-        roles = [role for role in self._drivers if role == "compute" or self._looks % SELDOM == 0]
+        is_due = self._looks % SELDOM == 0
+        roles = [role for role in self._drivers if role == "compute" or is_due or role in self._again]
         self._looks += 1
-        self._digests = self._digests | {role: self._digest(role) for role in roles}
+        found = {role: self._digest(role) for role in roles}
+        self._again = {role for role in roles if is_due and found[role] != self._digests.get(role)}
+        self._digests = self._digests | found
         return self._digests
 
     def _digest(self, role: str) -> str:

@@ -43,6 +43,8 @@ MOST = 500
 MORE_SECONDS = 5.0
 """So many things a sweep has made again, or removed; where there are more it comes again soon, since a run is to end
 well inside its lease."""
+AGAIN_SECONDS = 10.0
+"""From a sweep that has put something right to the next, at first."""
 AWAY_SECONDS = 30.0
 """From try to try to ask a host that does not answer, though it is heard."""
 
@@ -67,13 +69,28 @@ def reconcile(run: Run, id: str) -> None:
         lost.take_away(run, role, host)
         if role == "image":
             image_room.keep(run, host, run.driver(role, host))
-        if not _compare(run, role, host, {thing.id: thing for thing in seen}):
+        found = _compare(run, role, host, {thing.id: thing for thing in seen})
+        if found > MOST:
             raise Later(MORE_SECONDS, f"there is more to put right on {host}")
+        raise Later(_pause(run, id, EVERY[role], found))
     raise Later(EVERY[role])
 
 
-def _compare(run: Run, role: str, host: str, seen: dict[str, Seen]) -> bool:
-    """Whether that was all."""
+def _pause(run: Run, id: str, longest: float, found: int) -> float:
+    """Where something was put right it is looked at again soon, and ever later as long as there is something.
+
+    What is lost again before the next heartbeat makes no other digest than the one that is known.
+    """
+    pauses: dict[str, float] = run.memory.setdefault("sweep", {})
+    if not found:
+        pauses.pop(id, None)
+        return longest
+    pauses[id] = min(2 * pauses.get(id, AGAIN_SECONDS / 2), longest)
+    return pauses[id]
+
+
+def _compare(run: Run, role: str, host: str, seen: dict[str, Seen]) -> int:
+    """How many things were lost, or leaked if these are more; they are put right, as many as one run can."""
     with run.read() as tx:
         expected = _expected(tx, role, host)
         leaked = [id for id in seen if id not in expected and not _exists(tx, id)]
@@ -87,7 +104,7 @@ def _compare(run: Run, role: str, host: str, seen: dict[str, Seen]) -> bool:
     for id in leaked[:MOST]:
         log.warning("leaked, removed", id=id, host=host)
         run.last_word(role, host).remove(id)
-    return max(len(lost), len(leaked)) <= MOST
+    return max(len(lost), len(leaked))
 
 
 def _expected(tx: Tx, role: str, host: str) -> dict[str, str]:
