@@ -23,7 +23,7 @@ class Watch:
         self._looks = 0
         self._digests: dict[str, str] = {}
         self._again: set[str] = set()
-        """Those that were not as they had been: what was lost may be there again, and lost once more before the next look."""
+        """Those that were not as they had been: what is lost may be there soon, and lost again before the next look."""
 
     def look(self) -> dict[str, str]:
         """A digest of what each role has, as it was seen last; empty where its driver could not say."""
