@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from support.identity import ALLOW, code, document, message, user
 from support.tested_cloud import Account, TestedCloud
 
+from cumulet.agent.metadata import MetadataServer
 from cumulet.agent.metadata_tree import find, tree
 from cumulet.drivers.specs import InterfaceSpec, decode
 from cumulet.lib.clock import Clock
 from cumulet.model import secret, work
 
+AWS = Path(sys.executable).with_name("aws")
 TRUST = document(Principal={"Service": "ec2.amazonaws.com"}, Action="sts:AssumeRole", Resource=None)
 
 
@@ -48,16 +55,22 @@ def launch(cloud: TestedCloud, **more: Any) -> dict[str, Any]:
     return dict(made)
 
 
-def told(cloud: TestedCloud, instance: dict[str, Any], path: str) -> str | None:
-    """What the metadata service answers at a path below meta-data, by the document that the host has."""
+def on_host(cloud: TestedCloud, instance: dict[str, Any]) -> InterfaceSpec:
+    """The document that the host has of an instance's interface."""
     nic = instance["NetworkInterfaces"][0]["NetworkInterfaceId"]
     for file in Path(cloud.config.state_dir).rglob(f"{nic}*"):
         spec = decode(json.dumps(json.loads(file.read_text())["spec"]).encode())
         assert isinstance(spec, InterfaceSpec)
-        assert spec.metadata is not None
-        found = find(tree(spec, spec.metadata), ["meta-data", *path.split("/")])
-        return found.decode() if found is not None else None
+        return spec
     raise AssertionError(f"no host has a document of {nic}")
+
+
+def told(cloud: TestedCloud, instance: dict[str, Any], path: str) -> str | None:
+    """What the metadata service answers at a path below meta-data, by that document."""
+    spec = on_host(cloud, instance)
+    assert spec.metadata is not None
+    found = find(tree(spec, spec.metadata), ["meta-data", *path.split("/")])
+    return found.decode() if found is not None else None
 
 
 def guest(cloud: TestedCloud, instance: dict[str, Any], role: str) -> Account:
@@ -87,6 +100,25 @@ def test_a_guest_acts_as_the_role_of_its_profile(cloud: TestedCloud, ec2: Any) -
     ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
     cloud.settle()
     assert ec2.describe_iam_instance_profile_associations()["IamInstanceProfileAssociations"] == []
+
+
+def test_the_aws_command_of_a_guest_needs_no_configuration(cloud: TestedCloud, tmp_path: Path) -> None:
+    with_role(cloud, "app")
+    made = launch(cloud, IamInstanceProfile={"Name": "app"})
+    server = MetadataServer(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        # the guest is who asks from its own address: here the loopback's
+        server.publish("cm-1", msgspec.structs.replace(on_host(cloud, made), ip="127.0.0.1"))
+        server.serve("cm-1", listener)
+        inside = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{listener.getsockname()[1]}"}
+        inside |= {"AWS_ENDPOINT_URL": cloud.url, "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        words = [str(AWS), "--region", cloud.config.region, "ec2", "describe-instances", "--output", "json"]
+        try:
+            done = subprocess.run(words, env=inside, capture_output=True, text=True, timeout=60)
+        finally:
+            server.stop()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["Reservations"][0]["Instances"][0]["InstanceId"] == made["InstanceId"]
 
 
 def test_credentials_are_made_anew_before_they_end(cloud: TestedCloud) -> None:
