@@ -76,9 +76,11 @@ class Server:
         self._thread.start()
 
     def stop(self) -> None:
+        """Nobody can connect any more, though it was never started."""
         self._server.should_exit = True
         if self._thread is not None:
             self._thread.join()
+        self._socket.close()
 
 
 def _listen(address: tuple[str, int]) -> socket.socket:
