@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
-from support.guests import Guests, boot_record
+from support.guests import Guests, boot_record, does
 
 from cumulet.drivers.specs import DiskSpec
 from cumulet.drivers.volume import locked, luks
@@ -58,15 +58,6 @@ def guests(tmp_path: Path, tiny_image: Path, devices: Devices) -> Iterator[Guest
     found = Guests(tmp_path, tiny_image, devices=devices.directory)
     yield found
     found.close()
-
-
-def does(id: str, disk: DiskSpec, command: str) -> str:
-    """What QEMU says in its log when it does this to a guest's disk in the guest's stead (qemu-io's commands)."""
-    log = Path(f"/var/log/libvirt/qemu/{id}.log")
-    before = len(log.read_text())
-    device = f"/machine/peripheral/ua-{disk.name}/virtio-backend"
-    run(["virsh", "qemu-monitor-command", "--hmp", id, f'qemu-io -d {device} "{command}"'])
-    return log.read_text()[before:]
 
 
 def test_an_encrypted_device_comes_grows_and_its_key_is_in_no_command(guests: Guests, devices: Devices) -> None:

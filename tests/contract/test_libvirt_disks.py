@@ -12,10 +12,11 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
-from support.guests import Guests, boot_record
+from support.guests import Guests, boot_record, does
 from support.libvirtd import bounded
 
-from cumulet.drivers.places import volume_top
+from cumulet.demo.process import until
+from cumulet.drivers.places import layer_file, volume_top
 from cumulet.drivers.specs import DiskSpec, ImageFileSpec, SnapshotSpec, VolumeSpec
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
@@ -171,15 +172,6 @@ def test_a_disk_grows_in_the_guest(guests: Guests, id: str) -> None:
     assert run(["virsh", "domblkinfo", id, "vdf"]).stdout.split()[1] == str(2 << 30)
 
 
-def does(id: str, disk: DiskSpec, command: str) -> str:
-    """What QEMU says in its log when it does this to a guest's disk in the guest's stead (qemu-io's commands)."""
-    log = Path(f"/var/log/libvirt/qemu/{id}.log")
-    before = len(log.read_text())
-    device = f"/machine/peripheral/ua-{disk.name}/virtio-backend"
-    run(["virsh", "qemu-monitor-command", "--hmp", id, f'qemu-io -d {device} "{command}"'])
-    return log.read_text()[before:]
-
-
 def test_what_was_written_before_a_snapshot_is_read_after_it(guests: Guests, id: str) -> None:
     disk = data(guests, "f")
     ensure_halted(guests, id, disk)
@@ -192,6 +184,30 @@ def test_what_was_written_before_a_snapshot_is_read_after_it(guests: Guests, id:
             said = does(id, disk, f"read -P {before} {before}M 64k")
             assert "read 65536/65536" in said
             assert "verification failed" not in said
+
+
+def test_layers_below_a_running_guest_are_merged(guests: Guests, id: str) -> None:
+    disk = data(guests, "f")
+    snapshots = [disk.volume.replace("vol", f"snap-{number}")[:22] for number in range(4)]
+    for number, snapshot in enumerate(snapshots):
+        ensure_halted(guests, id, disk)
+        assert "wrote" in does(id, disk, f"write -P {number + 1} {number + 1}M 64k")
+        guests.volumes.ensure(SnapshotSpec(id=snapshot, volume=disk.volume))
+        ensure_halted(guests, id, disk)
+        guests.volumes.ensure(SnapshotSpec(id=snapshot))
+        guests.volumes.remove("vol-another")
+        if number >= 2:
+            guests.volumes.remove(snapshots[number - 2])
+            merged = layer_file(guests.directories.volumes, snapshots[number - 2])
+            until(lambda merged=merged: not merged.exists(), 20, "the layer to be merged")  # type: ignore[misc]
+        for before in range(number + 1):
+            said = does(id, disk, f"read -P {before + 1} {before + 1}M 64k")
+            assert "read 65536/65536" in said
+            assert "verification failed" not in said
+    guests.remove(id)
+    ensure_halted(guests, id, disk)
+    for number in range(4):
+        assert "verification failed" not in does(id, disk, f"read -P {number + 1} {number + 1}M 64k")
 
 
 def test_an_encrypted_disk_comes_changes_its_layers_grows_and_goes(guests: Guests, id: str) -> None:

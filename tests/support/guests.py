@@ -17,6 +17,7 @@ from cumulet.drivers.places import volume_file
 from cumulet.drivers.specs import DiskSpec, ImageFileSpec, InstanceSpec, VolumeSpec
 from cumulet.drivers.volume.directory import DirectoryVolumes
 from cumulet.drivers.volume.exports import Exports
+from cumulet.lib.command import run
 from cumulet.lib.rbd import Pool
 
 _IMAGE = "imf-00000000000000001"
@@ -124,3 +125,12 @@ def boot_record(text: bytes) -> bytes:
         "f4 ebfd"  # halt, for ever
     )
     return (program + text + b"\0").ljust(510, b"\0") + b"\x55\xaa"
+
+
+def does(id: str, disk: DiskSpec, command: str) -> str:
+    """What QEMU says in its log when it does this to a guest's disk in the guest's stead (qemu-io's commands)."""
+    log = Path(f"/var/log/libvirt/qemu/{id}.log")
+    before = len(log.read_text())
+    device = f"/machine/peripheral/ua-{disk.name}/virtio-backend"
+    run(["virsh", "qemu-monitor-command", "--hmp", id, f'qemu-io -d {device} "{command}"'])
+    return log.read_text()[before:]

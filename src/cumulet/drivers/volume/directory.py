@@ -18,6 +18,8 @@ from cumulet.drivers.volume.exports import Exports
 from cumulet.drivers.volume.filling import Source
 from cumulet.drivers.volume.images import disk_of
 from cumulet.drivers.volume.layers import Layers
+from cumulet.drivers.volume.merging import Merging
+from cumulet.drivers.volume.shared import is_shared
 from cumulet.lib import files
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure, Later
@@ -40,6 +42,7 @@ class DirectoryVolumes:
         self._layers = Layers(directory, self._make)
         self._exports = exports
         self._copies = Copies()
+        self._merging = Merging(self._layers)
 
     def ensure(self, spec: Spec) -> None:
         """Make the file be there, with at least `size_gib`; growing a volume that a guest uses is a `Failure`.
@@ -71,6 +74,7 @@ class DirectoryVolumes:
         self._copies.give_up(id)
         _aside(volume_file(self.directory, id)).unlink(missing_ok=True)
         self._layers.remove(id)
+        self._merge()
 
     def observe(self) -> list[Seen]:
         """The volumes and snapshots in the directory, and the exports."""
@@ -108,6 +112,15 @@ class DirectoryVolumes:
             if not qcow2.is_encrypted(below):
                 self._encrypt(spec.id, Source(str(below), "qcow2"), Target(layer, _aside(link), spec.key))
         self._layers.take(spec.id, spec.volume, spec.source, spec.key)
+        self._merge()
+
+    def _merge(self) -> None:
+        """Have layers merged where that can be; not in a directory that hosts share: see docs/decisions/0041."""
+        with self._layers.lock:
+            if not self._layers.any() or self._merging.is_alive() or is_shared(self.directory):
+                return
+            self._merging = Merging(self._layers)
+            self._merging.start()
 
     def _encrypt(self, id: str, source: Source, target: Target) -> NoReturn:
         self._copies.go_on(id, source, target)

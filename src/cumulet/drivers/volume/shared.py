@@ -40,6 +40,11 @@ class DirectoryLock:
         self._mine.release()
 
 
+def is_shared(directory: Path) -> bool:
+    """Whether it is one that hosts share, or may."""
+    return (directory / _MARK).exists()
+
+
 def _locked(mark: Path) -> int | None:
     """The file, open and locked for other processes on all hosts (fcntl(2)); None in a directory of one host's own."""
     try:
