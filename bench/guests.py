@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench import attaching
 from bench.figures import Figure, median, percentile
 from bench.processor import cpu_seconds, pss_mib
 from cumulet.demo.process import CloudProcess, client, make_world
@@ -61,11 +62,14 @@ def main(image: Path, rounds: int, result: Path) -> None:
         ec2.authorize_security_group_ingress(
             GroupName="default", IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0"
         )
-        ec2.create_key_pair(KeyName="bench", KeyType="ed25519")
+        key = state / "bench.pem"
+        key.touch(mode=0o600)
+        key.write_text(ec2.create_key_pair(KeyName="bench", KeyType="ed25519")["KeyMaterial"])
         footprint = _footprint(state)
         first = _run(ec2, _image(ec2))  # the image is cached and the VPC is there, as on a host in use
         _banner(_public_address(ec2, first))
         launches = [_launch(ec2, state / "log") for _ in range(rounds)]
+        volumes = attaching.measure(ec2, key, _public_address(ec2, first), first, rounds)
     finally:
         cloud.stop()
     bare = [_bare(image, state / "bare", number) for number in range(rounds)]
@@ -78,6 +82,7 @@ def main(image: Path, rounds: int, result: Path) -> None:
         Figure("bare qemu to the first SSH banner", median(bare), "s", "", "the same devices, network and image"),
         Figure("SSH banner: cumulet / bare qemu", median(ratio), "x", "<= 1.15 x", f"median of {rounds} ratios"),
         *footprint,
+        *volumes,
     ]
     result.write_text(json.dumps([asdict(figure) for figure in figures]))
 
