@@ -30,9 +30,9 @@ class Shop:
         self.cloud = Cloud(config, parts={**parts, "image": Part(self.images, {"facts": self._facts})})
         self.cloud.prepare()
 
-    def import_image(self, *words: str) -> Result:
+    def import_image(self, *words: str, stdin: bytes = b"") -> Result:
         environ = {key: None for key in os.environ if key.startswith("CUMULET_")} | {"CUMULET_DRIVERS": "fake"}
-        return CliRunner().invoke(cumulet, ["image", "import", *words, "--state-dir", str(self.state)], env=environ)
+        return CliRunner().invoke(cumulet, ["image", "import", *words, "--state-dir", str(self.state)], stdin, environ)
 
     def _facts(self, id: str) -> bytes:
         return (self.images.directory / id / "facts").read_bytes()
@@ -100,3 +100,18 @@ def test_a_name_is_free_again_when_what_had_it_was_refused(shop: Shop, good: Pat
     again = shop.import_image(str(good))
     assert (again.exit_code, again.stdout) == (1, "")
     assert "the account admin has an image good already: choose another --name" in again.stderr
+
+
+def test_an_image_comes_by_the_standard_input(shop: Shop, good: Path) -> None:
+    whole = good.read_bytes()
+    digest = hashlib.sha256(whole).hexdigest()
+    assert shop.import_image("-", "--name", "sent", "--sha256", digest, stdin=whole).exit_code == 0
+    assert shop.import_image("-", stdin=whole).stderr == (
+        "cumulet: what comes from the standard input needs a name: --name NAME\n"
+    )
+    assert "nothing came from the standard input" in shop.import_image("-", "--name", "none").stderr
+    assert (
+        "is not the file that was meant"
+        in shop.import_image("-", "--name", "cut", "--sha256", digest, stdin=b"x").stderr
+    )
+    assert list((shop.state / "incoming").iterdir()) == []

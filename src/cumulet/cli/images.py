@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cumulet.lib.errors import Failure
 
 TINY = "cumulet-tiny"
 TINY_LOCATION = "cumulet/tiny"
+STDIN = "-"
 
 
 @click.group()
@@ -50,7 +52,7 @@ def build_tiny(cloud: Cloud, json: bool) -> None:
 
 
 @image.command("import", epilog="Example: cumulet image import debian-12.qcow2 --name debian-12 --public")
-@click.argument("source", metavar="FILE|URL")
+@click.argument("source", metavar="FILE|URL|-")
 @click.option("--name", help="The image's name; by default the file's.")
 @click.option("--description", default="", help="What it is.")
 @click.option("--format", "declared", type=click.Choice(["qcow2", "raw"]), help="By default what the file is.")
@@ -70,7 +72,7 @@ def import_image(
     json: bool,
     **how: Any,
 ) -> None:
-    """Take in a disk image from a file or a URL.
+    """Take in a disk image: a file, a URL or (-) stdin.
 
     It is qcow2 or raw. What no image service can read where it is, is sent to the cloud.
     """
@@ -78,13 +80,18 @@ def import_image(
 
     config = cloud.config
     is_url = source.partition("://")[0] in ("http", "https")
-    if is_url:
+    is_ours = is_url or source == STDIN
+    if source == STDIN and not name:
+        raise Failure("what comes from the standard input needs a name: --name NAME")
+    if source == STDIN:
+        file = taking_in.received(sys.stdin.buffer, config.state_dir / "incoming")
+    elif is_url:
         file = taking_in.download(source, config.state_dir / "incoming", config.import_ranges)
     else:
         file = taking_in.readable(source)
     for bits, expected in ((256, sha256), (512, sha512)):
         if expected:
-            taking_in.check(file, bits, expected, source, ours=is_url)
+            taking_in.check(file, bits, expected, source, ours=is_ours)
     named = name or Path(source.partition("?")[0]).stem
     whose = owner or config.account
     asking.prepare(cloud)
@@ -95,7 +102,7 @@ def import_image(
         else:
             values |= stack.enter_context(taking_in.uploaded(cloud, file))
         found = taking_in.wait(cloud, asking.ask(cloud, "TakeInImage", **values)["id"])
-    if is_url and found["state"] != "pending":
+    if is_ours and found["state"] != "pending":
         file.unlink(missing_ok=True)
     _say(found, json)
 

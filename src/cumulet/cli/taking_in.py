@@ -44,22 +44,41 @@ def download(url: str, directory: Path, ranges: list[str]) -> Path:
 
     Only public addresses are asked, and those in `ranges`.
     """
-    directory.mkdir(parents=True, exist_ok=True, mode=0o750)
     name = Path(urllib.parse.urlparse(url).path).name or "image"
+    try:
+        with opener(ranges).open(url, timeout=30) as answer:
+            total = int(answer.headers.get("content-length") or 0)
+            return _written(answer, directory, name, url, total)
+    except (OSError, urllib.error.URLError) as e:
+        raise Failure(f"downloading {url}") from (e if isinstance(e, urllib.error.HTTPError) else _reason(e))
+
+
+def received(stream: IO[bytes], directory: Path) -> Path:
+    """All that comes from a stream, in a file in `directory`, whole or not at all; raises `Failure`."""
+    try:
+        target = _written(stream, directory, "stdin", "the standard input")
+    except OSError as e:
+        raise Failure("reading the standard input") from e
+    if not target.stat().st_size:
+        target.unlink()
+        raise Failure("nothing came from the standard input: `cumulet image import - --name NAME < FILE`")
+    return target
+
+
+def _written(stream: IO[bytes], directory: Path, name: str, source: str, total: int = 0) -> Path:
+    """A new file with what comes; raises `Failure` where that is not `total` bytes, if it is known."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o750)
     target = directory / f"{os.getpid()}-{name}"
     part = target.with_name(f".{target.name}")
     try:
-        with opener(ranges).open(url, timeout=30) as answer, part.open("wb") as file, progress(name) as bar:
-            total = int(answer.headers.get("content-length") or 0)
+        with part.open("wb") as file, progress(name) as bar:
             done = 0
-            while chunk := answer.read(_CHUNK):
+            while chunk := stream.read(_CHUNK):
                 done += file.write(chunk)
                 bar.reach(done, total or None)
         if total and done != total:
-            raise Failure(f"downloading {url}: it ended after {done} of {total} bytes")
+            raise Failure(f"reading {source}: it ended after {done} of {total} bytes")
         part.rename(target)
-    except (OSError, urllib.error.URLError) as e:
-        raise Failure(f"downloading {url}") from (e if isinstance(e, urllib.error.HTTPError) else _reason(e))
     finally:
         part.unlink(missing_ok=True)
     return target
