@@ -66,7 +66,7 @@ def main(image: Path, rounds: int, result: Path) -> None:
         key.touch(mode=0o600)
         key.write_text(ec2.create_key_pair(KeyName="bench", KeyType="ed25519")["KeyMaterial"])
         footprint = _footprint(state)
-        first = _run(ec2, _image(ec2))  # the image is cached and the VPC is there, as on a host in use
+        first = _run(ec2, image_of(ec2))  # the image is cached and the VPC is there, as on a host in use
         _banner(_public_address(ec2, first))
         launches = [_launch(ec2, state / "log") for _ in range(rounds)]
         volumes = attaching.measure(ec2, key, _public_address(ec2, first), first, rounds)
@@ -89,7 +89,7 @@ def main(image: Path, rounds: int, result: Path) -> None:
 
 def _launch(ec2: Any, log: Path) -> tuple[float, float]:
     """Milliseconds to the start call, seconds to the SSH banner."""
-    image = _image(ec2)
+    image = image_of(ec2)
     begun = time.time()
     id = _run(ec2, image)
     banner = _banner(_public_address(ec2, id)) - begun
@@ -110,7 +110,7 @@ def terminate(ec2: Any, id: str) -> None:
     ec2.get_waiter("instance_terminated").wait(InstanceIds=[id], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
 
-def _image(ec2: Any) -> str:
+def image_of(ec2: Any) -> str:
     return str(ec2.describe_images()["Images"][0]["ImageId"])
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import Figure, median, percentile
-from bench.guests import started, terminate
+from bench.guests import image_of, started, terminate
 from bench.processor import cpu_seconds
 from cumulet.demo.process import client
 from cumulet.lab.lab import Laboratory
@@ -59,7 +59,7 @@ def _laboratory(image: Path) -> Iterator[Laboratory]:
 
 def _launch(lab: Laboratory, ec2: Any) -> tuple[float, float]:
     """Milliseconds to the answer, and to the start call; the guest is terminated."""
-    image = ec2.describe_images()["Images"][0]["ImageId"]
+    image = image_of(ec2)
     begun = time.time()
     made = ec2.run_instances(ImageId=image, InstanceType="m1.tiny", MinCount=1, MaxCount=1)
     answer = time.time() - begun

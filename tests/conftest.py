@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator
 
 import pytest
 
-from cumulet.cli.up import COLLECTED
+from cumulet.cli.up import collect_seldom
 from cumulet.lib.config import Config
 
 SETTINGS = [f"CUMULET_{key.upper()}" for key in Config.__struct_fields__]
@@ -16,9 +15,7 @@ SETTINGS = [f"CUMULET_{key.upper()}" for key in Config.__struct_fields__]
 
 def pytest_collection_finish() -> None:
     """What is loaded by now stays: looking through it again and again took an eighth of the processor's time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTED)
+    collect_seldom()
 
 
 @pytest.fixture(autouse=True)

@@ -81,9 +81,9 @@ def import_image(
     config = cloud.config
     is_url = source.partition("://")[0] in ("http", "https")
     is_ours = is_url or source == STDIN
-    if source == STDIN and not name:
-        raise Failure("what comes from the standard input needs a name: --name NAME")
     if source == STDIN:
+        if not name:
+            raise Failure("what comes from the standard input needs a name: --name NAME")
         file = taking_in.received(sys.stdin.buffer, config.state_dir / "incoming")
     elif is_url:
         file = taking_in.download(source, config.state_dir / "incoming", config.import_ranges)

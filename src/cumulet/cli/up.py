@@ -96,7 +96,7 @@ def run(config: Config) -> None:
                 delivery.start()
         else:
             click.echo(f"{config.host()} serves: {', '.join(config.role_names())}")
-        _collect_seldom()
+        collect_seldom()
         ended.wait()
     finally:
         for delivery in deliveries:
@@ -106,8 +106,11 @@ def run(config: Config) -> None:
         cloud.stop()
 
 
-def _collect_seldom() -> None:
-    """What is there now stays: a list of a thousand instances would have all of it looked through several times."""
+def collect_seldom() -> None:
+    """Look for objects in cycles seldom, and never again among those that are there now.
+
+    A list of a thousand instances would have all of them looked through several times.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTED)
