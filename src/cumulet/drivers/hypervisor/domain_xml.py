@@ -28,6 +28,10 @@ from cumulet.drivers.specs import (
 from cumulet.lib.rbd import Pool
 
 ALIAS = "ua-"
+_QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
+_ASKED_AT_ONCE = "<qemu:capabilities><qemu:del capability='cpu-unavailable-features'/></qemu:capabilities>"
+"""libvirt asks a starting QEMU for some 400 features of its processor, one by one, unless it does not know how
+(docs/decisions/0042)."""
 _KERNEL_ARGUMENTS = "root=/dev/vda console=tty0 console=ttyS0 quiet no_timer_check net.ifnames=0"
 
 
@@ -72,7 +76,7 @@ def domain_xml(spec: InstanceSpec, facts: Facts, directories: Directories, emula
     ports = ["<controller type='pci' index='0' model='pcie-root'/>"]
     ports += ["<controller type='pci' model='pcie-root-port'/>"] * (len(disks) + len(nics) + 3 + emulation.spare_ports)
     return f"""
-<domain type='{"kvm" if emulation.accelerator == "kvm" else "qemu"}'>
+<domain type='{"kvm" if emulation.accelerator == "kvm" else "qemu"}' xmlns:qemu='{_QEMU_NAMESPACE}'>
   <name>{escape(spec.id)}</name>
   <uuid>{domain_uuid(spec.id)}</uuid>
   <metadata>{facts.xml().replace("<guest ", f"<{PREFIX}:guest xmlns:{PREFIX}='{NAMESPACE}' ")}</metadata>
@@ -99,6 +103,7 @@ def domain_xml(spec: InstanceSpec, facts: Facts, directories: Directories, emula
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
     <memballoon model='virtio' freePageReporting='on'/>
   </devices>
+  {_ASKED_AT_ONCE}
 </domain>"""
 
 
