@@ -147,12 +147,16 @@ def chunk_signature(cloud: Any, when: str, previous: str, piece: bytes, kind: st
     return hmac.digest(key, text.encode(), "sha256").hex()
 
 
-def chunked(cloud: Any, pieces: list[bytes], trailer: str = "", spoil: int = -1) -> Raw:
-    """A PUT in signed chunks, with a trailer or none; of chunk `spoil` the signature is wrong."""
+def chunked(cloud: Any, pieces: list[bytes], trailer: str = "", spoil: int = -1, query: str = "") -> Raw:
+    """A PUT in signed chunks, with a trailer or none; of chunk `spoil` the signature is wrong.
+
+    With a trailer without a length of what is sent, in chunks of HTTP.
+    """
+    path = f"/{BUCKET}/k{query}"
     kind = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" + ("-TRAILER" if trailer else "")
     headers = {"X-Amz-Decoded-Content-Length": str(sum(map(len, pieces))), "Content-Encoding": "aws-chunked"}
     headers |= {"X-Amz-Trailer": trailer.partition(":")[0]} if trailer else {}
-    request = AWSRequest("PUT", f"{cloud.url}/{BUCKET}/k", headers=headers)
+    request = AWSRequest("PUT", f"{cloud.url}{path}", headers=headers)
     signer = S3SigV4Auth(Credentials(cloud.admin.key, cloud.admin.secret), "s3", "us-east-1")
     signer.payload = lambda request: kind
     signer.add_auth(request)
@@ -166,7 +170,8 @@ def chunked(cloud: Any, pieces: list[bytes], trailer: str = "", spoil: int = -1)
     if trailer:
         last = chunk_signature(cloud, request.context["timestamp"], previous, f"{trailer}\n".encode(), "TRAILER")
         sent += f"{trailer}\r\nx-amz-trailer-signature:{last}\r\n".encode()
-    return ask(cloud, "PUT", f"/{BUCKET}/k", sent + b"\r\n", **dict(request.headers.items()))
+    sent += b"\r\n"
+    return ask(cloud, "PUT", path, iter([sent[:7], sent[7:]]) if trailer else sent, **dict(request.headers.items()))
 
 
 def test_signed_chunks_are_put_together(cloud: Any, s3: Any) -> None:
@@ -186,6 +191,9 @@ def test_a_trailer_has_the_checksum(cloud: Any, s3: Any) -> None:
     wrong = base64.b64encode(bytes(32)).decode()
     assert chunked(cloud, [b"x"], f"x-amz-checksum-sha256:{wrong}").code == "BadDigest"
     assert body(s3, "k") == BIG
+    id = s3.create_multipart_upload(Bucket=BUCKET, Key="k", ChecksumAlgorithm="SHA256")["UploadId"]
+    part = chunked(cloud, [BIG], f"x-amz-checksum-sha256:{right}", query=f"?partNumber=1&uploadId={id}")
+    assert (part.status, part.headers["x-amz-checksum-sha256"]) == (200, right)
 
 
 def test_unsigned_chunks_have_a_trailer(cloud: Any, s3: Any) -> None:
@@ -198,7 +206,7 @@ def test_unsigned_chunks_have_a_trailer(cloud: Any, s3: Any) -> None:
     signer.add_auth(request)
     request.headers.replace_header("X-Amz-Content-SHA256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
     sent = dict(request.headers.items())
-    assert ask(cloud, "PUT", f"/{BUCKET}/k", content, **sent).status == 200
+    assert ask(cloud, "PUT", f"/{BUCKET}/k", iter([content]), **sent).status == 200
     found = s3.get_object(Bucket=BUCKET, Key="k")
     assert (found["Body"].read(), found["ContentEncoding"]) == (b"hello", "gzip")
     assert ask(cloud, "PUT", f"/{BUCKET}/k", content.replace(b"hello", b"Hello"), **sent).code == "BadDigest"
@@ -252,6 +260,20 @@ def test_a_put_needs_its_length(cloud: Any, s3: Any) -> None:
             answer += piece
     assert b"411" in answer.split(b"\r\n")[0]
     assert b"<Code>MissingContentLength</Code>" in answer
+
+
+@pytest.mark.parametrize("pieces", [[b"short"], [BIG] * 8], ids=["small", "large"])
+def test_chunks_of_http_do_not_say_the_length(cloud: Any, s3: Any, pieces: list[bytes]) -> None:
+    id = s3.create_multipart_upload(Bucket=BUCKET, Key="k")["UploadId"]
+    named = {"Bucket": BUCKET, "Key": "k"}
+    urls = [s3.generate_presigned_url("put_object", Params=named)]
+    urls.append(s3.generate_presigned_url("upload_part", Params={**named, "UploadId": id, "PartNumber": 1}))
+    for url in map(urlsplit, urls):
+        answer = ask(cloud, "PUT", f"{url.path}?{url.query}", iter(pieces))
+        assert (answer.status, answer.code, answer.text("Header")) == (501, "NotImplemented", "Transfer-Encoding")
+    assert code(s3.head_object, **named) == "404"
+    assert "Parts" not in s3.list_parts(**named, UploadId=id)
+    assert support.is_tidy(cloud)
 
 
 TAGS = b"<Tagging><TagSet><Tag><Key>%s</Key><Value/></Tag></TagSet></Tagging>"

@@ -87,8 +87,8 @@ class Raw:
         return self.body.partition(f"<{name}>".encode())[2].partition(f"</{name}>".encode())[0].decode()
 
 
-def ask(cloud: Any, method: str, path: str, body: bytes | None = None, /, **headers: Any) -> Raw:
-    """A request that is not signed; underscores in names of headers are hyphens."""
+def ask(cloud: Any, method: str, path: str, body: bytes | Iterator[bytes] | None = None, /, **headers: Any) -> Raw:
+    """A request that is not signed; underscores in names of headers are hyphens. Pieces go in chunks of HTTP."""
     connection = http.client.HTTPConnection(cloud.url.removeprefix("http://"), timeout=30)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -18,7 +18,7 @@ from cumulet.api.s3 import access, access_log, cors, errors, forms, website
 from cumulet.api.s3.call import HOST_ID, Answer, Call, House
 from cumulet.api.s3.location import Place, locate
 from cumulet.api.s3.operations import DIGESTED, EVERYWHERE, OPERATIONS, Operation
-from cumulet.api.s3.receiving import Plain, has_digest
+from cumulet.api.s3.receiving import Plain, has_digest, require_length
 from cumulet.api.unavailable import NO_DATABASE, unavailable
 from cumulet.identity.audit import AuditLog, Trail
 from cumulet.identity.s3 import believe
@@ -116,6 +116,7 @@ class Exchange:
             return self._decorated(website.serve(call))
         if self.request.method == "OPTIONS":
             return self._decorated(cors.preflight(call))
+        require_length(call)
         if forms.is_form(call):
             self._body, self._finish = forms.begin(call)
             return None

@@ -117,7 +117,7 @@ def start_part(call: Call, given: Given) -> Receiver:
         why = f"Checksum Type mismatch occurred, expected checksum Type: {algorithm.name.lower()}, actual checksum Type"
         raise errors.invalid_request(f"{why}: {sent.name.lower() if sent else 'null'}")
     require_digest_of_locked(call, row.facts, "Put Part")
-    quotas.check(call, call.bucket, said.size or 0)
+    quotas.check(call, call.bucket, said.size)
     return Receiver(call, said, sealing, [algorithm])
 
 

@@ -52,7 +52,7 @@ def start_put(call: Call, given: Given) -> Receiver:
     given["facts"], given["storage"] = facts, storage
     given["owner"] = describing.owner_of_new(call, call.bucket, grants)
     said = wanted(call)
-    quotas.check(call, call.bucket, said.size or 0)
+    quotas.check(call, call.bucket, said.size)
     return Receiver(call, said, sealing)
 
 

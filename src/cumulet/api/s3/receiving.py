@@ -42,9 +42,9 @@ class Received:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a request says of its body; None where it does not say it."""
+    """What a request says of its body; None where it does not say it, but its size it has to say."""
 
-    size: int | None
+    size: int
     md5: bytes | None
     sha256: str | None
     checksum: tuple[Algorithm, str] | None
@@ -98,11 +98,20 @@ def require_digest_of_locked(call: Call, facts: dict[str, Any], what: str) -> No
         raise errors.invalid_request(f"{right} {what} requests with Object Lock parameters")
 
 
-def _size(call: Call) -> int | None:
+def require_length(call: Call) -> None:
+    """Raises NotImplemented for a body in chunks of HTTP, whose length is not known before its end.
+
+    S3 does not do without (Content-Length in "Common request headers", NotImplemented in "Error responses" of the
+    S3 API Reference); only chunks of its own may be within those of HTTP, as they come with
+    x-amz-decoded-content-length ("Transferring payload in multiple chunks", the same).
+    """
+    if call.header("transfer-encoding") is not None and not is_chunked(call):
+        raise errors.not_implemented("Transfer-Encoding")
+
+
+def _size(call: Call) -> int:
     name = "x-amz-decoded-content-length" if is_chunked(call) else "content-length"
     text = call.header(name)
-    if text is None and not is_chunked(call) and call.header("transfer-encoding") is not None:
-        return None
     if text is None:
         raise errors.S3Refusal("MissingContentLength", f"You must provide the {name.title()} HTTP header.", 411)
     if not (text.isdigit() and text.isascii()):
@@ -186,8 +195,8 @@ class Receiver:
 
     def __init__(self, call: Call, said: Wanted, sealing: Sealing, algorithms: Iterable[Algorithm] = ()) -> None:
         self.wanted = said
-        if (self.wanted.size or 0) > MOST:
-            raise too_large(self.wanted.size or 0)
+        if said.size > MOST:
+            raise too_large(said.size)
         self._unpack = AwsChunked(call.claim, call.secret) if is_chunked(call) else None
         chosen = {one.name: one for one in algorithms}
         if self.wanted.algorithm is not None:
@@ -197,9 +206,8 @@ class Receiver:
     def feed(self, piece: bytes) -> None:
         for part in self._unpack.feed(piece) if self._unpack else [piece]:
             self._writer.write(part)
-            limit = MOST if self.wanted.size is None else self.wanted.size
-            if self._writer.size > limit:
-                raise too_large(self._writer.size) if limit == MOST else incomplete()
+            if self._writer.size > self.wanted.size:
+                raise incomplete()
 
     def finish(self) -> Received:
         """Verify all that was said of it, and have it safe. Raises `Refusal`."""
@@ -221,7 +229,7 @@ def _ended(unpack: AwsChunked | None) -> dict[str, str]:
 
 
 def _verify(said: Wanted, size: int, md5_: Any, sha256_: Any) -> None:
-    if said.size is not None and size != said.size:
+    if size != said.size:
         raise incomplete()
     if said.md5 is not None and said.md5 != (actual := md5_()):
         digests = {"ExpectedDigest": said.md5.hex(), "CalculatedDigest": base64.b64encode(actual).decode()}
