@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+from botocore.exceptions import ClientError
+from botocore.handlers import set_list_objects_encoding_type_url
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import s3 as support
@@ -72,6 +75,52 @@ def test_keys_may_have_any_character(cloud: Any, s3: Any) -> None:
     for key in strange:
         s3.delete_object(Bucket=BUCKET, Key=key)
     assert support.is_tidy(cloud)
+
+
+NAMELESS = "dir\x07/a\x01b\ufffe"
+"""A key with what XML 1.0 cannot hold, not as a reference either."""
+SHOWN = "dir&#x7;/a&#x1;b&#xfffe;"
+
+
+def test_a_list_tells_each_key_whatever_is_in_it(cloud: Any, s3: Any) -> None:
+    """As boto3 lists: with `encoding-type=url`, which it asks for and undoes by itself but for uploads."""
+    put(s3, NAMELESS)
+    s3.create_multipart_upload(Bucket=BUCKET, Key=NAMELESS)
+    assert keys(s3.list_objects(Bucket=BUCKET)) == keys(s3.list_objects_v2(Bucket=BUCKET)) == [NAMELESS]
+    assert prefixes(s3.list_objects_v2(Bucket=BUCKET, Delimiter="/")) == ["dir\x07/"]
+    assert s3.list_object_versions(Bucket=BUCKET)["Versions"][0]["Key"] == NAMELESS
+    found = s3.list_multipart_uploads(Bucket=BUCKET, EncodingType="url")["Uploads"][0]["Key"]
+    assert unquote(found) == NAMELESS
+    s3.delete_object(Bucket=BUCKET, Key=keys(s3.list_objects_v2(Bucket=BUCKET))[0])
+    assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET)
+
+
+@pytest.mark.parametrize("query", ["list-type=2", "marker=", "versions=", "uploads="])
+def test_a_list_that_cannot_tell_a_key_names_no_other(cloud: Any, s3: Any, query: str) -> None:
+    """As S3 writes it, which is no XML 1.0: a client that reads it strictly says so, and one that does not is right."""
+    put(s3, NAMELESS)
+    s3.create_multipart_upload(Bucket=BUCKET, Key=NAMELESS)
+    answer = support.signed(cloud, "GET", f"/{BUCKET}?{query}&prefix=dir%07")
+    assert (answer.status, answer.text("Key"), answer.text("Prefix")) == (200, SHOWN, "dir&#x7;")
+    answer = support.signed(cloud, "GET", f"/{BUCKET}?{query}&delimiter=%2F&prefix=d")
+    assert "<CommonPrefixes><Prefix>dir&#x7;/</Prefix>" in answer.body.decode()
+
+
+def test_a_client_that_reads_a_list_strictly_says_so(cloud: Any, s3: Any) -> None:
+    """boto3 says it as a failure of the server that it takes for one that will pass."""
+    put(s3, NAMELESS)
+    s3.meta.events.unregister("before-parameter-build.s3.ListObjectsV2", set_list_objects_encoding_type_url)
+    with pytest.raises(ClientError, match="Internal Server Error"):
+        s3.list_objects_v2(Bucket=BUCKET)
+
+
+def test_what_repeats_the_name_of_the_request_can_be_read(cloud: Any, s3: Any) -> None:
+    upload = {"Bucket": BUCKET, "Key": NAMELESS}
+    upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
+    etag = s3.upload_part(**upload, PartNumber=1, Body=b"x")["ETag"]
+    done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    assert done["Key"] == "dir\ufffd/a\ufffdb\ufffd"
+    assert support.body(s3, NAMELESS) == b"x"
 
 
 def test_versions_are_listed_from_new_to_old(cloud: Any, s3: Any) -> None:

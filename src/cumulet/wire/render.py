@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any
 
 from cumulet.wire.models import Model, Ref, Shape
-from cumulet.wire.scalars import SPECIAL, WRITERS, escape, write_whole_time
+from cumulet.wire.scalars import SPECIAL, WRITERS, escape, escape_name, write_whole_time
 
 Writer = Callable[[Any, list[str]], None]
 
@@ -57,14 +57,17 @@ def _xmlns(namespace: str) -> str:
     return f' xmlns="{escape(namespace)}"' if namespace else ""
 
 
-def render_inside(model: Model, shape: str, value: dict[str, Any], out: list[str]) -> None:
-    """Append what is inside the element of a structure, for a service whose root elements are written elsewhere."""
-    _compiler(model).inside(shape)(value, out)
+def render_inside(model: Model, shape: str, value: dict[str, Any], out: list[str], *, names: bool = False) -> None:
+    """Append what is inside the element of a structure, for a service whose root elements are written elsewhere.
+
+    `names`: texts are names, of which nothing may be lost (`escape_name`).
+    """
+    _compiler(model, escape_name if names else escape).inside(shape)(value, out)
 
 
 @cache
-def _compiler(model: Model) -> _Compiler:
-    return _Compiler(model)
+def _compiler(model: Model, escaped: Callable[[str], str] = escape) -> _Compiler:
+    return _Compiler(model, escaped)
 
 
 Body = Callable[[dict[str, Any], str, list[str]], None]
@@ -73,8 +76,9 @@ Body = Callable[[dict[str, Any], str, list[str]], None]
 class _Compiler:
     """Makes the closures of one model, each when it is first needed."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, escaped: Callable[[str], str]) -> None:
         self.model = model
+        self.escaped = escaped
         self.ec2 = model.metadata.protocol == "ec2"
         self.operations: dict[str, Body] = {}
         self.writers: dict[str, Writer] = {}
@@ -161,7 +165,7 @@ class _Compiler:
         """Writes a value as an element, or a flattened list or map as several."""
         shape = self.model.shape(ref.shape)
         if shape.type == "string":
-            return _text_element(tag)
+            return _text_element(tag, self.escaped)
         if shape.type in self.scalars:
             return _scalar_element(tag, self.scalars[shape.type])
         if (ref.flattened or shape.flattened) and shape.type == "list":
@@ -206,11 +210,11 @@ class _Compiler:
         return entries
 
 
-def _text_element(tag: str) -> Writer:
+def _text_element(tag: str, escaped: Callable[[str], str]) -> Writer:
     start, end = f"<{tag}>", f"</{tag}>"
 
     def element(value: str, out: list[str]) -> None:
-        out.append(f"{start}{escape(value) if SPECIAL(value) else value}{end}")
+        out.append(f"{start}{escaped(value) if SPECIAL(value) else value}{end}")
 
     return element
 

@@ -41,6 +41,16 @@ ROOTS = {
 }
 """The root elements of answers, which the model does not have: as in the examples of the S3 API Reference."""
 
+LISTS = frozenset(["ListMultipartUploads", "ListObjects", "ListObjectVersions", "ListObjectsV2"])
+"""Answers by whose names a client goes on, and asks for `encoding-type=url` where its XML could not hold them.
+
+"The XML 1.0 parser can't parse certain characters, such as characters with an ASCII value from 0 to 10. For
+characters that aren't supported in XML 1.0, you can add this parameter" (EncodingType of ListObjects in the S3 API
+Reference). Who does not ask gets `&#x1;` from S3, and from here: most parsers refuse that. With U+FFFD in its place a
+client would read the name of another object, and go on with it: of DeleteObjects that would be told that it is
+deleted. Where an answer repeats a name that the client has just said (CreateMultipartUpload, say), S3 writes
+`&#x1;` too, with which clients can do nothing; there it is U+FFFD here.
+"""
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 Headers = list[tuple[str, str]]
@@ -82,15 +92,17 @@ def _body(model: Model, operation: str, inside: dict[str, Any]) -> bytes:
     if not body_members:
         return b""
     out = []
-    render_inside(model, model.operation(operation).output.shape, inside, out)  # type: ignore[union-attr]
+    output = model.operation(operation).output.shape  # type: ignore[union-attr]
+    render_inside(model, output, inside, out, names=operation in LISTS)
     return document(ROOTS.get(operation, f"{operation}Result"), out)
 
 
 def render_pieces(model: Model, operation: str, pieces: list[dict[str, Any]]) -> bytes:
     """A body of pieces one after the other, where things of two lists are to come in one order."""
     out: list[str] = []
+    output = model.operation(operation).output.shape  # type: ignore[union-attr]
     for piece in pieces:
-        render_inside(model, model.operation(operation).output.shape, piece, out)  # type: ignore[union-attr]
+        render_inside(model, output, piece, out, names=operation in LISTS)
     return document(ROOTS[operation], out)
 
 
