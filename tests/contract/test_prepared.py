@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from cumulet.lib.errors import Conflict
 from cumulet.model import Database, servers
 from cumulet.model.database import Tx
-from cumulet.model.prepared import FEW, often
+from cumulet.model.prepared import FEW, Statements, often
 from cumulet.model.schema import flag, json, moment, object_key, text, whole
 
 pytestmark = pytest.mark.all_databases
@@ -178,3 +178,17 @@ def test_what_was_done_is_committed_or_undone(database: Database) -> None:
         row = tx.first(FIND, of="a")
         assert row is not None
         assert row.maybe == "kept"
+
+
+def test_what_was_prepared_for_one_database_is_good_for_the_next(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.read() as tx:
+        tx.all(FIND, of="a")
+    made: list[Any] = []
+    monkeypatch.setattr(Statements, "__missing__", lambda self, statement: made.append(statement))
+    next_one = Database(database.url, durable=False)
+    with next_one.read() as tx:
+        assert tx.all(FIND, of="a") == []
+        assert made == []
+    next_one.close()

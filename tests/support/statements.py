@@ -16,12 +16,12 @@ MOST = 10
 
 @pytest.fixture(autouse=True, scope="session")
 def _statements_are_built_once() -> Iterator[None]:
-    made: dict[int, tuple[Statements, Counter[str]]] = {}
+    made: dict[int, Counter[str]] = {}
     prepare = Statements.__missing__
 
     def watched(statements: Statements, statement: Any) -> Prepared:
         prepared = prepare(statements, statement)
-        _, texts = made.setdefault(id(statements), (statements, Counter()))
+        texts = made.setdefault(id(statements), Counter())
         text = str(prepared._compiled)
         texts[text] += 1
         assert texts[text] <= MOST, f"it is given parameters, and built anew each time: {text}"

@@ -14,7 +14,7 @@ from cumulet.bus.memory import MemoryBus
 from cumulet.engine.engine import LAST_EPOCH, LEASE_SECONDS, MOST_SECONDS, Engine, Run
 from cumulet.lib.clock import Clock, TestClock
 from cumulet.lib.errors import Failure, Impossible, Later, Superseded
-from cumulet.model import Database, key_pair, tables, work
+from cumulet.model import Database, key_pair, migrate, work
 
 Act = Callable[[Run, str], None]
 pytestmark = pytest.mark.all_databases
@@ -27,7 +27,7 @@ class Bench:
         self.clock = clock
         self.bus = MemoryBus()
         self.database = Database(url, clock=clock, durable=False)
-        tables.metadata.create_all(self.database.engine)
+        migrate.upgrade(self.database, quick=True)
         self.database.hint = self.bus.hint
         self.act: Act = lambda run, id: None
         self.give_up: Callable[[Run, str, Impossible], None] = lambda run, id, reason: self.refused.append(reason)

@@ -13,7 +13,7 @@ from cumulet.bus.contract import Said
 from cumulet.hearing import IN_FULL_SECONDS, Hearing
 from cumulet.lib.clock import TestClock
 from cumulet.lib.errors import Away, Failure
-from cumulet.model import Database, host, host_lease, tables
+from cumulet.model import Database, host, host_lease, migrate
 
 pytestmark = pytest.mark.all_databases
 NAMES = [f"h{number}" for number in range(1, 21)]
@@ -26,7 +26,7 @@ class Desk:
     def __init__(self, url: str) -> None:
         self.clock = TestClock()
         self.database = Database(url, clock=self.clock, durable=False)
-        tables.metadata.create_all(self.database.engine)
+        migrate.upgrade(self.database, quick=True)
         self.hearing = Hearing(self.database)
 
     def hear(self, *reports: Report) -> list[int | str | None]:

@@ -11,7 +11,7 @@ from cumulet.agent.heartbeat import Beat, Heard
 from cumulet.bus.contract import Said
 from cumulet.hearing import Hearing
 from cumulet.lib.clock import TestClock
-from cumulet.model import Database, host, host_lease, tables
+from cumulet.model import Database, host, host_lease, migrate
 
 pytestmark = pytest.mark.all_databases
 FENCE = 60.0
@@ -24,7 +24,7 @@ class Site:
     def __init__(self, url: str) -> None:
         self.clock = TestClock()
         self.database = Database(url, clock=self.clock, durable=False)
-        tables.metadata.create_all(self.database.engine)
+        migrate.upgrade(self.database, quick=True)
         self.hearing = Hearing(self.database)
 
     def beat(self, name: str, lease: int = 0, seconds: float = FENCE) -> int:

@@ -158,7 +158,6 @@ class Database:
         self.clock = clock or Clock()
         self.hint: Hint = lambda kind, id: None
         self.engine = servers.engine(url, durable=durable)
-        self._statements = servers.statements(self.engine)
         self._beside: sa.Engine | None = None
         self._flushes: Flushes | None = None
         if durable and servers.kind_of(self.engine) == "sqlite":
@@ -171,7 +170,7 @@ class Database:
         """A snapshot to read from."""
         with self.telling(), self.engine.connect() as connection:
             servers.begin_snapshot(connection)
-            yield Tx(connection, self._statements, self.clock.now(), self.keys)
+            yield Tx(connection, servers.statements(connection), self.clock.now(), self.keys)
             servers.end_snapshot(connection)
 
     @contextmanager
@@ -203,7 +202,7 @@ class Database:
     def _written(self, engine: sa.Engine) -> Generator[Tx, None, Tx]:
         with self.telling(), engine.connect() as connection:
             servers.begin_changes(connection)
-            tx = Tx(connection, self._statements, self.clock.now(), self.keys, writes=True)
+            tx = Tx(connection, servers.statements(connection), self.clock.now(), self.keys, writes=True)
             yield tx
             for key in sorted(tx.at_end):
                 tx.at_end[key]()

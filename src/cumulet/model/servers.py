@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache, partial
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import LRUCache
@@ -63,34 +63,44 @@ def kind_of(engine: sa.Engine) -> str:
     return {"mysql": "mariadb"}.get(engine.dialect.name, engine.dialect.name)
 
 
-class _Sqlite(SQLiteDialect_pysqlite):
-    """SQLite's dialect, all of whose instances are alike: what was compiled for one database is good for the next.
+class _Alike:
+    """Dialects of one kind and version are all alike: what was compiled for one database is good for the next.
 
     A process of tests has hundreds of small clouds one after the other, and compiling their statements, 1.6 ms each,
     was a third of all that it did.
     """
 
-    supports_statement_cache = True
+    server_version_info: tuple[int, ...] | None
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is _Sqlite
+        return isinstance(other, type(self)) and other.server_version_info == self.server_version_info
 
     def __hash__(self) -> int:
-        return hash(_Sqlite)
+        return hash(type(self))
 
 
-sa.dialects.registry.register("sqlite.cumulet", __name__, "_Sqlite")
+@cache
+def _alike(driver: str) -> type[sa.Dialect]:
+    kind = sa.make_url(f"{driver}://").get_dialect()
+    return type("Alike", (_Alike, kind), {"supports_statement_cache": True})
+
+
+for _driver in ("sqlite+pysqlite", "postgresql+psycopg", "mysql+pymysql", "mariadb+pymysql"):
+    sa.dialects.registry.impls[f"{_driver.split('+')[0]}.cumulet"] = partial(_alike, _driver)
 _COMPILED: LRUCache[Any, Any] = LRUCache(STATEMENTS)
+_PREPARED: dict[sa.Dialect, Statements] = {}
 _JSON: dict[str, Any] = {
     "json_serializer": lambda value: msgspec.json.encode(value).decode(),
     "json_deserializer": msgspec.json.decode,
 }
-_OF_SQLITE = Statements(_Sqlite(**_JSON))
 
 
-def statements(made: sa.Engine) -> Statements:
-    """What runs often, as this database says it."""
-    return _OF_SQLITE if kind_of(made) == "sqlite" else Statements(made.dialect)
+def statements(connection: sa.Connection) -> Statements:
+    """What runs often, as this database says it; one that is connected to has told its version."""
+    try:
+        return _PREPARED[connection.dialect]
+    except KeyError:
+        return _PREPARED.setdefault(connection.dialect, Statements(connection.dialect))
 
 
 def engine(url: str, *, durable: bool, flushes: bool = True) -> sa.Engine:
@@ -102,7 +112,7 @@ def engine(url: str, *, durable: bool, flushes: bool = True) -> sa.Engine:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError) as e:
         raise Failure(f"the setting database_url is no URL: {e}; see docs/databases.md") from None
-    options: dict[str, Any] = {**_JSON, "hide_parameters": True}
+    options = {**_JSON, "hide_parameters": True, "execution_options": {"compiled_cache": _COMPILED}}
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, ("FULL" if flushes else "NORMAL") if durable else "OFF", options)
     return _server(parsed, options)
@@ -113,9 +123,7 @@ def _server(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
     kind = {"mysql": "mariadb"}.get(url.get_backend_name(), url.get_backend_name())
     url = url.set(query={**_DEFAULTS[kind], **url.query})
     pool = {"pool_size": CONNECTIONS, "max_overflow": MORE_CONNECTIONS, "pool_timeout": CONNECTION_SECONDS}
-    made = sa.create_engine(
-        url, isolation_level="READ COMMITTED", pool_use_lifo=True, query_cache_size=STATEMENTS, **pool, **options
-    )
+    made = _made(url, isolation_level="READ COMMITTED", pool_use_lifo=True, **pool, **options)
 
     @sa.event.listens_for(made, "connect")
     def prepare(connection: DBAPIConnection, record: Any) -> None:
@@ -135,10 +143,7 @@ def _server(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
 
 
 def _sqlite(url: sa.URL, synchronous: str, options: dict[str, Any]) -> sa.Engine:
-    kept = {"execution_options": {"compiled_cache": _COMPILED}, "connect_args": {"check_same_thread": False}}
-    ours = url.set(drivername="sqlite+cumulet")
-    made = sa.create_engine(ours, pool_size=32, max_overflow=32, **kept, **options)
-    made.url = url  # as its user has written it: he is told of it
+    made = _made(url, pool_size=32, max_overflow=32, connect_args={"check_same_thread": False}, **options)
 
     @sa.event.listens_for(made, "connect")
     def prepare(connection: Any, record: Any) -> None:
@@ -147,6 +152,12 @@ def _sqlite(url: sa.URL, synchronous: str, options: dict[str, Any]) -> sa.Engine
         for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={LOCK_SECONDS * 1000}"):
             connection.execute(f"PRAGMA {pragma}")
 
+    return made
+
+
+def _made(url: sa.URL, **options: Any) -> sa.Engine:
+    made = sa.create_engine(url.set(drivername=f"{url.get_backend_name()}+cumulet"), **options)
+    made.url = url  # as its user has written it: he is told of it
     return made
 
 
