@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -122,3 +124,15 @@ def test_tags_are_copied_by_who_may_read_them(cloud: Any, s3: Any) -> None:
     let("s3:GetObject", "s3:GetObjectTagging")
     theirs.copy_object(**copy)
     assert theirs.get_object_tagging(Bucket="theirs", Key="k")["TagSet"] == [{"Key": "a", "Value": "1"}]
+
+
+def test_who_completes_an_upload_twice_at_once_is_told_twice(cloud: Any, s3: Any) -> None:
+    """As it happens when a client asks again while the first request is still at work."""
+    for _ in range(5):
+        upload = begun(s3)
+        parts = {"Parts": [{"PartNumber": 1, "ETag": s3.upload_part(**upload, PartNumber=1, Body=b"x")["ETag"]}]}
+        complete = partial(s3.complete_multipart_upload, **upload, MultipartUpload=parts)
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda one: one(), [complete] * 8))
+        assert len({answer["ETag"] for answer in answers}) == 1
+    assert support.is_tidy(cloud)

@@ -219,10 +219,9 @@ def complete_multipart_upload(call: Call, given: Given) -> Result:
     if not all("PartNumber" in one and "ETag" in one for one in named):
         raise malformed("Part has a PartNumber and an ETag")
     with call.read() as tx:
-        done = objects.of_upload(tx, call.bucket_name, call.key, given["UploadId"])
+        done = _done_before(call, tx, given["UploadId"])
         if done is not None:
-            made = {"etag": done.etag, "facts": done.facts, "size": done.size}
-            return _completed(call, made, finding.version_member(call.bucket, done).get("VersionId"))
+            return done
         row = find_upload(call, tx, given["UploadId"])
         parts = _chosen(row, named, {one.number: one for one in upload.parts(tx, row.id)})
     size = sum(one.size for one in parts)
@@ -235,14 +234,26 @@ def complete_multipart_upload(call: Call, given: Given) -> Result:
     etag = f"{md5(b''.join(bytes.fromhex(one.etag) for one in parts)).hexdigest()}-{len(parts)}"
     given |= {"owner": row.owner, "storage": row.storage_class}
     values = {"size": size, "etag": etag, "upload": row.id, "facts": facts}
-    version = _finish(call, given, row, values, parts)
-    return _completed(call, values, version)
+    return _finish(call, given, row, values, parts)
 
 
-def _finish(call: Call, given: Given, row: Row, values: dict[str, Any], parts: list[Row]) -> str | None:
+def _done_before(call: Call, tx: Tx, id: str) -> Result | None:
+    """The answer where the upload has become an object already: who asks again may have missed it."""
+    done = objects.of_upload(tx, call.bucket_name, call.key, id)
+    if done is None:
+        return None
+    made = {"etag": done.etag, "facts": done.facts, "size": done.size}
+    return _completed(call, made, finding.version_member(call.bucket, done).get("VersionId"))
+
+
+def _finish(call: Call, given: Given, row: Row, values: dict[str, Any], parts: list[Row]) -> Result:
     """The upload becomes an object, in one transaction with the check that it is still what was looked at."""
     with call.write() as tx:
-        held = find_upload(call, tx, row.id)
+        held = upload.find(tx, call.bucket_name, call.key, row.id)
+        if held is None:
+            if (done := _done_before(call, tx, row.id)) is not None:
+                return done
+            raise errors.no_such_upload(row.id)
         now = {one.number: one.blob for one in upload.parts(tx, held.id)}
         if any(now.get(one.number) != one.blob for one in parts):
             raise _invalid_part(row)
@@ -250,7 +261,7 @@ def _finish(call: Call, given: Given, row: Row, values: dict[str, Any], parts: l
         upload.finish(tx, held.id)
         version = keep_in(call, tx, given, values)
     call.house.wake()
-    return version
+    return _completed(call, values, version)
 
 
 def _completed(call: Call, made: dict[str, Any], version: str | None) -> Result:
