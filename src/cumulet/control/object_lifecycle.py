@@ -142,8 +142,12 @@ def _uploads(database: Database, row: Row, rules: list[Rule], day: float) -> Non
         wanted = rule.get("AbortIncompleteMultipartUpload")
         if not wanted:
             continue
-        with database.write() as tx:
+        with database.read() as tx:
             before = tx.now - wanted["DaysAfterInitiation"] * day
-            for one in upload.older(tx, row.name, lifecycle.prefix_of(rule).encode(), before, 10_000):
+            due = upload.older(tx, row.name, lifecycle.prefix_of(rule).encode(), before, 10_000)
+        for one in due:
+            with database.write() as tx:
+                if upload.find(tx, row.name, one.key, one.id) is None:  # completed meanwhile, and its parts are needed
+                    continue
                 log.info("an upload was aborted by a lifecycle rule", bucket=row.name, upload=one.id)
                 upload.abort(tx, one.id)

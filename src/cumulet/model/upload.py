@@ -105,8 +105,9 @@ def abort_all(tx: Tx, bucket_name: str) -> None:
 
 
 def older(tx: Tx, bucket_name: str, prefix: bytes, before: float, limit: int) -> list[Row]:
-    """Uploads under the prefix that were begun before this time."""
-    query = sa.select(upload).where(upload.c.bucket == bucket_name, upload.c.created <= before)
+    """Uploads under the prefix that were begun before this time, by key."""
+    mine = sa.and_(upload.c.bucket == bucket_name, upload.c.key >= prefix, upload.c.created <= before)
+    query = sa.select(upload).where(mine)
     return [one for one in tx.all(query.order_by(upload.c.key, upload.c.id).limit(limit)) if one.key.startswith(prefix)]
 
 
