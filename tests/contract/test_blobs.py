@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -151,6 +152,20 @@ def test_a_copy_that_is_bad_is_made_anew_from_a_good_one(tmp_path: Path) -> None
     second.unlink()
     assert blobs.check(ID, len(CONTENT), CRC) == "repaired"
     assert blobs.check(ID, len(CONTENT), CRC) == "good"
+
+
+def test_many_processes_repair_the_same_copy(tmp_path: Path) -> None:
+    """Each with a keeper of its own, that audits when it likes."""
+    kept(two_of_three(tmp_path), ID)
+    bad = next(iter(copies(tmp_path).values()))
+    stores = [two_of_three(tmp_path) for _ in range(4)]
+    with ThreadPoolExecutor(len(stores)) as pool:
+        for _ in range(50):
+            bad.write_bytes(b"?")
+            found = list(pool.map(lambda store: store.check(ID, len(CONTENT), CRC), stores))
+            assert set(found) <= {"good", "repaired"}
+            assert bad.read_bytes() == CONTENT
+            assert stores[0].check(ID, len(CONTENT), CRC) == "good"
 
 
 def test_a_lost_directory_loses_nothing(tmp_path: Path) -> None:

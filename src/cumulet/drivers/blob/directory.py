@@ -97,11 +97,15 @@ class DirectoryBlobs:
         log.error("a copy of a blob is not as it was written", blob=id, directory=directory)
         aside = directory / QUARANTINE
         aside.mkdir(exist_ok=True)
-        path.rename(aside / id)
+        with contextlib.suppress(FileNotFoundError):  # another process has found the same
+            path.rename(aside / id)
         return False
 
     def _copy(self, id: str, source: Path, target: Path) -> None:
-        writer = _Writer(self, [self._path(target, id)])
+        try:
+            writer = _Writer(self, [self._path(target, id)])
+        except FileExistsError:  # another process is at it
+            return
         try:
             with contextlib.closing(_Reader(os.open(self._path(source, id), os.O_RDONLY))) as reader:
                 for piece in pieces_of(reader):
@@ -137,16 +141,20 @@ class DirectoryBlobs:
 
 
 class _Writer:
-    """One blob that is being written, all its copies at once."""
+    """One blob that is being written, all its copies at once. Raises `FileExistsError` where one is there already."""
 
     def __init__(self, store: DirectoryBlobs, paths: list[Path]) -> None:
         self._store = store
-        self._paths = paths
+        self._paths: list[Path] = []
         self._open: list[int] = []
         try:
             for path in paths:
                 store.prepare(path.parent)
                 self._open.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+                self._paths.append(path)
+        except FileExistsError:
+            self.abort()
+            raise
         except OSError as e:
             self._fail(e)
         crash.point("blob.create.after")
@@ -181,11 +189,11 @@ class _Writer:
         self._paths = []
 
     def _fail(self, error: OSError) -> NoReturn:
-        paths = self._paths
+        where = error.filename or self._paths[0]
         self.abort()
         if error.errno in _FULL:
-            raise NoSpace(str(paths[0])) from error
-        raise Failure(f"writing {paths[0]}") from error
+            raise NoSpace(str(where)) from error
+        raise Failure(f"writing {where}") from error
 
     def _close(self) -> None:
         while self._open:
