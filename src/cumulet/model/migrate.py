@@ -22,7 +22,8 @@ def upgrade(database: Database, *, quick: bool = False) -> tuple[str, str]:
     """
     before = version(database)
     if quick and not before:
-        _make_quickly(database)
+        with database.alone():
+            _make_quickly(database)
         return "", ""
     after = newest()
     if before and before not in known():
