@@ -54,7 +54,7 @@ _BARE_IP = "198.51.100.250"
 def main(image: Path, rounds: int, result: Path) -> None:
     make_world()
     state = Path(os.environ[SCRATCH_VARIABLE]) / "cloud"
-    bare = _bares(image, state / "before", rounds)
+    bare = _bares(image, state.parent / "before", rounds)
     cloud = CloudProcess(state)
     cloud.start()
     try:
@@ -73,7 +73,7 @@ def main(image: Path, rounds: int, result: Path) -> None:
         volumes = attaching.measure(ec2, key, _public_address(ec2, first), first, rounds)
     finally:
         cloud.stop()
-    bare += _bares(image, state / "after", rounds)
+    bare += _bares(image, state.parent / "after", rounds)
     banner = median([seconds for _, seconds in launches])
     starts = [start for start, _ in launches]
     figures = [

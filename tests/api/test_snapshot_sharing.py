@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support.launching import launched, one_of, shown
+from support.more_hosts import add_host
 from support.refusals import code
 
 ZONE = "us-east-1a"
@@ -164,14 +165,22 @@ def test_a_disk_from_a_snapshot_that_cannot_be_is_refused(cloud: Any, ec2: Any, 
 
 
 @pytest.mark.parametrize("cloud", [{"zones": ["us-east-1b", "us-east-1a"]}], indirect=True)
-def test_a_launch_is_where_its_snapshots_are(cloud: Any, ec2: Any) -> None:
-    id = taken(cloud, ec2)
+def test_a_host_that_others_do_not_reach_keeps_what_is_made_of_its_snapshots(cloud: Any, ec2: Any) -> None:
     with cloud.database.write() as tx:
         tx.connection.exec_driver_sql("UPDATE host SET zones = '[\"us-east-1a\"]'")
-    elsewhere = one_of(cloud, BlockDeviceMappings=mapping(id), Placement={"AvailabilityZone": "us-east-1b"})
-    assert code(ec2.run_instances, **elsewhere) == "UnsupportedOperation"
-    made = launched(cloud, ec2, BlockDeviceMappings=mapping(id))
-    assert shown(ec2, made)["Placement"]["AvailabilityZone"] == "us-east-1a"
+    volume_id = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    cloud.settle()
+    id = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
+    cloud.settle()
+    refused = code(ec2.create_volume, AvailabilityZone="us-east-1b", SnapshotId=id)
+    assert refused == "InsufficientVolumeCapacity"
+    add_host(cloud, "h2", zones=["us-east-1b"])
+    disk = {"BlockDeviceMappings": [{"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": id}}]}
+    there = shown(ec2, launched(cloud, ec2, **disk, Placement={"AvailabilityZone": "us-east-1b"}))
+    assert there["State"]["Name"] == "terminated"
+    assert "which other hosts do not reach: it has no tunnel_address" in there["StateReason"]["Message"]
+    here = launched(cloud, ec2, **disk, Placement={"AvailabilityZone": "us-east-1a"})
+    assert shown(ec2, here)["State"]["Name"] == "running"
 
 
 def test_the_word_on_io_is_kept(cloud: Any, ec2: Any) -> None:

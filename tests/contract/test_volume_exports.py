@@ -192,6 +192,27 @@ def test_a_volume_is_copied_from_another_host(host: Host) -> None:
     assert list(there.directory.iterdir()) == []
 
 
+def test_a_snapshot_comes_to_another_host_as_a_volume_of_no_size_of_its_own(host: Host) -> None:
+    """As a replica is made (`model.replica`), while the snapshot is what a volume that is exported stands on."""
+    host.volumes.ensure(VolumeExportSpec(id=NAME, volume=VOLUME))
+    assert host.does("write -P 6 3M 64k")
+    of, carrier, there = "snap-0123456789abcdef0", "vol-0123456789abcdef1", host.agent("volumes of another host")
+    host.volumes.ensure(SnapshotSpec(id=of, volume=VOLUME))
+    host.volumes.ensure(VolumeExportSpec(id=NAME, volume=VOLUME))
+    host.volumes.ensure(VolumeSpec(id=carrier, size_gib=0, snapshot=of))
+    host.volumes.ensure(VolumeExportSpec(id=move_export(carrier), volume=carrier))
+    until_copied(there, VolumeSpec(id=carrier, size_gib=0, source="127.0.0.1"))
+    host.volumes.remove(move_export(carrier))
+    host.volumes.remove(carrier)
+    there.ensure(SnapshotSpec(id="snap-0123456789abcdef1", volume=carrier))
+    there.ensure(SnapshotSpec(id="snap-0123456789abcdef1"))
+    there.remove(carrier)
+    made = VolumeSpec(id="vol-0123456789abcdef2", size_gib=2, snapshot="snap-0123456789abcdef1")
+    there.ensure(made)
+    run(["qemu-io", "-f", "qcow2", "-c", "read -P 6 3M 64k", volume_file(there.directory, made.id)])
+    assert host.does("write -P 7 3M 64k")
+
+
 def test_a_copy_that_fails_says_why_and_begins_anew(host: Host) -> None:
     there = host.agent("volumes of another host")
     spec = VolumeSpec(id=VOLUME, size_gib=1, source="127.0.0.1")

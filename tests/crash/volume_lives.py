@@ -89,17 +89,17 @@ def copy_snapshot(site: Place, id: str) -> str:
     return made
 
 
-def create_volume_from(site: Place, id: str) -> str:
-    """A volume made from a snapshot."""
+def create_volume_from(site: Place, id: str, host: str = "") -> str:
+    """A volume made from a snapshot, on this host or on the snapshot's."""
     made = ids.new("volume")
     with site.database.write() as tx:
         row = snapshot.find(tx, id)
-        assert row is not None and capacity.claim_disk(tx, row.host, 1, site.config)
+        assert row is not None and capacity.claim_disk(tx, host or row.host, 1, site.config)
         values = {
             "id": made,
             "account": site.account,
             "zone": ZONES[0],
-            "host": row.host,
+            "host": host or row.host,
             "size_gib": 1,
             "sealed": row.sealed,
         }
@@ -288,6 +288,20 @@ def _copy_and_delete(site: Site, found: list[str]) -> None:
     delete_snapshot(site, origin)
 
 
+def _elsewhere_and_delete(site: Site, found: list[str]) -> None:
+    """The replica, and what is made of it, are still to be made when the snapshot is to go."""
+    origin = found.pop()
+    create_volume_from(site, origin, "h2")
+    delete_snapshot(site, origin)
+
+
+def _volumes_elsewhere(site: Site, found: list[str]) -> None:
+    """Two of one replica, and the second host's own goes while they are made."""
+    origin = found.pop()
+    delete_volume(site, create_volume_from(site, origin, "h2"))
+    create_volume_from(site, origin, "h2")
+
+
 def _grow_and_detach(site: Site, found: list[str]) -> None:
     grow(site, found[1])
     detach(site, found[1])
@@ -333,6 +347,8 @@ LIVES = [
     Life("take snapshot", _settled_volume, lambda site, found: take_snapshot(site, found.pop()), []),
     Life("delete snapshot", _with_snapshot, lambda site, found: delete_snapshot(site, found.pop()), []),
     Life("copy snapshot and delete it", _with_snapshot, _copy_and_delete, []),
+    Life("make volumes of a snapshot on another host", _with_snapshot, _volumes_elsewhere, [], every=2),
+    Life("make one there and delete the snapshot", _with_snapshot, _elsewhere_and_delete, [], every=2),
     Life("take snapshot in a guest", _attached, lambda site, found: take_snapshot(site, found[1]), ["running"]),
     Life("take snapshot and stop", _attached, _snapshot_and_stop, ["stopped"]),
     Life("make an image", _attached, lambda site, found: make_image(site, found[0]), ["running"], every=3),

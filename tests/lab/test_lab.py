@@ -196,12 +196,28 @@ def test_a_guest_moves_by_a_stop_with_its_disk_and_addresses(lab: Lab, guests: l
     assert "2 packets received" in lab.shell(guests[0], f"ping -c 2 -W 5 {lab.look(guests[1])['PrivateIpAddress']}")
 
 
+def test_an_image_of_a_guest_runs_on_another_host(lab: Lab, guests: list[str]) -> None:
+    """Its disk is encrypted, and so is what is copied."""
+    kept = on_disk(lab, guests[0])
+    image = lab.ec2.create_image(InstanceId=guests[0], Name="golden", NoReboot=True)["ImageId"]
+    until(lambda: lab.ec2.describe_images(ImageIds=[image])["Images"][0]["State"] == "available", 30, "the image")
+    id = lab.run("us-east-1b", image=image)
+    lab.wait(id, "running")
+    lab.wait_for_ssh(id)
+    assert on_disk(lab, id) == kept
+    there = lab.laboratory.hosts["h2"].state / "volumes"
+    assert len(list(there.glob("snap-*.qcow2"))) == 1
+    lab.ec2.terminate_instances(InstanceIds=[id])
+    lab.ec2.deregister_image(ImageId=image, DeleteAssociatedSnapshots=True)
+    until(lambda: not list(there.glob("snap-*")), 60, "the replica to be gone")
+
+
 def test_nothing_is_left_of_all_that(lab: Lab, guests: list[str]) -> None:
     lab.ec2.terminate_instances(InstanceIds=guests)
     for id in guests:
         lab.wait(id, "terminated")
-    disks = [path.name for host in lab.laboratory.hosts.values() for path in (host.state / "volumes").glob("vol-*")]
-    assert disks == []
+    places = [host.state / "volumes" for host in lab.laboratory.hosts.values()]
+    assert [path.name for place in places for path in place.glob("**/*.qcow2")] == []
 
 
 @pytest.fixture

@@ -57,8 +57,8 @@ class Lab:
         self.laboratory.stop()
         self._beside.__exit__(None, None, None)
 
-    def run(self, zone: str, *, encrypted: bool = False) -> str:
-        image = self.ec2.describe_images()["Images"][0]["ImageId"]
+    def run(self, zone: str, *, encrypted: bool = False, image: str = "") -> str:
+        image = image or self.ec2.describe_images()["Images"][0]["ImageId"]
         kind = {"ImageId": image, "InstanceType": "m1.tiny", "KeyName": "test", "MinCount": 1, "MaxCount": 1}
         root = {"DeviceName": "/dev/sda1", "Ebs": {"Encrypted": encrypted}}
         made = self.ec2.run_instances(**kind, Placement={"AvailabilityZone": zone}, BlockDeviceMappings=[root])

@@ -21,7 +21,7 @@ from cumulet.bus.names import host_user
 from cumulet.lib import sealed
 from cumulet.lib.config import AGENTS, Config
 from cumulet.lib.errors import Failure
-from cumulet.model import host, image_copy, instance, join_ticket
+from cumulet.model import host, image_copy, instance, join_ticket, replica
 
 AUTHORITY = "bus-authority.pem"
 SHARED = (
@@ -81,6 +81,7 @@ def remove(desk: Desk, wanted: Named) -> dict[str, Any]:
     with desk.database.write() as tx:
         host.forget(tx, name)
         image_copy.forget_host(tx, name)
+        replica.forget_host(tx, name)
     return {"name": name}
 
 

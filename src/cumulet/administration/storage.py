@@ -125,7 +125,7 @@ def prefetch_image(tx: Tx, config: Config, wanted: Prefetch) -> list[dict[str, A
     if row is None or row.deregistered:
         raise Failure(f"there is no image {wanted.name}: `cumulet image list` shows all of them")
     if row.image_file is None:
-        raise Failure(f"the image {row.id} is made of snapshots: its disks are on their host, and nowhere else")
+        raise Failure(f"the image {row.id} is made of snapshots: they are copied to a host when it is launched there")
     known = host.living(tx, "image")
     strangers = sorted(set(wanted.hosts) - known)
     if strangers:

@@ -32,6 +32,7 @@ from cumulet.model import (
     instance,
     instance_use,
     placement_group,
+    replica,
     snapshot,
     volume,
     work,
@@ -69,6 +70,20 @@ def carry(tx: Tx, config: Config, row: Row, to: str) -> str:
     if now is None or now.attachment is not None:
         return f"{row.id} is gone, or an instance has it"
     return _begin_all(tx, [row], to, config)
+
+
+def bring_to_snapshot(run: Run, row: Row) -> None:
+    """A volume that is nobody's goes to the host on which a snapshot of it is to be, and that goes on when it is there.
+
+    Raises `Failure` where it cannot go there, or cannot now.
+    """
+    with run.write() as tx:
+        for id in snapshot.unfinished(tx, row.id):
+            taken = snapshot.find(tx, id)
+            if taken is not None and taken.host != row.host:
+                _begin(tx, row, taken.host, run.settings)
+            else:
+                work.wake(tx, "snapshot", id)
 
 
 def _begin_all(tx: Tx, disks: list[Row], to: str, config: Config) -> str:
@@ -116,14 +131,14 @@ def step_volume(run: Run, row: Row) -> bool:
             return True
         _copy(run, row)
         with run.write() as tx:
-            unfinished = snapshot.unfinished(tx, row.id)
+            unfinished = snapshot.unfinished(tx, row.id, row.host)
             if unfinished:
                 raise Later(COPY_SECONDS, f"{', '.join(unfinished)} is being made of it")
             if volume.say_moved(tx, row):
                 _wake_guest(tx, row.id)
         raise Later(0.0, "it is to be deleted where it was")
     with run.read() as tx:
-        unfinished = snapshot.unfinished(tx, row.id)
+        unfinished = snapshot.unfinished(tx, row.id, row.moved_from)
     if unfinished:
         raise Later(COPY_SECONDS, f"{', '.join(unfinished)} is being made of it")
     left = run.driver("volume", row.moved_from)
@@ -268,6 +283,7 @@ def drain(tx: Tx, config: Config, name: str) -> dict[str, Any]:
     Snapshots stay. Raises `Failure` where there is no such host.
     """
     host.set_enabled(tx, name, False)
+    replica.leave_host(tx, name)
     fleet = Fleet(config)
     fleet.learn(tx)
     moved, stays = [], {}

@@ -50,6 +50,10 @@ class Wish(NamedTuple):
     """The one host that an administrator has asked for, disabled or dedicated though it may be."""
     home: str = ""
     """The host where its disks are: it runs there or nowhere, and what the host is otherwise does not matter."""
+    near: frozenset[str] = NOBODY
+    """Hosts that have all the snapshots of which its disks are to be made: others have to copy these first."""
+    unreached: str = ""
+    """A host that has one of those snapshots and which no other host reaches."""
     store: str = ""
     """The shared directory that has its disks, while no host keeps them."""
     neighbours: Neighbours = Neighbours()
@@ -86,12 +90,18 @@ def choose(fleet: Fleet, wish: Wish, policy: str) -> list[Choice]:
     if only:
         because = "its disks are here" if wish.home else "an administrator asked for this host"
         return [Choice(only, because)] if only in fleet.hosts and not barred(fleet.hosts[only], wish) else []
-    known = [fleet.hosts[name] for name in wish.neighbours.near if name in fleet.hosts]
-    near = sorted((-host.left.memory_mib, host.name) for host in known if not barred(host, wish))
-    found = [Choice(name, "others of its placement group are here") for _, name in near[:FEW]]
+    found = _near(fleet, wish, wish.neighbours.near, "others of its placement group are here")
+    found += _near(fleet, wish, wish.near, "the snapshots of its disks are here") if not found else []
     if len(found) < FEW:
         found += [_said(host, policy) for host in islice(_best(fleet, wish, policy), FEW)]
     return found
+
+
+def _near(fleet: Fleet, wish: Wish, names: frozenset[str], because: str) -> list[Choice]:
+    """Those of these hosts that would do, with the most memory left first."""
+    known = [fleet.hosts[name] for name in names if name in fleet.hosts]
+    able = sorted((-host.left.memory_mib, host.name) for host in known if not barred(host, wish))
+    return [Choice(name, because) for _, name in able[:FEW]]
 
 
 def _said(host: Host, policy: str) -> Choice:
@@ -162,6 +172,10 @@ def _shown(amount: Amount) -> str:
 def _elsewhere(host: Host, wish: Wish) -> str:
     if wish.home:
         return f"its disks are on {wish.home}" if host.name != wish.home else ""
+    if wish.unreached and host.name not in wish.near:
+        return (
+            f"a snapshot of its disks is on {wish.unreached}, which other hosts do not reach: it has no tunnel_address"
+        )
     return f"{wish.named} was asked for" if wish.named not in ("", host.name) else ""
 
 

@@ -18,10 +18,12 @@ from cumulet.model import (
     address_pool,
     attachment,
     capacity,
+    host,
     instance,
     instance_type,
     interface,
     placement_group,
+    replica,
     snapshot,
     volume,
     work,
@@ -98,6 +100,7 @@ def _is_waited_for(host: Host, wish: Wish, now: float) -> bool:
 def wish_of(tx: Tx, config: Config, fleet: Fleet, row: Row, disks: list[Row], together: Row | None) -> Wish:
     """What the instance asks of its host; `together` is its placement group."""
     kind = instance_type.catalogue(tx, config).get(row.type)
+    sources = snapshot.homes(tx, [disk.snapshot for disk in disks if disk.state != "ready"])
     store = next((disk.store for disk in disks if disk.host is None and disk.state == "ready"), "")
     return Wish(
         account=row.account,
@@ -109,18 +112,19 @@ def wish_of(tx: Tx, config: Config, fleet: Fleet, row: Row, disks: list[Row], to
         requires=kind.requires if kind is not None else {},
         tenancy=row.tenancy,
         named=row.wanted_host if not row.recovering else "",
-        home=row.host or ("" if store else _home(tx, disks)),
+        home=row.host or ("" if store else next((disk.host for disk in disks if disk.host is not None), "")),
+        near=_with_all(tx, sources),
+        unreached=next((home for home in sorted(set(sources.values())) if not host.address(tx, home)), ""),
         store=store,
         encrypts=any(disk.sealed for disk in disks if disk.host is None),
         neighbours=_neighbours(tx, fleet, row, together) if together is not None else Neighbours(),
     )
 
 
-def _home(tx: Tx, disks: list[Row]) -> str:
-    """The host that has its disks, or the snapshots from which they are to be made; empty: none has."""
-    there = next((disk.host for disk in disks if disk.host is not None), "")
-    unmade = [disk.snapshot for disk in disks if disk.state != "ready"]
-    return str(there) or min(snapshot.homes(tx, unmade), default="")
+def _with_all(tx: Tx, sources: dict[str, str]) -> frozenset[str]:
+    """The hosts that have all of these snapshots, or replicas of them."""
+    there = [{home, *replica.hosts(tx, id)} for id, home in sources.items()]
+    return frozenset(set.intersection(*there)) if there else frozenset()
 
 
 def _neighbours(tx: Tx, fleet: Fleet, row: Row, together: Row) -> Neighbours:

@@ -15,7 +15,7 @@ from cumulet.control.volume_key import key_of
 from cumulet.drivers.specs import SnapshotSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later
-from cumulet.model import Tx, attachment, image_use, instance, snapshot, tag, volume, work
+from cumulet.model import Tx, attachment, image_use, instance, replica, snapshot, tag, volume, work
 from cumulet.model.database import Row
 
 SWITCH_SECONDS = 2.0
@@ -58,6 +58,7 @@ def _make(run: Run, row: Row) -> None:
     with run.write() as tx:
         if snapshot.move(tx, row.id, "switched", "completed", completed=tx.now):
             volume.let_hidden_go(tx, row.volume)
+            replica.wake_waiting(tx, row)
     if row.desired == "absent":
         raise Later(0.0, "it is complete, and goes now")
 
@@ -70,7 +71,7 @@ def _await_hidden(run: Run, row: Row) -> None:
         return
     if disk.state == "error":
         raise Impossible("Server.InternalError", disk.reason or f"{disk.id}, which it is taken of, cannot be made")
-    if disk.state != "ready":
+    if disk.state != "ready" or disk.host != row.host:
         raise Later(SWITCH_SECONDS, f"waiting for {disk.id}, which it is taken of")
 
 
@@ -115,6 +116,10 @@ def _remove(run: Run, row: Row) -> None:
         waiting = volume.to_be_made_from(tx, row.id) + snapshot.copies_to_be_made(tx, row.id)
     if waiting:
         raise Later(WAIT_SECONDS, f"{', '.join(waiting)} is being made from it")
+    with run.write() as tx:
+        left = replica.let_go_all(tx, row.id)
+    if left:
+        raise Later(WAIT_SECONDS, f"its replicas {', '.join(left)} go first")
     run.driver("volume", row.host).remove(row.id)
     with run.write() as tx:
         snapshot.remove(tx, row.id)
@@ -130,3 +135,4 @@ def give_up(run: Run, id: str, reason: Impossible) -> None:
         snapshot.change(tx, id, state="error", reason=reason.message[:255])
         if row is not None:
             volume.let_hidden_go(tx, row.volume)
+            replica.wake_waiting(tx, row)

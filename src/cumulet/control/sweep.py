@@ -24,6 +24,7 @@ from cumulet.model import (
     instance,
     interface,
     profile,
+    replica,
     snapshot,
     tag,
     volume,
@@ -60,6 +61,7 @@ def reconcile(run: Run, id: str) -> None:
             profile.wake_expiring(tx)
             image_use.wake_unused(tx)
             image_copy.let_go_unused(tx, 3600 * run.settings.image_copy_hours)
+            replica.let_go_unused(tx, 3600 * run.settings.image_copy_hours)
         _forget_terminated(run)
     else:
         try:

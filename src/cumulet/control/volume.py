@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cumulet.control import image_copy, moving
+from cumulet.control import image_copy, moving, replica
 from cumulet.control.instance import refuse
 from cumulet.control.volume_key import key_of
 from cumulet.drivers.specs import VolumeSpec
@@ -43,8 +43,8 @@ def _make(run: Run, row: Row) -> None:
     grows = volume.grows(row)
     guest = _guest_that_has(run, row.id) if grows else None
     sizes = {"size_gib": row.size_gib} if guest is None else {"size_gib": row.made_gib, "grows_to": row.size_gib}
-    key = key_of(run, row)
-    spec = VolumeSpec(id=row.id, **sizes, image_file=row.image_file, snapshot=row.snapshot, key=key)
+    below, key = replica.below(run, row), key_of(run, row)
+    spec = VolumeSpec(id=row.id, **sizes, image_file=row.image_file, snapshot=below, key=key)
     try:
         run.driver("volume", row.host).ensure(spec)
     except Failure as e:
@@ -52,6 +52,8 @@ def _make(run: Run, row: Row) -> None:
             image_copy.await_copy(run, row.image_file, row.host)
         raise
     except Impossible as e:
+        if below not in (None, row.snapshot):
+            raise replica.look_again(run, below) from e
         if row.state == "creating":
             raise
         raise Failure(f"the volume was ready, and cannot be made anew: {e}") from e
@@ -63,10 +65,14 @@ def _make(run: Run, row: Row) -> None:
         if grows:
             with run.write() as tx:
                 volume.say_grown(tx, row.id, row.size_gib)
+        if row.account == volume.HIDDEN:
+            moving.bring_to_snapshot(run, row)
         return
     with run.write() as tx:
         volume.say_ready(tx, row.id)
         _wake_waiting(tx, row)
+    if row.account == volume.HIDDEN:
+        raise Later(0.0, "it goes to where a snapshot of it is to be")
 
 
 def _adopt(run: Run, row: Row) -> None:

@@ -22,6 +22,7 @@ snapshot = sa.Table(
     id_column("source", null=True, index=True),
     id_column("instance", null=True, index=True),
     id_column("base", null=True, index=True),
+    id_column("replica_of", null=True),
     text("host", 64, default=None),
     text("desired", 10, default="present"),
     text("state", 12, default="pending"),
@@ -32,9 +33,12 @@ snapshot = sa.Table(
     moment("created"),
     moment("completed"),
     body("sealed"),
+    moment("used"),
+    sa.UniqueConstraint("replica_of", "host"),
 )
 """`source` is the snapshot of which this is a copy, whose `volume` is `NO_VOLUME` then. `instance` is the one of whose
 volumes several snapshots are taken at one moment. `base` is the image file that it stands on, if it does.
+`replica_of` is the snapshot that this one is on another host (`model.replica`), which was `used` last then.
 `state` is waiting, until that instance's reconciler lets it begin; pending; prepared, when its host has made a new top
 layer, which the guest that writes must change to; switched, when no guest writes below that any more; completed, or
 error. `sealed` is the key of what it is encrypted by, as that of a volume."""
@@ -84,13 +88,13 @@ def is_open_to(tx: Tx, row: Row, account: str) -> bool:
     return row.account == account or row.public or account in SHARES.accounts(tx, row.id)
 
 
-def homes(tx: Tx, ids: Iterable[str | None]) -> set[str]:
-    """The hosts that these snapshots are kept on."""
+def homes(tx: Tx, ids: Iterable[str | None]) -> dict[str, str]:
+    """Snapshot to the host that it is kept on, for those of these that are kept."""
     wanted = [id for id in ids if id]
     if not wanted:
-        return set()
+        return {}
     kept = sa.and_(snapshot.c.id.in_(wanted), snapshot.c.host.is_not(None))
-    return set(tx.connection.scalars(sa.select(snapshot.c.host).where(kept)))
+    return {row.id: str(row.host) for row in tx.all(sa.select(snapshot.c.id, snapshot.c.host).where(kept))}
 
 
 def leave_host(tx: Tx, volume: str, host: str) -> None:
@@ -122,10 +126,10 @@ def copies_to_be_made(tx: Tx, source: str) -> list[str]:
     return list(tx.connection.scalars(query.where(snapshot.c.desired == "present")))
 
 
-def unfinished(tx: Tx, volume: str) -> list[str]:
-    """The snapshots of a volume that are being made."""
+def unfinished(tx: Tx, volume: str, host: str = "") -> list[str]:
+    """The snapshots of a volume that are being made, on this host or on any."""
     query = sa.select(snapshot.c.id).where(snapshot.c.volume == volume, snapshot.c.state.in_(UNFINISHED))
-    return list(tx.connection.scalars(query))
+    return list(tx.connection.scalars(query.where(snapshot.c.host == host) if host else query))
 
 
 def of_guest(tx: Tx, instance: str) -> list[Row]:

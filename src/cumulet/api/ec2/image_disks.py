@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from cumulet.api.ec2.launch_disks import Base, Disk, Kept, Origin, disks, keeper_of, refuse_encryption
+from cumulet.api.ec2.launch_disks import Base, Disk, Kept, Origin, disks, refuse_encryption
 from cumulet.api.ec2.launch_request import BlockDeviceMapping
 from cumulet.api.ec2.snapshot_rows import completed, owned
 from cumulet.api.ec2.volume_types import DEFAULT
@@ -40,9 +40,7 @@ def of_snapshots(tx: Tx, account: str, root_device: str, mappings: list[BlockDev
         )
     row = origin(ebs["SnapshotId"])
     kept = Kept(root_device, row.id, int(row.size_gib), DEFAULT, 0, 0, True)
-    found = refuse_encryption(disks(Base("new", root_device, kept.size_gib, {}), [kept], mappings, origin))
-    keeper_of(tx, found)
-    return found
+    return refuse_encryption(disks(Base("new", root_device, kept.size_gib, {}), [kept], mappings, origin))
 
 
 def _own_completed(tx: Tx, account: str, id: str) -> Row:
@@ -66,12 +64,7 @@ def of_instance(
     found = refuse_encryption(disks(base, kept, mappings, partial(_own_completed, tx, guest.account)))
     _check_sizes(found, attached)
     fresh = {disk.device for disk in found if disk.snapshot is None}
-    taken = [disk for disk in attached if disk.device in fresh]
-    keepers = {disk.host for disk in taken} | snapshot.homes(tx, [disk.snapshot for disk in found])
-    if len(keepers) > 1:
-        text = f"The snapshots of the image would be on {', '.join(sorted(keepers))}; they have to be on one host."
-        raise Refusal("UnsupportedOperation", text)
-    return found, taken
+    return found, [disk for disk in attached if disk.device in fresh]
 
 
 def _check_sizes(found: list[Disk], attached: list[Row]) -> None:

@@ -104,7 +104,7 @@ def import_image(
     sources = [_source(ctx, dict(one)) for one in containers]
     devices = _devices(containers)
     with ctx.read() as tx:
-        check_able(tx, ctx.config.zone_names()[0], None, sealed=encrypted)
+        check_able(tx, ctx.config.zone_names()[0], sealed=encrypted)
     attributes = {"BootMode": boot_mode} if boot_mode else {}
     kept = {"attributes": attributes, "platform": platform, "encrypted": encrypted}
     request = {"disks": containers, "description": description, "platform": platform, "boot": boot_mode}
@@ -141,7 +141,7 @@ def import_snapshot(
     source = _source(ctx, dict(disk_container))
     with ctx.read() as tx:
         encrypted = encrypted or account.encrypts_volumes(tx, ctx.account)
-        check_able(tx, ctx.config.zone_names()[0], None, sealed=encrypted)
+        check_able(tx, ctx.config.zone_names()[0], sealed=encrypted)
     request, kept = {"disk": disk_container, "description": description}, {"encrypted": encrypted}
     task = _begun(ctx, "snapshot", [("", source)], kept, description, (client_token, request), tag_specifications)
     return _snapshot_item(ctx, task)

@@ -14,7 +14,7 @@ from cumulet.api.ec2.instance_profiles import found_profile
 from cumulet.api.ec2.instance_view import items, reservations
 from cumulet.api.ec2.launch_boot import boot_of, metadata_of
 from cumulet.api.ec2.launch_checks import Launch, checked, within_quotas
-from cumulet.api.ec2.launch_disks import Disk, disks, keeper_of
+from cumulet.api.ec2.launch_disks import Disk, disks
 from cumulet.api.ec2.launch_network import Network, find_network, wish_of
 from cumulet.api.ec2.launch_placement import Places, find_places
 from cumulet.api.ec2.launch_request import LaunchRequest
@@ -62,8 +62,7 @@ def run_instances(ctx: Context, **request: Unpack[LaunchRequest]) -> Result:
         boots = boot_of(tx, ctx.account, image, request.get("kernel_id", ""), request.get("ramdisk_id", ""))
         kept, given = image_disk.of(tx, image.id), request.get("block_device_mappings") or []
         wanted = disks(image, kept, given, origin_for(tx, ctx.account, kept))
-        keeper = keeper_of(tx, wanted)
-        network = find_network(tx, ctx.account, ctx.config.zone_names(), request, wish, launch.most, keeper)
+        network = find_network(tx, ctx.account, ctx.config.zone_names(), request, wish, launch.most)
         named = request.get("iam_instance_profile")
         held = found_profile(tx, ctx.account, named) if named else None
         columns = (
@@ -168,7 +167,7 @@ def _encrypted(ctx: Context, tx: Tx, zone: str, wanted: list[Disk]) -> list[Disk
     for disk in wanted:
         check_key(ctx, disk.key_id, encrypted=disk.encrypted)
         origin = snapshot.find(tx, disk.snapshot) if disk.snapshot is not None else None
-        check_able(tx, zone, origin, sealed=disk.encrypted or bool(origin and origin.sealed))
+        check_able(tx, zone, sealed=disk.encrypted or bool(origin and origin.sealed))
     return wanted
 
 

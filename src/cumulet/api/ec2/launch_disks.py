@@ -9,7 +9,6 @@ from cumulet.api.ec2.launch_request import BlockDeviceMapping, Ebs
 from cumulet.api.ec2.volume_types import DEFAULT, ROOT_TYPES, Shape, shaped
 from cumulet.lib import devices
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, host, snapshot
 from cumulet.model.database import Row
 
 Origin = Callable[[str], Row]
@@ -89,21 +88,6 @@ def _over(kept: Row | Kept, given: BlockDeviceMapping) -> BlockDeviceMapping:
     merged: BlockDeviceMapping = {**given, "DeviceName": kept.device}
     merged["Ebs"] = {**base, **said}
     return merged
-
-
-def keeper_of(tx: Tx, wanted: list[Disk]) -> Row | None:
-    """The host on which the disks must be, since their snapshots are there; None where it can be any.
-
-    Raises `Refusal` UnsupportedOperation for snapshots of several hosts.
-    """
-    homes = sorted(snapshot.homes(tx, [disk.snapshot for disk in wanted]))
-    if len(homes) > 1:
-        raise Refusal(
-            "UnsupportedOperation",
-            f"The snapshots of the block device mappings are kept on {', '.join(homes)}; an instance's volumes are on "
-            "one host, and snapshots cannot be moved between hosts yet.",
-        )
-    return host.find(tx, homes[0]) if homes else None
 
 
 def root_disk(image: Row | Base, own: Row | Kept | None, mapping: BlockDeviceMapping) -> Disk:

@@ -48,20 +48,12 @@ def wish_of(request: LaunchRequest) -> Wish:
     )
 
 
-def find_network(
-    tx: Tx, account: str, zones: list[str], request: LaunchRequest, wish: Wish, most: int, keeper: Row | None
-) -> Network:
-    """The network that is meant, in a zone of the host `keeper` if there is one; raises `Refusal`."""
+def find_network(tx: Tx, account: str, zones: list[str], request: LaunchRequest, wish: Wish, most: int) -> Network:
+    """The network that is meant; raises `Refusal`."""
     zone = (request.get("placement") or {}).get("AvailabilityZone", "")
     if zone and zone not in zones:
         raise Refusal("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
-    net = _subnet(tx, account, wish, zone, keeper)
-    if keeper is not None and net.zone not in keeper.zones:
-        raise Refusal(
-            "UnsupportedOperation",
-            f"The snapshots of the instance's disks are kept on a host of {', '.join(keeper.zones)}, and volumes "
-            f"cannot be made from them in {net.zone} yet.",
-        )
+    net = _subnet(tx, account, wish, zone)
     public = bool(net.map_public_ip) if wish.public is None else wish.public
     groups = _groups(tx, account, net, wish)
     return Network(net, groups, _address(net, wish, most), public, wish.description)
@@ -120,9 +112,9 @@ def _primary_address(one: NetworkInterface) -> str:
     return listed[0].get("PrivateIpAddress", "") if listed else one.get("PrivateIpAddress", "")
 
 
-def _subnet(tx: Tx, account: str, wish: Wish, zone: str, keeper: Row | None) -> Row:
+def _subnet(tx: Tx, account: str, wish: Wish, zone: str) -> Row:
     if not wish.subnet:
-        return _default_subnet(tx, account, zone, keeper)
+        return _default_subnet(tx, account, zone)
     if wish.group_names:
         raise Refusal("InvalidParameterCombination", "The parameter groupName cannot be used with the parameter subnet")
     row = subnet.find(tx, account, wish.subnet)
@@ -136,13 +128,13 @@ def _subnet(tx: Tx, account: str, wish: Wish, zone: str, keeper: Row | None) -> 
     return row
 
 
-def _default_subnet(tx: Tx, account: str, zone: str, keeper: Row | None) -> Row:
-    """The default subnet of the zone; without one, of the first zone that has a host, or of the host `keeper`."""
+def _default_subnet(tx: Tx, account: str, zone: str) -> Row:
+    """The default subnet of the zone; without one, of the first zone that has a host."""
     router = default_vpc(tx, account)
     subnets = [row for row in subnet.of_account(tx, account) if row.is_default and zone in ("", row.zone)]
     if not subnets:
         raise Refusal("MissingInput", f"No subnets found for the default VPC '{router.id}'. Please specify a subnet.")
-    served = host.served_zones(tx) if keeper is None else keeper.zones
+    served = host.served_zones(tx)
     return next((row for row in subnets if row.zone in served), subnets[0])
 
 

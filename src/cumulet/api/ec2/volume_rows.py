@@ -66,20 +66,18 @@ def check_quota(ctx: Context, tx: Tx, count: int, gib: int) -> None:
 
 
 def create(ctx: Context, tx: Tx, id: str, zone: str, shape: Shape, origin: Row | None, sealed: str) -> None:
-    """Write down a new volume and where it is kept: beside the snapshot `origin`, where it is made from one.
+    """Write down a new volume and where it is kept: beside the snapshot `origin` it is made from, if it can be.
 
     `sealed` is its key, if it is to be encrypted.
 
     Raises `Refusal` InsufficientVolumeCapacity.
     """
     check_quota(ctx, tx, 1, shape.size_gib)
-    check_able(tx, zone, origin, sealed=bool(sealed))
-    needs = "encrypts" if sealed else ""
-    keeper = (
-        capacity.place_disk(tx, zone, shape.size_gib, ctx.config, needs=needs)
-        if origin is None
-        else _beside(ctx, tx, zone, shape, origin)
-    )
+    check_able(tx, zone, sealed=bool(sealed))
+    keeper = _beside(ctx, tx, zone, shape, origin, sealed=bool(sealed)) if origin is not None else None
+    if keeper is None and (origin is None or host.address(tx, origin.host)):
+        needs = "encrypts" if sealed else ""
+        keeper = capacity.place_disk(tx, zone, shape.size_gib, ctx.config, needs=needs)
     if keeper is None:
         raise Refusal(
             "InsufficientVolumeCapacity",
@@ -96,7 +94,7 @@ def placed(ctx: Context, tx: Tx, gib: int) -> dict[str, str]:
     """The `zone` and the `host` of an encrypted volume of so many GiB that may be anywhere; raises `Refusal`."""
     able = [zone for zone in ctx.config.zone_names() if any(zone in row.zones for row in _encrypting(tx))]
     if not able:
-        check_able(tx, ctx.config.zone_names()[0], None, sealed=True)
+        check_able(tx, ctx.config.zone_names()[0], sealed=True)
     for zone in able:
         keeper = capacity.place_disk(tx, zone, gib, ctx.config, needs="encrypts")
         if keeper is not None:
@@ -111,23 +109,15 @@ def _encrypting(tx: Tx) -> list[Row]:
     return [row for row in host.all(tx) if "encrypts" in row.facts]
 
 
-def check_able(tx: Tx, zone: str, origin: Row | None, *, sealed: bool) -> None:
-    """Raises `Refusal` where no host, or not that of the snapshot, can keep an encrypted volume."""
-    if not sealed:
-        return
-    hosts = host.all(tx) if origin is None else [row for row in [host.find(tx, origin.host)] if row is not None]
-    if not any("encrypts" in row.facts and zone in row.zones for row in hosts):
-        where = f"The zone {zone} has no host that" if origin is None else f"The host of '{origin.id}' is none that"
-        text = "can keep encrypted volumes: its program is of an earlier version."
-        raise Refusal("UnsupportedOperation", f"{where} {text}")
+def check_able(tx: Tx, zone: str, *, sealed: bool) -> None:
+    """Raises `Refusal` where no host of the zone can keep an encrypted volume."""
+    if sealed and not any(zone in row.zones for row in _encrypting(tx)):
+        text = "has no host that can keep encrypted volumes: its program is of an earlier version."
+        raise Refusal("UnsupportedOperation", f"The zone {zone} {text}")
 
 
-def _beside(ctx: Context, tx: Tx, zone: str, shape: Shape, origin: Row) -> str | None:
+def _beside(ctx: Context, tx: Tx, zone: str, shape: Shape, origin: Row, *, sealed: bool) -> str | None:
+    """The host of the snapshot, if the volume can be there: nothing has to be copied then."""
     keeper = host.find(tx, origin.host)
-    if keeper is not None and zone not in keeper.zones:
-        raise Refusal(
-            "UnsupportedOperation",
-            f"The snapshot '{origin.id}' is kept on a host of {', '.join(keeper.zones)}, and volumes cannot be made "
-            f"from it in {zone} yet.",
-        )
-    return str(origin.host) if capacity.claim_disk(tx, origin.host, shape.size_gib, ctx.config) else None
+    able = keeper is not None and zone in keeper.zones and ("encrypts" in keeper.facts or not sealed)
+    return str(origin.host) if able and capacity.claim_disk(tx, origin.host, shape.size_gib, ctx.config) else None

@@ -621,6 +621,7 @@ def upgrade() -> None:
         sa.Column("source", sa.String(length=40), nullable=True),
         sa.Column("instance", sa.String(length=40), nullable=True),
         sa.Column("base", sa.String(length=40), nullable=True),
+        sa.Column("replica_of", sa.String(length=40), nullable=True),
         sa.Column("host", sa.String(length=64), nullable=True),
         sa.Column("desired", sa.String(length=10), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
@@ -631,7 +632,9 @@ def upgrade() -> None:
         sa.Column("created", sa.Double(), nullable=True),
         sa.Column("completed", sa.Double(), nullable=True),
         sa.Column("sealed", sa.Text(), nullable=False),
+        sa.Column("used", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_snapshot")),
+        sa.UniqueConstraint("replica_of", "host", name=op.f("uq_snapshot_replica_of_host")),
     )
     with op.batch_alter_table("snapshot", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_snapshot_account"), ["account"], unique=False)
