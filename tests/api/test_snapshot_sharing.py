@@ -178,7 +178,7 @@ def test_a_host_that_others_do_not_reach_keeps_what_is_made_of_its_snapshots(clo
     disk = {"BlockDeviceMappings": [{"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": id}}]}
     there = shown(ec2, launched(cloud, ec2, **disk, Placement={"AvailabilityZone": "us-east-1b"}))
     assert there["State"]["Name"] == "terminated"
-    assert "which other hosts do not reach: it has no tunnel_address" in there["StateReason"]["Message"]
+    assert "1 without a snapshot of its disks, whose host has no tunnel_address" in there["StateReason"]["Message"]
     here = launched(cloud, ec2, **disk, Placement={"AvailabilityZone": "us-east-1a"})
     assert shown(ec2, here)["State"]["Name"] == "running"
 

@@ -172,11 +172,12 @@ def _shown(amount: Amount) -> str:
 def _elsewhere(host: Host, wish: Wish) -> str:
     if wish.home:
         return f"its disks are on {wish.home}" if host.name != wish.home else ""
-    if wish.unreached and host.name not in wish.near:
-        return (
-            f"a snapshot of its disks is on {wish.unreached}, which other hosts do not reach: it has no tunnel_address"
-        )
     return f"{wish.named} was asked for" if wish.named not in ("", host.name) else ""
+
+
+def _unreached(host: Host, wish: Wish) -> str:
+    bars = wish.unreached and not wish.home and host.name not in wish.near
+    return f"a snapshot of its disks is on {wish.unreached}, which other hosts do not reach" if bars else ""
 
 
 def _zone(host: Host, wish: Wish) -> str:
@@ -260,6 +261,7 @@ NOT_HEARD = "not heard"
 _SHORT = ("with too few vCPUs left", "with too little memory left", "with too little disk left")
 FILTERS = (
     Filter("not the host in question", _elsewhere),
+    Filter("without a snapshot of its disks, whose host has no tunnel_address", _unreached),
     Filter("in another zone", _zone, shared=True),
     Filter("without the directory of its disks", _store, shared=True),
     Filter("of another architecture", _architecture, shared=True),
