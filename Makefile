@@ -55,12 +55,13 @@ record-contract: install-with-tests ## keep what processes of this contract say 
 	cd tests && $(CURDIR)/$(venv)/python -m support.recording
 
 # What knows of the database: the contract with it, the engine, the api, and who dies in the midst of it.
-with_database := tests/unit/test_engine.py tests/unit/test_migrations.py tests/contract/test_databases.py \
-	tests/contract/test_database_servers.py tests/api tests/crash
+with_database := $(addprefix tests/unit/test_,engine.py hearing.py host_lease.py migrations.py) \
+	$(addprefix tests/contract/test_,databases.py database_servers.py prepared.py) tests/api tests/crash
 
+# Each process has a server of its own; one file of tests/crash takes longer than all the others, so files are parted.
 test-databases: install-with-tests ## the suites that know of the database, whole, on PostgreSQL and on MariaDB (an hour)
 	set -e; for kind in postgresql mariadb; do \
-		$(venv)/python -m pytest --database $$kind $(with_database) $(PYTEST_ARGS); \
+		$(venv)/python -m pytest -n $(WORKERS) --dist worksteal --database $$kind $(with_database) $(PYTEST_ARGS); \
 	done
 
 check: install-with-tests ## ruff, mypy and the rules of the repository

@@ -14,7 +14,6 @@ from botocore.credentials import Credentials
 from botocore.serialize import create_serializer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.databases import Tested
 from support.signed import sign
 from support.tested_cloud import TestedCloud
 from support.wire_shapes import Values, botocore_model, without_nothing
@@ -30,9 +29,8 @@ RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.function_sc
 
 
 @pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory: pytest.TempPathFactory, database_server: Tested | None) -> TestedCloud:
-    url = database_server.emptied("cumulet_fuzzed") if database_server else ""
-    return TestedCloud(Path(tmp_path_factory.mktemp("fuzz")), database_url=url)
+def fuzzed(tmp_path_factory: pytest.TempPathFactory, module_database: str) -> TestedCloud:
+    return TestedCloud(Path(tmp_path_factory.mktemp("fuzz")), database_url=module_database)
 
 
 def ask(cloud: TestedCloud, body: dict[str, str] | str, service: str = "ec2") -> Response:

@@ -20,20 +20,23 @@ from cumulet.lib.rbd import Room
 KEY = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
 
 
-def copied(state: Path, status: int = 0, **environ: str) -> str:
+def copied(cloud: TestedCloud, status: int = 0, **environ: str) -> str:
     """What the command says."""
-    settings = {"CUMULET_DRIVERS": "fake", "CUMULET_TEST": "1", **environ}
-    done = CliRunner().invoke(cumulet, ["bucket", "copy-to-pool", "--state-dir", str(state)], env=settings)
+    settings = {"CUMULET_DRIVERS": "fake", "CUMULET_TEST": "1", "CUMULET_DATABASE_URL": cloud.config.database_url}
+    words = ["bucket", "copy-to-pool", "--state-dir", str(cloud.config.state_dir)]
+    done = CliRunner().invoke(cumulet, words, env={**settings, **environ})
     assert done.exit_code == status, done.output
     return done.output.strip()
 
 
-def test_the_doctor_tells_the_pool_of_another_cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_tells_the_pool_of_another_cloud(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ceph = FakeCeph()
     monkeypatch.setattr(rados, "space_of", lambda config: ceph.space)
     monkeypatch.setattr("cumulet.lib.rados.check", lambda pool: None)
     monkeypatch.setattr(Pool, "room", lambda pool: Room(100 << 30, 90 << 30))
-    cloud = TestedCloud(tmp_path, object_driver="rados")
+    cloud = TestedCloud(tmp_path, object_driver="rados", database_url=database_url)
     assert [found.level for found in object_pool(cloud.config)] == ["ok"]
     assert not ceph.spaces[""]
     made(support.client(cloud))
@@ -45,23 +48,25 @@ def test_the_doctor_tells_the_pool_of_another_cloud(tmp_path: Path, monkeypatch:
     cloud.stop()
 
 
-def test_all_objects_are_taken_to_ceph_while_the_cloud_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_objects_are_taken_to_ceph_while_the_cloud_is_used(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ceph = FakeCeph()
     monkeypatch.setattr(rados, "space_of", lambda config: ceph.space)
-    cloud = TestedCloud(tmp_path)
+    cloud = TestedCloud(tmp_path, database_url=database_url)
     s3 = support.client(cloud)
     made(s3)
     put(s3, "a", content=b"first")
     put(s3, "large", content=bytes(5 << 20))
     put(s3, "secret", content=b"hidden", **KEY)
-    assert copied(tmp_path) == "3 copied, 0 were there, 0 have no good copy"
+    assert copied(cloud) == "3 copied, 0 were there, 0 have no good copy"
     put(s3, "a", content=b"second")
     put(s3, "spoilt", content=b"right")
     (spoilt,) = [file for file in cloud.config.object_directories()[0].glob("??/*") if file.read_bytes() == b"right"]
     spoilt.write_bytes(b"wrong")
-    assert copied(tmp_path) == "1 copied, 2 were there, 1 have no good copy"
+    assert copied(cloud) == "1 copied, 2 were there, 1 have no good copy"
     cloud.stop()
-    cloud = TestedCloud(tmp_path, object_driver="rados")
+    cloud = TestedCloud(tmp_path, object_driver="rados", database_url=database_url)
     s3 = support.client(cloud)
     assert [support.body(s3, key) for key in ("a", "large")] == [b"second", bytes(5 << 20)]
     assert support.body(s3, "secret", **KEY) == b"hidden"
@@ -74,4 +79,4 @@ def test_all_objects_are_taken_to_ceph_while_the_cloud_is_used(tmp_path: Path, m
     store.keeper.remove_due()
     assert support.is_tidy(cloud)
     cloud.stop()
-    assert "object_driver is rados already" in copied(tmp_path, 1, CUMULET_OBJECT_DRIVER="rados")
+    assert "object_driver is rados already" in copied(cloud, 1, CUMULET_OBJECT_DRIVER="rados")

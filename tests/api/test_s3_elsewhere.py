@@ -27,8 +27,8 @@ MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[Any]:
-    yield from support.shared()
+def cloud(module_database: str) -> Iterator[Any]:
+    yield from support.shared(module_database)
 
 
 def served(cloud: Any, url: str) -> Iterator[Server]:

@@ -27,8 +27,8 @@ BUCKET, KEY = "fuzzed-bucket", "key"
 
 
 @pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> TestedCloud:
-    return TestedCloud(Path(tmp_path_factory.mktemp("fuzz")))
+def fuzzed(tmp_path_factory: pytest.TempPathFactory, module_database: str) -> TestedCloud:
+    return TestedCloud(Path(tmp_path_factory.mktemp("fuzz")), database_url=module_database)
 
 
 def send(cloud: TestedCloud, method: str, path: str, content: bytes, headers: dict[str, str]) -> Raw:

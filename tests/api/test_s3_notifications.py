@@ -229,8 +229,8 @@ def test_configurations_that_cannot_be_are_refused(cloud: TestedCloud) -> None:
     configure(cloud, *apart)
 
 
-def test_a_cloud_without_a_broker_refuses_destinations(tmp_path: Path) -> None:
-    cloud = TestedCloud(tmp_path)
+def test_a_cloud_without_a_broker_refuses_destinations(tmp_path: Path, database_url: str) -> None:
+    cloud = TestedCloud(tmp_path, database_url=database_url)
     try:
         s3 = support.client(cloud)
         made(s3)
@@ -245,9 +245,11 @@ def test_a_cloud_without_a_broker_refuses_destinations(tmp_path: Path) -> None:
         cloud.stop()
 
 
-def test_a_queue_of_a_real_broker_has_what_it_is_bound_for(tmp_path: Path, vhost: VirtualHost) -> None:
+def test_a_queue_of_a_real_broker_has_what_it_is_bound_for(
+    tmp_path: Path, database_url: str, vhost: VirtualHost
+) -> None:
     with connected(vhost.url) as broker:
-        cloud = TestedCloud(tmp_path, bus=Telling(broker), bus_url=vhost.url)
+        cloud = TestedCloud(tmp_path, bus=Telling(broker), bus_url=vhost.url, database_url=database_url)
         try:
             made(support.client(cloud))
 

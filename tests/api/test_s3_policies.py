@@ -21,8 +21,8 @@ ARN = f"arn:aws:s3:::{BUCKET}"
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[Any]:
-    yield from support.shared()
+def cloud(module_database: str) -> Iterator[Any]:
+    yield from support.shared(module_database)
 
 
 @pytest.fixture

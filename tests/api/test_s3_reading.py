@@ -17,8 +17,8 @@ DATE = "Thu, 01 Dec 2033 16:00:00 GMT"
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[Any]:
-    yield from support.shared()
+def cloud(module_database: str) -> Iterator[Any]:
+    yield from support.shared(module_database)
 
 
 @pytest.fixture

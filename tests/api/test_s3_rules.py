@@ -16,8 +16,8 @@ from support.tested_cloud import TestedCloud
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[Any]:
-    yield from support.shared()
+def cloud(module_database: str) -> Iterator[Any]:
+    yield from support.shared(module_database)
 
 
 @pytest.fixture
@@ -105,8 +105,8 @@ def test_tags_have_letters_of_any_script_and_some_signs(cloud: Any, s3: Any) -> 
         assert code(s3.put_bucket_tagging, Bucket=BUCKET, Tagging={"TagSet": [wrong]}) == "InvalidTag"
 
 
-def test_days_that_are_short_for_tests_have_no_least_number(tmp_path: Path) -> None:
-    cloud = TestedCloud(tmp_path, object_day_seconds=10.0)
+def test_days_that_are_short_for_tests_have_no_least_number(tmp_path: Path, database_url: str) -> None:
+    cloud = TestedCloud(tmp_path, database_url=database_url, object_day_seconds=10.0)
     support.fresh(cloud)
     assert configured(cloud, "lifecycle", rule("<Filter/>" + when("Transition", "1", "STANDARD_IA"))).status == 200
     cloud.stop()

@@ -15,8 +15,8 @@ from support.s3 import BUCKET, ask, body, put
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[Any]:
-    yield from support.shared()
+def cloud(module_database: str) -> Iterator[Any]:
+    yield from support.shared(module_database)
 
 
 @pytest.fixture

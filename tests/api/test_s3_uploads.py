@@ -17,8 +17,8 @@ AT = f"/{BUCKET}/k"
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[Any]:
-    yield from support.shared()
+def cloud(module_database: str) -> Iterator[Any]:
+    yield from support.shared(module_database)
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ RULES = [
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[Any]:
-    yield from support.shared(object_domain="s3.test")
+def cloud(module_database: str) -> Iterator[Any]:
+    yield from support.shared(module_database, object_domain="s3.test")
 
 
 @pytest.fixture

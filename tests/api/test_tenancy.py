@@ -39,8 +39,8 @@ TRUST = document(Principal={"Service": "ec2.amazonaws.com"}, Action="sts:AssumeR
 class Scene:
     """An account with something of every kind, another that asks, and for each id one that was never there."""
 
-    def __init__(self, directory: Path) -> None:
-        self.cloud = TestedCloud(directory)
+    def __init__(self, directory: Path, database_url: str) -> None:
+        self.cloud = TestedCloud(directory, database_url=database_url)
         self.owner, self.stranger = self.cloud.account("owner"), self.cloud.account("stranger")
         self.ids = self._things()
         self.cloud.settle()
@@ -141,8 +141,8 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return Scene(tmp_path_factory.mktemp("tenancy"))
+def scene(tmp_path_factory: pytest.TempPathFactory, module_database: str) -> Scene:
+    return Scene(tmp_path_factory.mktemp("tenancy"), module_database)
 
 
 def places(model: Model, ref: Ref, path: str, depth: int = 0) -> list[str]:

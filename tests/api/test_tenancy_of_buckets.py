@@ -28,8 +28,8 @@ HTTP_CODES = {"403": "AccessDenied"}
 
 
 class Scene:
-    def __init__(self, directory: Path) -> None:
-        self.cloud = TestedCloud(directory)
+    def __init__(self, directory: Path, database_url: str) -> None:
+        self.cloud = TestedCloud(directory, database_url=database_url)
         owner = self.cloud.account("owner").client("s3")
         self.stranger = self.cloud.account("stranger").client("s3", parameter_validation=False)
         owner.create_bucket(Bucket=BUCKET)
@@ -87,8 +87,8 @@ def value(model: Model, ref: Ref) -> Any:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    made = Scene(tmp_path_factory.mktemp("tenancy"))
+def scene(tmp_path_factory: pytest.TempPathFactory, module_database: str) -> Iterator[Scene]:
+    made = Scene(tmp_path_factory.mktemp("tenancy"), module_database)
     yield made
     made.cloud.stop()
 

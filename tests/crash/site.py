@@ -80,7 +80,7 @@ class Site:
     def copy(cls, template: Path, directory: Path, make_bus: Callable[[], Bus] = MemoryBus) -> Site:
         """A site that begins as the one at `template`, which is closed."""
         shutil.copytree(template, directory, symlinks=True)
-        databases.copy(template, directory)
+        databases.restore(directory)
         return cls(directory, make_bus)
 
     def open(self) -> None:
@@ -204,3 +204,13 @@ class Site:
             for table in tables.metadata.sorted_tables:
                 found[table.name] = sorted(map(repr, tx.connection.execute(sa.select(table))))
         return found
+
+
+def prepared(kind: type[Site], directory: Path, server: databases.Tested | None) -> Path:
+    """The directory of a site of this kind, which is closed: what `kind.copy` begins from."""
+    made = directory / "site"
+    if server is not None:
+        databases.note(made, server.emptied("cumulet_template"))
+    kind(made).close()
+    databases.keep(made)
+    return made

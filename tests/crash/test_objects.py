@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import s3 as support
@@ -62,11 +61,11 @@ def _upload(cloud: TestedCloud) -> str:
     return str(uploads[0]["UploadId"]) if uploads else "gone"
 
 
-def in_ceph(directory: Path, monkeypatch: pytest.MonkeyPatch) -> TestedCloud:
+def in_ceph(directory: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> TestedCloud:
     """Its blobs are in a fake of Ceph, in pieces of two bytes, and go as soon as nothing names them."""
     monkeypatch.setattr(rados, "space_of", lambda config: FakeCeph().space)
     monkeypatch.setattr(RadosBlobs, "linger", 0.0)
-    made_cloud = TestedCloud(directory, object_driver="rados")
+    made_cloud = TestedCloud(directory, object_driver="rados", database_url=database_url)
     store = made_cloud.cloud.objects
     assert store is not None
     assert isinstance(store.blobs, RadosBlobs)
@@ -75,9 +74,15 @@ def in_ceph(directory: Path, monkeypatch: pytest.MonkeyPatch) -> TestedCloud:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+def cloud(
+    tmp_path: Path, database_url: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TestedCloud]:
     driver = getattr(request, "param", "directory")
-    made_cloud = in_ceph(tmp_path, monkeypatch) if driver == "rados" else TestedCloud(tmp_path)
+    made_cloud = (
+        in_ceph(tmp_path, database_url, monkeypatch)
+        if driver == "rados"
+        else TestedCloud(tmp_path, database_url=database_url)
+    )
     s3 = support.client(made_cloud)
     made(s3)
     statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{BUCKET}/*"}

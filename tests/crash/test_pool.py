@@ -11,9 +11,10 @@ from crash.afterwards import check
 from crash.fenced_site import FencedSite
 from crash.image_lives import register_bundle
 from crash.lives import Life, deregister, import_image, launch_in, stop
-from crash.site import ZONES, Site
+from crash.site import ZONES, Site, prepared
 from crash.test_crash_points import die_at_each_point
 from crash.volume_lives import attach, beside, create_volume, detach
+from support.databases import Tested
 
 from cumulet.model import attachment, image, instance
 
@@ -89,11 +90,9 @@ LIVES = [
 
 
 @pytest.fixture(scope="module")
-def pooled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pooled(tmp_path_factory: pytest.TempPathFactory, database_server: Tested | None) -> Path:
     """The directory of a prepared site, which is closed."""
-    directory = tmp_path_factory.mktemp("pooled") / "site"
-    PoolSite(directory).close()
-    return directory
+    return prepared(PoolSite, tmp_path_factory.mktemp("pooled"), database_server)
 
 
 def begin(life: Life, pooled: Path, directory: Path) -> tuple[PoolSite, list[str]]:

@@ -8,9 +8,10 @@ import pytest
 from crash.afterwards import check
 from crash.fenced_site import FencedSite
 from crash.lives import Life, launch_beside, launch_in, reboot, stop, terminate
-from crash.site import ZONES, Site
+from crash.site import ZONES, Site, prepared
 from crash.test_crash_points import die_at_each_point, take_over_at
 from crash.volume_lives import attach, beside, create_volume, detach, migrate, take_snapshot
+from support.databases import Tested
 
 from cumulet.model import instance
 
@@ -110,11 +111,9 @@ STALE_SPREAD = 3
 
 
 @pytest.fixture(scope="module")
-def fenced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fenced(tmp_path_factory: pytest.TempPathFactory, database_server: Tested | None) -> Path:
     """The directory of a prepared site, which is closed."""
-    directory = tmp_path_factory.mktemp("fenced") / "site"
-    FencedSite(directory).close()
-    return directory
+    return prepared(FencedSite, tmp_path_factory.mktemp("fenced"), database_server)
 
 
 def begin(life: Life, fenced: Path, directory: Path) -> tuple[FencedSite, list[str]]:

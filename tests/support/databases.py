@@ -8,14 +8,16 @@ of the tests, however that ends.
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 import sqlalchemy as sa
@@ -28,6 +30,7 @@ ADDRESS = "127.0.0.1"
 SECONDS = 120.0
 NOTE = "database-url"
 """A file beside a cloud's state that says which database is that cloud's; there is none for SQLite."""
+ROWS = "database-rows"
 
 
 class DatabaseServer(Protocol):
@@ -59,6 +62,7 @@ class Tested:
             else MariaDB(inner, ADDRESS, self.port, durable=durable)
         )
         self.url = sa.make_url(self._server.url)
+        self._made: set[str] = set()
         if kind == "mariadb":  # reading the system's certificates takes longer than all else of connecting
             self.url = self.url.update_query_dict({"ssl_disabled": "true"})
 
@@ -92,7 +96,16 @@ class Tested:
 
     def emptied(self, name: str = "cumulet_tested") -> str:
         """The URL of a database with tables and no rows."""
-        return _emptied(self.url, name)
+        url = self.url.set(database=name)
+        if name not in self._made:
+            with administering(self.url) as connection:
+                connection.exec_driver_sql(f"CREATE DATABASE {name}")
+            with _keeper(url).begin() as connection:
+                servers.suit(connection)
+                tables.metadata.create_all(connection)
+            self._made.add(name)
+        _fill(url, {})
+        return _text(url)
 
 
 def free_port() -> int:
@@ -113,31 +126,21 @@ def _text(url: sa.URL) -> str:
     return url.render_as_string(hide_password=False)
 
 
-def _emptied(server: sa.URL, name: str) -> str:
-    """Rows are deleted rather than tables made anew, which takes ten times as long."""
-    url = server.set(database=name)
-    with administering(server) as connection:
-        is_new = not _exists(connection, name)
-        if is_new:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine = servers.engine(_text(url), durable=False)
-    with engine.connect() as connection:
+@cache
+def _keeper(url: sa.URL) -> sa.Engine:
+    """Who empties this database. It stays connected: a new connection costs more than what it is for."""
+    return sa.create_engine(url, pool_pre_ping=True)
+
+
+def _fill(url: sa.URL, rows: dict[str, list[dict[str, Any]]]) -> None:
+    """These rows and no others. They are deleted rather than tables made anew, which takes ten times as long."""
+    with _keeper(url).begin() as connection:
         _end_others(connection)
-        if is_new:
-            servers.suit(connection)
-            tables.metadata.create_all(connection)
         for table in reversed(tables.metadata.sorted_tables):
             connection.execute(table.delete())
-        connection.commit()
-    engine.dispose()
-    return _text(url)
-
-
-def _exists(connection: sa.Connection, name: str) -> bool:
-    catalogue = "schema_name FROM information_schema.schemata"
-    if connection.dialect.name == "postgresql":
-        catalogue = "datname FROM pg_database"
-    return name in set(connection.exec_driver_sql(f"SELECT {catalogue}").scalars())
+        for table in tables.metadata.sorted_tables:
+            if rows.get(table.name):
+                connection.execute(table.insert(), rows[table.name])
 
 
 def _end_others(connection: sa.Connection) -> None:
@@ -164,22 +167,22 @@ def noted(directory: Path) -> str:
     return file.read_text() if file.exists() else ""
 
 
-def copy(template: Path, directory: Path) -> None:
-    """Give the cloud in `directory` the rows of the one at `template`; nothing to do for SQLite."""
-    url = noted(template)
-    if not url:
+def keep(template: Path) -> None:
+    """Write down the rows of the cloud in `template`, whose database is used for others from now on."""
+    if not (url := noted(template)):
         return
-    source, target = sa.create_engine(url, poolclass=sa.NullPool), sa.make_url(url)
-    copied = _emptied(target, f"{target.database}_copy")
-    made = servers.engine(copied, durable=False)
-    with source.connect() as old, made.connect() as new:
-        for table in tables.metadata.sorted_tables:
-            rows = [dict(row._mapping) for row in old.execute(sa.select(table))]
-            if rows:
-                new.execute(table.insert(), rows)
-        new.commit()
-    made.dispose()
-    note(directory, copied)
+    with _keeper(sa.make_url(url)).connect() as connection:
+        found = {
+            table.name: [dict(row._mapping) for row in connection.execute(sa.select(table))]
+            for table in tables.metadata.sorted_tables
+        }
+    (template / ROWS).write_bytes(pickle.dumps(found))
+
+
+def restore(directory: Path) -> None:
+    """Give the cloud in a copy of a template's directory the template's rows; nothing to do for SQLite."""
+    if url := noted(directory):
+        _fill(sa.make_url(url), pickle.loads((directory / ROWS).read_bytes()))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -236,6 +239,12 @@ def database_server(database_kind: str, request: pytest.FixtureRequest) -> Teste
 def database_url(database_server: Tested | None) -> str:
     """An empty database of this test's own, as the setting has it: empty for SQLite in the state directory."""
     return database_server.emptied() if database_server else ""
+
+
+@pytest.fixture(scope="module")
+def module_database(database_server: Tested | None) -> str:
+    """An empty database for the cloud that the tests of a module share."""
+    return database_server.emptied("cumulet_module") if database_server else ""
 
 
 @pytest.fixture

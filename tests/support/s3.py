@@ -32,10 +32,10 @@ def made(s3: Any, name: str = BUCKET, **more: Any) -> str:
     return name
 
 
-def shared(**settings: Any) -> Iterator[TestedCloud]:
+def shared(database_url: str, **settings: Any) -> Iterator[TestedCloud]:
     """A cloud for the tests of a module, which begin with `fresh`: to make one for each costs more than they do."""
     with tempfile.TemporaryDirectory(prefix="cumulet-test-", dir=testing.in_memory()) as directory:
-        cloud = TestedCloud(Path(directory), **settings)
+        cloud = TestedCloud(Path(directory), database_url=database_url, **settings)
         yield cloud
         cloud.stop()
 
