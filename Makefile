@@ -58,10 +58,10 @@ record-contract: install-with-tests ## keep what processes of this contract say 
 with_database := $(addprefix tests/unit/test_,engine.py hearing.py host_lease.py migrations.py) \
 	$(addprefix tests/contract/test_,databases.py database_servers.py prepared.py) tests/api tests/crash
 
-# Each process has a server of its own; one file of tests/crash takes longer than all the others, so files are parted.
+# Each process has a server of its own.
 test-databases: install-with-tests ## the suites that know of the database, whole, on PostgreSQL and on MariaDB (an hour)
 	set -e; for kind in postgresql mariadb; do \
-		$(venv)/python -m pytest -n $(WORKERS) --dist worksteal --database $$kind $(with_database) $(PYTEST_ARGS); \
+		$(venv)/python -m pytest -n $(WORKERS) --dist loadfile --database $$kind $(with_database) $(PYTEST_ARGS); \
 	done
 
 check: install-with-tests ## ruff, mypy and the rules of the repository

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from crash.afterwards import check
 from crash.all_lives import LIVES
-from crash.lives import Life, terminate
+from crash.lives import Life
 from crash.moving_lives import LONG_LIVES
 from crash.site import Site
 
@@ -20,11 +19,6 @@ from cumulet.bus.memory import MemoryBus
 from cumulet.engine.engine import LEASE_SECONDS
 from cumulet.lib import crash
 from cumulet.lib.crash import Died
-
-STALE_SPREAD = 4
-"""At every so many points a runner is paused."""
-DELETE_SPREAD = 4
-"""At every so many points the user deletes."""
 
 AnySite = TypeVar("AnySite", bound=Site)
 
@@ -115,19 +109,6 @@ def test_a_crash_at_any_point_leaves_nothing_stuck_and_nothing_behind(
     assert deaths > 3 * life.every
 
 
-@pytest.mark.parametrize("life", TRIED, ids=lambda life: life.name)
-def test_a_runner_that_wakes_up_after_its_lease_changes_nothing(life: Life, template: Path, tmp_path: Path) -> None:
-    number = 0
-    while True:
-        site, subjects = begin(life, template, tmp_path / str(number))
-        left = take_over_at(site, number)
-        if left is None:
-            break
-        end(site, life, subjects)
-        number += STALE_SPREAD
-    assert number > 0
-
-
 HELD = ("commit.before", "driver.")
 """Points where something is held that makes others wait: the database's writer, an agent's lock."""
 
@@ -158,22 +139,3 @@ def wait(site: Site) -> bool:
     if waiting:
         site.pass_time(max(min(row.due for row in waiting) - site.clock.now(), 0.0) + 0.01)
     return bool(waiting)
-
-
-WITH_GUESTS = [life for life in TRIED if not isinstance(life, Life) or life.states]
-
-
-@pytest.mark.parametrize("life", WITH_GUESTS, ids=lambda life: life.name)
-def test_a_user_who_deletes_at_any_point_gets_what_was_asked(life: Life, template: Path, tmp_path: Path) -> None:
-    number = 0
-    while True:
-        site, subjects = begin(life, template, tmp_path / str(number))
-        guest = subjects[0]
-        point = At(number, partial(terminate, site, guest), spared=("commit.before",))
-        with crash.at_each_point(point):
-            site.settle()
-        if not point.name:
-            break
-        end(site, life._replace(states=["terminated", *life.states[1:]]), subjects)
-        number += DELETE_SPREAD
-    assert number > 0
