@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from cumulet.lib.errors import Failure
 from cumulet.model import Database, migrate, tables
@@ -36,6 +38,12 @@ def test_a_new_database_is_as_the_tables_say(database: Database) -> None:
     assert migrate.upgrade(database) == ("", migrate.newest())
     assert differences(database) == []
     assert names(database) >= set(tables.metadata.tables)
+
+
+def test_the_names_of_the_steps_are_those_that_they_have() -> None:
+    scripts = ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
+    assert scripts.get_heads() == [migrate.newest()]
+    assert {script.revision for script in scripts.walk_revisions()} == migrate.known()
 
 
 def test_a_table_that_lacks_a_column_is_noticed(database: Database) -> None:
