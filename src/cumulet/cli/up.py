@@ -52,8 +52,9 @@ def up(file: Path | None, **overrides: Any) -> None:
 
 def serve(config: Config) -> None:
     """Run the roles of this process until SIGINT or SIGTERM."""
-    from cumulet.lib import log
+    from cumulet.lib import allocator, log
 
+    allocator.keep_little()
     log.start(config.log_level)
     if sys.__stderr__ is not None:
         faulthandler.register(signal.SIGUSR1, sys.__stderr__)  # for whoever wants to know what it waits for

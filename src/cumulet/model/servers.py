@@ -143,7 +143,8 @@ def _server(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
 
 
 def _sqlite(url: sa.URL, synchronous: str, options: dict[str, Any]) -> sa.Engine:
-    made = _made(url, pool_size=32, max_overflow=32, connect_args={"check_same_thread": False}, **options)
+    pool = {"pool_size": 32, "max_overflow": 32, "pool_use_lifo": True}
+    made = _made(url, connect_args={"check_same_thread": False}, **pool, **options)
 
     @sa.event.listens_for(made, "connect")
     def prepare(connection: Any, record: Any) -> None:

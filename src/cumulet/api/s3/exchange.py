@@ -64,8 +64,11 @@ class Exchange:
         return self._noted(self._guarded(lambda: retried(self._begin)))
 
     def feed(self, pieces: list[bytes]) -> Answer | None:
-        self._taken += sum(map(len, pieces))
-        return self._noted(self._guarded(lambda: self._body.feed(pieces[0] if len(pieces) == 1 else b"".join(pieces))))
+        """The pieces are taken out of the list, so that there is no second copy of them."""
+        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._taken += len(piece)
+        return self._noted(self._guarded(lambda: self._body.feed(piece)))
 
     def end(self) -> Answer:
         answer = self._noted(self._guarded(self._end))
@@ -160,21 +163,13 @@ class Exchange:
         if operation.receive is not None:
             given = parse(None)
             self._body = operation.receive(call, given)
-            self._finish = lambda received: self._called(call, operation, given, received)
+            self._finish = lambda received: _called(call, operation, given, received)
         else:
             if operation.name in DIGESTED and not has_digest(call):
                 missing = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"
                 raise errors.invalid_request(missing)
             self._body = Plain(call, MAX_XML)
-            self._finish = lambda body: self._called(call, operation, parse(body))
-
-    def _called(self, call: Call, operation: Operation, given: dict[str, Any], *received: Any) -> Answer:
-        result = operation.function(call, dict(given), *received)  # handlers take from it, and may be called again
-        if isinstance(result, Answer):
-            return result
-        headers, body = render_rest(load("s3"), operation.name, result)
-        status = load("s3").operation(operation.name).http.response_code
-        return Answer(204 if not body and status == 204 else 200, headers, body)
+            self._finish = lambda body: _called(call, operation, parse(body))
 
     def _end(self) -> Answer:
         assert self._finish is not None
@@ -226,6 +221,16 @@ class Exchange:
         if refusal.status != 304:
             answer.headers.append(("Content-Type", "application/xml"))
         return self._decorated(answer)
+
+
+def _called(call: Call, operation: Operation, given: dict[str, Any], *received: Any) -> Answer:
+    """Not a method: an exchange that its own `_finish` holds is there until cycles are looked for, which is seldom."""
+    result = operation.function(call, dict(given), *received)  # handlers take from it, and may be called again
+    if isinstance(result, Answer):
+        return result
+    headers, body = render_rest(load("s3"), operation.name, result)
+    status = load("s3").operation(operation.name).http.response_code
+    return Answer(204 if not body and status == 204 else 200, headers, body)
 
 
 def _operation(call: Call, place: Place) -> Operation:
