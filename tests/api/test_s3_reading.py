@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support import s3 as support
+from support.refusals import code
 from support.s3 import BUCKET, ask, put, signed
 
 AT = f"/{BUCKET}/k"
@@ -114,3 +115,25 @@ def test_attributes_need_a_permission_of_their_own(cloud: Any, s3: Any) -> None:
         theirs.get_object_attributes(**asked)
     let("s3:GetObject", "s3:GetObjectAttributes")
     assert theirs.get_object_attributes(**asked)["ObjectSize"] == 1
+
+
+def test_who_reads_does_not_say_how_to_encrypt(cloud: Any, s3: Any) -> None:
+    put(s3, "k", ServerSideEncryption="AES256")
+    for method in ("AES256", "aws:kms"):
+        answer = signed(cloud, "GET", AT, x_amz_server_side_encryption=method)
+        assert (answer.status, answer.code, answer.text("ArgumentValue")) == (400, "InvalidArgument", method)
+        assert signed(cloud, "HEAD", AT, x_amz_server_side_encryption=method).status == 400
+    assert signed(cloud, "GET", AT).headers["x-amz-server-side-encryption"] == "AES256"
+
+
+def test_a_delete_marker_has_no_tags_to_speak_of(cloud: Any, s3: Any) -> None:
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    put(s3, "k", Tagging="a=1")
+    marker = s3.delete_object(Bucket=BUCKET, Key="k")["VersionId"]
+    for version in ("", f"&versionId={marker}"):
+        answer = signed(cloud, "GET", f"{AT}?tagging{version}")
+        assert (answer.status, answer.code, answer.text("ResourceType")) == (405, "MethodNotAllowed", "DeleteMarker")
+        assert signed(cloud, "DELETE", f"{AT}?tagging{version}").code == "MethodNotAllowed"
+    tags = {"TagSet": [{"Key": "a", "Value": "2"}]}
+    assert code(s3.put_object_tagging, Bucket=BUCKET, Key="k", Tagging=tags) == "MethodNotAllowed"
+    assert code(s3.get_object_acl, Bucket=BUCKET, Key="k") == "NoSuchKey"

@@ -93,15 +93,19 @@ def storage_class(given: Given) -> str:
 
 
 def tags_of_header(text: str) -> list[list[str]]:
-    """Tags as `key=value&…`."""
+    """Tags as `key=value&…`; a key alone has an empty value."""
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict")
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
     except ValueError:
-        why = (
-            "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name"
-        )
-        raise errors.invalid_argument(f"{why} duplicates.", "x-amz-tagging", text) from None
+        raise _invalid_header(text) from None
+    if len(dict(pairs)) < len(pairs) or not all(_is_of_tags(word) for pair in pairs for word in pair):
+        raise _invalid_header(text)
     return checked_tags([{"Key": key, "Value": value} for key, value in pairs], MAX_TAGS)
+
+
+def _invalid_header(text: str) -> errors.S3Refusal:
+    why = "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name"
+    return errors.invalid_argument(f"{why} duplicates.", "x-amz-tagging", text)
 
 
 def checked_tags(tags: list[dict[str, str]], most: int) -> list[list[str]]:

@@ -20,6 +20,7 @@ from cumulet.model.database import Row
 
 CUSTOMER = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
 PARAMETERS = "ServerSideEncryption SSECustomerAlgorithm SSECustomerKey SSECustomerKeyMD5"
+METHOD = "x-amz-server-side-encryption"
 _FORM = "Requests specifying Server Side Encryption with Customer provided keys must provide"
 
 
@@ -71,7 +72,7 @@ def sealing_of(call: Call, given: Given) -> Sealing:
     customer, asked = customer_key(given), given.pop("ServerSideEncryption", None)
     if customer and asked:
         why = "Server Side Encryption with Customer provided key is incompatible with the encryption method specified"
-        raise errors.invalid_argument(why, "x-amz-server-side-encryption", asked)
+        raise errors.invalid_argument(why, METHOD, asked)
     if customer:
         salt = ids.token(32)
         print_ = object_cipher.fingerprint(customer.key, salt)
@@ -87,12 +88,19 @@ def _default(bucket: Row) -> str | None:
     return str(algorithm) if algorithm else None
 
 
+def refuse_method(call: Call) -> None:
+    """Raises InvalidArgument where a request to read says how to encrypt (`GetObject` in the S3 API Reference)."""
+    asked = call.header(METHOD)
+    if asked is not None:
+        raise errors.invalid_argument(f"{METHOD} header is not supported for this operation.", METHOD, asked)
+
+
 def _method(name: str) -> str:
     if name.startswith("aws:"):
         raise errors.unsupported(f"The encryption {name}", "it has no key management service; use AES256 or SSE-C.")
     if name != "AES256":
         wrong = "The encryption method specified is not supported"
-        raise errors.invalid_argument(wrong, "x-amz-server-side-encryption", name)
+        raise errors.invalid_argument(wrong, METHOD, name)
     return name
 
 

@@ -28,7 +28,7 @@ def fetch(call: Call, tx: Tx, version: str | None, action: str, listed: str = "R
     """The version that is asked for, or the newest, if the caller may do `action` with it.
 
     Raises NoSuchKey or NoSuchVersion for what is not there (AccessDenied to who may not list the bucket), and for a
-    delete marker what S3 says of one.
+    delete marker what S3 says of one: where it is the newest, that nothing is there, or, to who asks for tags, 405.
     """
     return fetch_from(call, tx, call.bucket, call.key, version, action, listed)
 
@@ -52,7 +52,7 @@ def fetch_from(
     if row is None:
         raise errors.no_such_version(text, version) if version is not None else errors.no_such_key(text)
     headers = {"x-amz-delete-marker": "true", "x-amz-version-id": row.version}
-    if version is None:
+    if version is None and not action.endswith("Tagging"):
         missing = errors.no_such_key(text)
         missing.headers |= headers
         raise missing

@@ -230,7 +230,8 @@ def list_objects_v2(call: Call, given: Given) -> Result:
 
 def _from_token(token: str) -> bytes:
     try:
-        found = base64.urlsafe_b64decode(token.encode())
+        found = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
+        found.decode()  # a key, or a prefix
     except ValueError:
         found = b""
     if not found:

@@ -136,6 +136,7 @@ def head_object(call: Call, given: Given) -> Answer:
 
 def serve(call: Call, given: Given, action: str) -> Answer:
     """The object's headers, and its body where it is not HEAD."""
+    encryption.refuse_method(call)
     key = encryption.customer_key(given)
     with call.read() as tx:
         row = finding.fetch(call, tx, given.get("VersionId"), action)
