@@ -27,6 +27,7 @@ def test_a_bucket_is_made_listed_and_deleted(cloud: Any, s3: Any) -> None:
     assert s3.list_buckets()["Buckets"] == []
     assert s3.create_bucket(Bucket=BUCKET)["Location"] == f"/{BUCKET}"
     (listed,) = s3.list_buckets()["Buckets"]
+    assert code(s3.list_buckets, ContinuationToken="No") == "InvalidArgument"
     assert (listed["Name"], listed["BucketRegion"]) == (BUCKET, "us-east-1")
     head = s3.head_bucket(Bucket=BUCKET)
     assert head["BucketRegion"] == "us-east-1"

@@ -136,4 +136,5 @@ def test_a_delete_marker_has_no_tags_to_speak_of(cloud: Any, s3: Any) -> None:
         assert signed(cloud, "DELETE", f"{AT}?tagging{version}").code == "MethodNotAllowed"
     tags = {"TagSet": [{"Key": "a", "Value": "2"}]}
     assert code(s3.put_object_tagging, Bucket=BUCKET, Key="k", Tagging=tags) == "MethodNotAllowed"
+    assert code(s3.put_object_acl, Bucket=BUCKET, Key="k", ACL="private") == "MethodNotAllowed"
     assert code(s3.get_object_acl, Bucket=BUCKET, Key="k") == "NoSuchKey"

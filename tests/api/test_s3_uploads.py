@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support import s3 as support
-from support.refusals import code, message
+from support.refusals import code, message, refusal
 from support.s3 import BUCKET, put, signed
 
 AT = f"/{BUCKET}/k"
@@ -47,6 +47,8 @@ def test_a_completion_names_each_part_by_number_and_tag(cloud: Any, s3: Any) -> 
     answer = signed(cloud, "POST", path, whole.format(wrong).encode())
     assert (answer.code, answer.text("PartNumber"), answer.text("ETag")) == ("InvalidPart", "1", "x")
     assert answer.text("UploadId") == upload["UploadId"]
+    none = wrong.replace("1", "0")
+    assert signed(cloud, "POST", path, whole.format(none).encode()).code == "InvalidArgument"
     assert signed(cloud, "POST", path, whole.format(wrong * 10_001).encode()).code == "MalformedXML"
 
 
@@ -124,6 +126,30 @@ def test_tags_are_copied_by_who_may_read_them(cloud: Any, s3: Any) -> None:
     let("s3:GetObject", "s3:GetObjectTagging")
     theirs.copy_object(**copy)
     assert theirs.get_object_tagging(Bucket="theirs", Key="k")["TagSet"] == [{"Key": "a", "Value": "1"}]
+
+
+def test_a_condition_holds_from_the_beginning_of_an_upload_on(cloud: Any, s3: Any) -> None:
+    """A key that was changed meanwhile is a conflict, though what is there now be what is expected."""
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    old = put(s3, "k")["ETag"]
+    upload = begun(s3)
+    parts = {"Parts": [{"PartNumber": 1, "ETag": s3.upload_part(**upload, PartNumber=1, Body=b"x")["ETag"]}]}
+    complete = partial(s3.complete_multipart_upload, **upload, MultipartUpload=parts)
+    new = put(s3, "k", content=b"new")["ETag"]
+    assert code(complete, IfMatch=old) == "PreconditionFailed"
+    error = refusal(complete, IfMatch=new).response
+    assert (error["ResponseMetadata"]["HTTPStatusCode"], error["Error"]["Condition"]) == (409, "If-Match")
+    assert (error["Error"]["Code"], error["Error"]["Key"]) == ("ConditionalRequestConflict", "k")
+    assert code(complete, IfNoneMatch="*") == "PreconditionFailed"
+    s3.delete_object(Bucket=BUCKET, Key="k")
+    assert code(complete, IfMatch=new) == "NoSuchKey"
+    assert code(complete, IfNoneMatch="*") == "ConditionalRequestConflict"
+    complete()
+    again = begun(s3)
+    parts = {"Parts": [{"PartNumber": 1, "ETag": s3.upload_part(**again, PartNumber=1, Body=b"y")["ETag"]}]}
+    there = s3.head_object(Bucket=BUCKET, Key="k")["ETag"]
+    s3.complete_multipart_upload(**again, MultipartUpload=parts, IfMatch=there)
+    assert support.body(s3, "k") == b"y"
 
 
 def test_who_completes_an_upload_twice_at_once_is_told_twice(cloud: Any, s3: Any) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cumulet.api.s3 import access, acl, errors
 from cumulet.api.s3.call import Answer, Call, Given, Result
-from cumulet.api.s3.names import check_bucket_name
+from cumulet.api.s3.names import check_bucket_name, is_bucket_name
 from cumulet.api.s3.operations import operation
 from cumulet.identity import quotas
 from cumulet.model import Tx, account, bucket, bucket_count, upload
@@ -31,6 +31,8 @@ def list_buckets(call: Call, given: Given) -> Result:
     prefix, after = given.get("Prefix", ""), given.get("ContinuationToken", "")
     if given.get("BucketRegion", call.config.region) != call.config.region:
         found = []
+    if "ContinuationToken" in given and not is_bucket_name(after):
+        raise errors.invalid_argument("The continuation token provided is incorrect", "continuation-token", after)
     found = [row for row in found if row.name.startswith(prefix) and row.name > after]
     listed = [_listed(call, row) for row in found[:most]]
     result: Result = {"Owner": acl.owner_of(call.canonical_id, names), "Buckets": listed}

@@ -66,6 +66,11 @@ def precondition(name: str) -> S3Refusal:
     return S3Refusal("PreconditionFailed", message, 412, Condition=name)
 
 
+def conflict(name: str, key: str) -> S3Refusal:
+    why = "The conditional request cannot succeed due to a conflicting operation against this resource."
+    return S3Refusal("ConditionalRequestConflict", why, 409, Condition=name, Key=key)
+
+
 def not_implemented(header: str, right: str = "") -> S3Refusal:
     known = "A header you provided implies functionality that is not implemented"
     return S3Refusal("NotImplemented", f"{known}{right and f': {right}'}", 501, Header=header)

@@ -14,6 +14,8 @@ from cumulet.model.database import Row
 from cumulet.wire.rest_render import http_date
 
 _VERSION = re.compile(r"[A-Za-z0-9._-]{32}|null")
+_OF_MARKERS = frozenset(["s3:GetObjectTagging", "s3:PutObjectTagging", "s3:DeleteObjectTagging", "s3:PutObjectAcl"])
+"""What S3 refuses for a delete marker (405) also where no version is named; else the key is not there (404)."""
 
 
 def check_version(id: str | None, name: str = "versionId") -> None:
@@ -28,7 +30,7 @@ def fetch(call: Call, tx: Tx, version: str | None, action: str, listed: str = "R
     """The version that is asked for, or the newest, if the caller may do `action` with it.
 
     Raises NoSuchKey or NoSuchVersion for what is not there (AccessDenied to who may not list the bucket), and for a
-    delete marker what S3 says of one: where it is the newest, that nothing is there, or, to who asks for tags, 405.
+    delete marker what S3 says of one: where it is the newest, that nothing is there, or 405.
     """
     return fetch_from(call, tx, call.bucket, call.key, version, action, listed)
 
@@ -52,7 +54,7 @@ def fetch_from(
     if row is None:
         raise errors.no_such_version(text, version) if version is not None else errors.no_such_key(text)
     headers = {"x-amz-delete-marker": "true", "x-amz-version-id": row.version}
-    if version is None and not action.endswith("Tagging"):
+    if version is None and action not in _OF_MARKERS:
         missing = errors.no_such_key(text)
         missing.headers |= headers
         raise missing
@@ -103,7 +105,11 @@ def check_read(given: Given, row: Row, names: tuple[str, str, str, str]) -> str 
 
 
 def check_write(call: Call, given: Given, before: Row | None) -> None:
-    """Raises PreconditionFailed, or NoSuchKey, where what is there is not what a conditional write expects."""
+    """Raises PreconditionFailed, or NoSuchKey, where what is there is not what a conditional write expects.
+
+    ConditionalRequestConflict where it is, but of an upload in parts that `began` before the key was last changed: it
+    has to be begun anew ("How to prevent object overwrites with conditional writes" of the S3 User Guide).
+    """
     match, none_match = given.get("IfMatch"), given.get("IfNoneMatch")
     there = before if before is not None and not before.marker else None
     if none_match is not None:
@@ -116,6 +122,9 @@ def check_write(call: Call, given: Given, before: Row | None) -> None:
             raise errors.no_such_key(call.key_text)
         if not etag_matches(match, there.etag):
             raise errors.precondition("If-Match")
+    conditional = "If-None-Match" if match is None else "If-Match"
+    if (match or none_match) and "began" in given and before is not None and before.modified > given["began"]:
+        raise errors.conflict(conditional, call.key_text)
 
 
 def modified_of(row: Row) -> Any:

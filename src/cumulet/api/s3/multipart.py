@@ -218,6 +218,9 @@ def complete_multipart_upload(call: Call, given: Given) -> Result:
         raise malformed(f"CompleteMultipartUpload has 1 to {MOST_PARTS} Parts")
     if not all("PartNumber" in one and "ETag" in one for one in named):
         raise malformed("Part has a PartNumber and an ETag")
+    least = min(one["PartNumber"] for one in named)
+    if least < 1:
+        raise errors.invalid_argument("PartNumber must be >= 1", "PartNumber", str(least))
     with call.read() as tx:
         done = _done_before(call, tx, given["UploadId"])
         if done is not None:
@@ -232,7 +235,7 @@ def complete_multipart_upload(call: Call, given: Given) -> Result:
         raise errors.S3Refusal("EntityTooLarge", "Your proposed upload exceeds the maximum allowed object size.", 400)
     facts = {**row.facts, "checksum": _whole_checksum(given, row, parts)}
     etag = f"{md5(b''.join(bytes.fromhex(one.etag) for one in parts)).hexdigest()}-{len(parts)}"
-    given |= {"owner": row.owner, "storage": row.storage_class}
+    given |= {"owner": row.owner, "storage": row.storage_class, "began": row.created}
     values = {"size": size, "etag": etag, "upload": row.id, "facts": facts}
     return _finish(call, given, row, values, parts)
 
