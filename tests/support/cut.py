@@ -16,6 +16,8 @@ class Relay:
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
         self._cut: tuple[bytes, bool] | None = None
+        self._unheard: set[socket.socket] = set()
+        """The servers whose answers do not come through any more."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut_at(self, statement: str, *, done: bool) -> None:
@@ -51,10 +53,10 @@ class Relay:
                 if self._cut is not None and self._cut[0] in message:
                     _, done = self._cut
                     self._cut = None
-                    client.shutdown(socket.SHUT_RDWR)
-                    if done:
+                    if done:  # the client is cut when the server ends, which is when it has done what it was told
+                        self._unheard.add(server)
                         server.sendall(message)
-                        server.shutdown(socket.SHUT_WR)  # it does what it has been told, then notices
+                        server.shutdown(socket.SHUT_WR)
                         return
                     break
                 server.sendall(message)
@@ -64,7 +66,8 @@ class Relay:
     def _answer(self, server: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
             while message := server.recv(65536):
-                client.sendall(message)
+                if server not in self._unheard:
+                    client.sendall(message)
         _end(client)
         _end(server)
 
