@@ -51,11 +51,11 @@ class Keyring:
         return self._current()[0].encrypt(document).decode()
 
     def unseal(self, sealed: str) -> bytes:
-        """What was sealed; raises `Failure` if with none of these keys. The last few thousand answers are kept."""
-        keys = self._current()
+        """What was sealed; raises `Failure` if with none of these keys. The last few thousand answers are kept, and
+        given without a look at the file."""
         found = self._opened.get(sealed)
         if found is None:
-            found = _opened(keys, sealed)
+            found = _opened(self._current(), sealed)
             with self._lock:
                 if len(self._opened) >= REMEMBERED:
                     self._opened.clear()

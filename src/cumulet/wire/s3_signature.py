@@ -157,7 +157,7 @@ def _as_signed_v2(request: Request, query: Mapping[str, str]) -> Request:
     there = {name for name, _ in request.headers}
     kept = {name: given[name] for name in given if name.startswith("x-amz-") or name in ("content-md5", "content-type")}
     more = tuple((name, value.encode().decode("latin-1")) for name, value in kept.items() if name not in there)
-    return replace(request, headers=(*request.headers, *more))
+    return replace(request, headers=(*request.headers, *more)) if more else request
 
 
 def _texts_v2(request: Request, dated: str, bucket: str) -> tuple[bytes, ...]:

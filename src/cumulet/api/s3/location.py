@@ -76,8 +76,7 @@ def locate(request: Request, config: Config) -> Place:
     else:
         bucket, _, rest = path.partition("/")
         bucket = _text(bucket)
-    key = unquote_to_bytes(rest.encode("latin-1", "replace"))
-    _text(rest)
+    key = _text(rest).encode()
     if len(key) > MAX_KEY:
         long = {"Size": str(len(key)), "MaxSizeAllowed": str(MAX_KEY)}
         raise errors.S3Refusal("KeyTooLongError", "Your key is too long", 400, **long)

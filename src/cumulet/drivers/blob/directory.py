@@ -123,7 +123,7 @@ class DirectoryBlobs:
 
     @staticmethod
     def _path(directory: Path, id: str) -> Path:
-        return directory / id[:2] / id
+        return directory.joinpath(id[:2], id)
 
     def prepare(self, below: Path) -> None:
         """The directory of a file is there, through a power cut too."""
