@@ -275,3 +275,16 @@ def test_what_this_cloud_does_not_have_is_refused_by_name(cloud: Any, s3: Any, n
     error = refusal(getattr(s3, name), Bucket=BUCKET, **given).response
     assert (error["Error"]["Code"], error["ResponseMetadata"]["HTTPStatusCode"]) == ("NotImplemented", 501)
     assert "is one of S3's that this cloud does not have" in error["Error"]["Message"]
+
+
+@pytest.mark.parametrize("kind", ["inventory", "analytics", "intelligent_tiering"])
+def test_what_no_bucket_has_is_asked_for_in_vain(cloud: Any, s3: Any, kind: str) -> None:
+    made(s3)
+    found = getattr(s3, f"list_bucket_{kind}_configurations")(Bucket=BUCKET)
+    assert (found["IsTruncated"], [name for name in found if name.endswith("List")]) == (False, [])
+    for act in ("get", "delete"):
+        ask_for = getattr(s3, f"{act}_bucket_{kind}_configuration")
+        assert code(ask_for, Bucket=BUCKET, Id="a") == "NoSuchConfiguration"
+        assert code(ask_for, Bucket="not-there", Id="a") == "NoSuchBucket"
+    other = support.client(cloud.account("other"))
+    assert code(getattr(other, f"list_bucket_{kind}_configurations"), Bucket=BUCKET) == "AccessDenied"

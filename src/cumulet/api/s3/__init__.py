@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cumulet.api.s3 import (
+    absent,
     bucket_rules,
     bucket_settings,
     buckets,
@@ -18,6 +19,7 @@ from cumulet.api.s3 import (
 )
 
 MODULES = (
+    absent,
     bucket_rules,
     bucket_settings,
     buckets,

@@ -20,7 +20,7 @@ _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 def get_bucket_metrics_configuration(call: Call, given: Given) -> Result:
     found = _kept(call.bucket.settings).get(given["Id"])
     if found is None:
-        raise _missing(call)
+        raise missing(call)
     return {"MetricsConfiguration": found}
 
 
@@ -46,7 +46,7 @@ def delete_bucket_metrics_configuration(call: Call, given: Given) -> Answer:
     with call.write() as tx:
         kept = _kept(call.still_there(bucket.hold(tx, call.bucket_name)).settings)
         if given["Id"] not in kept:
-            raise _missing(call)
+            raise missing(call)
         rest = {id: one for id, one in kept.items() if id != given["Id"]}
         bucket.put(tx, call.bucket_name, metrics=rest or None)
         bucket_count.forget(tx, call.bucket_name, given["Id"])
@@ -85,6 +85,6 @@ def _check(wanted: dict[str, Any] | None) -> None:
         raise malformed("And has at least two of Prefix and Tags")
 
 
-def _missing(call: Call) -> errors.S3Refusal:
+def missing(call: Call) -> errors.S3Refusal:
     message = "The specified configuration does not exist."
     return errors.S3Refusal("NoSuchConfiguration", message, 404, BucketName=call.bucket_name)
