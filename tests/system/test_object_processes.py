@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -59,9 +59,13 @@ class Twins(Apart):
 
     def _client(self, name: str) -> Any:
         until(lambda: self._urls(name), f"{name} to be there")
-        said = self.command("env", "--json", "--config", str(self.directory / f"{name}.toml"))
-        settings = json.JSONDecoder().raw_decode(said)[0]  # behind it, that it knows of no api
-        return client({**settings, "AWS_ENDPOINT_URL": self._urls(name)[-1]}, "s3")
+        return client({**self._settings(), "AWS_ENDPOINT_URL": self._urls(name)[-1]}, "s3")
+
+    @cache  # noqa: B019 - a command takes a second, and there is one of these
+    def _settings(self) -> dict[str, str]:
+        said = self.command("env", "--json", "--config", str(self.directory / f"{BOTH[0]}.toml"))
+        found: dict[str, str] = json.JSONDecoder().raw_decode(said)[0]  # behind it, that it knows of no api
+        return found
 
     def _urls(self, name: str) -> list[str]:
         return re.findall(r"serves S3 alone at (\S+)", self.log(name))
@@ -169,7 +173,7 @@ def writers_of_one_key(both: dict[str, Any]) -> dict[tuple[str, str], bytes]:
 
     def puts(name: str, number: int) -> list[tuple[str, bytes]]:
         written = []
-        for turn in range(10):
+        for turn in range(6):
             content = f"{name} {number} {turn}".encode() * 100
             both[name].put_object(Bucket=PLAIN, Key="same", Body=content)
             put = both[name].put_object(Bucket=KEPT, Key="same", Body=content)
@@ -213,7 +217,7 @@ def conditional_writes(both: dict[str, Any]) -> dict[tuple[str, str], bytes]:
     """Of those who put what must not be there one wins, whole objects and uploads in parts alike."""
     kept = {}
     refused = {"PreconditionFailed"}
-    for number in range(12):
+    for number in range(8):
         name = {"Bucket": PLAIN, "Key": f"first {number}"}
         contents = [f"{number} {turn}".encode() for turn in range(6)]
         acts = [
