@@ -267,7 +267,7 @@ def test_a_shorter_document_takes_the_place_of_a_longer_one(tmp_path: Path, dura
     found = Documents(tmp_path, durable=durable).get("vol-1")
     assert found is not None
     assert (found.epoch, found.living()) == (2, False)
-    assert [path.name for path in tmp_path.iterdir()] == ["vol-1.json"]
+    assert [path.name for path in tmp_path.glob("*.json")] == ["vol-1.json"]
 
 
 def test_the_mark_of_a_removed_thing_is_kept_for_a_day(tmp_path: Path) -> None:

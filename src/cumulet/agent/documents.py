@@ -35,7 +35,7 @@ class Documents:
 
     def get(self, id: str) -> Document | None:
         try:
-            return msgspec.json.decode(self._path(id).read_bytes(), type=Document)
+            return msgspec.json.decode(files.read(self._path(id)), type=Document)
         except FileNotFoundError:
             return None
 
@@ -47,7 +47,7 @@ class Documents:
         if old is not None and old.epoch == document.epoch and bytes(old.spec) == bytes(document.spec):
             return
         try:
-            files.write(self._path(id), msgspec.json.encode(document), durable=self._durable)
+            files.write(self._path(id), msgspec.json.encode(document), durable=self._durable, often=True)
         except OSError as e:
             raise Failure(f"writing the document of {id} to {self._directory}") from e
 
@@ -67,4 +67,4 @@ class Documents:
         for path in self._directory.glob("*.json"):
             document = self.get(path.stem)
             if document is not None and not document.living() and path.stat().st_mtime < time.time() - KEPT_SECONDS:
-                path.unlink(missing_ok=True)
+                files.remove(path)

@@ -24,7 +24,7 @@ class FakeWorld:
 
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
         try:
-            return msgspec.json.decode(self._path(kind, name).read_bytes(), type=dict[str, Any])
+            return msgspec.json.decode(files.read(self._path(kind, name)), type=dict[str, Any])
         except FileNotFoundError:
             return None
 
@@ -32,10 +32,10 @@ class FakeWorld:
         if kind not in self._kinds:
             (self.directory / kind).mkdir(exist_ok=True)
             self._kinds.add(kind)
-        files.write(self._path(kind, name), msgspec.json.encode(values), durable=False)
+        files.write(self._path(kind, name), msgspec.json.encode(values), durable=False, often=True)
 
     def remove(self, kind: str, name: str) -> None:
-        self._path(kind, name).unlink(missing_ok=True)
+        files.remove(self._path(kind, name))
 
     def names(self, kind: str) -> list[str]:
         return sorted(path.stem for path in (self.directory / kind).glob("*.json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import tempfile
@@ -9,22 +10,55 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE, of renameat2(2)."""
 
-def write(path: Path, text: bytes, *, durable: bool) -> None:
+
+def write(path: Path, text: bytes, *, durable: bool, often: bool = False) -> None:
     """Have the file at `path` hold `text`: whoever reads it finds all of the old one or all of the new one.
 
-    `durable`: after a power cut too. One writer of a path at a time; only its user may read it.
+    `durable`: after a power cut too. `often`: what it held stays beside it, to be written over the next time, as
+    making and freeing files is what costs; `remove` takes both away. One writer of a path at a time, for whose user
+    alone it is.
     """
-    aside = path.with_suffix(".aside")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    aside = _aside(path)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | (0 if often else os.O_TRUNC), 0o600)
     try:
-        os.posix_fallocate(descriptor, 0, len(text))  # else ext4 flushes it when it is renamed over the old one
+        if not often:
+            os.posix_fallocate(descriptor, 0, len(text))  # else ext4 flushes it when it is renamed over the old one
         os.write(descriptor, text)
+        os.ftruncate(descriptor, len(text))
         if durable:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    aside.rename(path)
+    if not often or _LIBC.renameat2(_HERE, os.fsencode(aside), _HERE, os.fsencode(path), _EXCHANGE) != 0:
+        aside.rename(path)  # it is the first, or the file system cannot exchange them
+
+
+def read(path: Path) -> bytes:
+    """What a file holds that is written often; raises FileNotFoundError.
+
+    One that was opened, and written twice before it was read, is not what it was: it is read again.
+    """
+    while True:
+        with path.open("rb", buffering=0) as file:
+            before = os.fstat(file.fileno())
+            text = file.read()
+        after = path.stat()
+        if (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns):
+            return text
+
+
+def remove(path: Path) -> None:
+    """Have no such file, nor what was beside it."""
+    path.unlink(missing_ok=True)
+    _aside(path).unlink(missing_ok=True)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_suffix(".aside")
 
 
 def empty(directories: Iterable[Path], aside: Path) -> None:
