@@ -64,6 +64,19 @@ def test_the_checksum_of_a_part_is_given_with_the_part(cloud: Any, s3: Any) -> N
     )
 
 
+def test_the_checksum_is_given_with_all_the_bytes_it_is_of(cloud: Any, s3: Any) -> None:
+    value = put(s3, "k", content=b"0123456789", ChecksumAlgorithm="CRC32")["ChecksumCRC32"]
+    for asked, status, given in (
+        ("bytes=0-99", 206, value),
+        ("bytes=-10", 206, value),
+        ("bytes=2-1", 200, value),  # no range
+        ("bytes=1-", 206, None),
+        ("bytes=0-8", 206, None),
+    ):
+        answer = signed(cloud, "GET", AT, Range=asked, x_amz_checksum_mode="ENABLED")
+        assert (answer.status, answer.headers.get("x-amz-checksum-crc32")) == (status, given)
+
+
 def test_tags_and_locks_are_told_to_who_may_ask_for_them(cloud: Any, s3: Any) -> None:
     put(s3, "k", Tagging="a=1&b=2", ACL="public-read")
     assert signed(cloud, "HEAD", AT).headers["x-amz-tagging-count"] == "2"

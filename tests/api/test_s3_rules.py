@@ -79,6 +79,7 @@ BOTH = "<ReplaceKeyWith>a</ReplaceKeyWith><ReplaceKeyPrefixWith>b</ReplaceKeyPre
 CORS = "<CORSConfiguration><CORSRule>{}</CORSRule></CORSConfiguration>"
 ANY = "<AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET</AllowedMethod>"
 OTHERS = [
+    ("website", website("").replace("<RoutingRule></RoutingRule>", ""), "MalformedXML"),
     ("website", website("<Redirect/>"), "MalformedXML"),
     ("website", website(f"<Redirect>{BOTH}</Redirect>"), "InvalidRequest"),
     ("website", website("<Condition/><Redirect><HostName>a</HostName></Redirect>"), "InvalidRequest"),

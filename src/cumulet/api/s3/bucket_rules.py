@@ -75,6 +75,8 @@ def put_bucket_website(call: Call, given: Given) -> Result:
         suffix = wanted["IndexDocument"]["Suffix"]
         if not suffix or "/" in suffix:
             raise errors.invalid_argument("The IndexDocument Suffix is not well formed")
+    if wanted.get("RoutingRules") == []:
+        raise malformed("RoutingRules has at least one RoutingRule")
     if len(wanted.get("RoutingRules", [])) > MAX_ROUTES:
         why = f"{len(wanted['RoutingRules'])} routing rules provided, the number of routing rules in a website"
         raise errors.invalid_request(f"{why} configuration is limited to {MAX_ROUTES}.")
