@@ -59,7 +59,7 @@ with_database := $(addprefix tests/unit/test_,engine.py hearing.py host_lease.py
 	$(addprefix tests/contract/test_,databases.py database_servers.py prepared.py) tests/api tests/crash
 
 # Each process has a server of its own.
-test-databases: install-with-tests ## the suites that know of the database, whole, on PostgreSQL and on MariaDB (an hour)
+test-databases: install-with-tests ## the suites that know of the database, whole, on PostgreSQL and on MariaDB (an hour; PYTEST_ARGS as for test)
 	set -e; for kind in postgresql mariadb; do \
 		$(venv)/python -m pytest -n $(WORKERS) --dist loadfile --database $$kind $(with_database) $(PYTEST_ARGS); \
 	done
