@@ -55,7 +55,9 @@ def say_used(tx: Tx, row: Row) -> None:
 
 
 def wake_waiting(tx: Tx, row: Row) -> None:
-    """What waits for the replica goes on."""
+    """What waits for the snapshot, if it is a replica, goes on."""
+    if row.replica_of is None:
+        return
     waits = volume.c.host == row.host, volume.c.snapshot == row.replica_of, volume.c.state == "creating"
     for id in tx.connection.scalars(sa.select(volume.c.id).where(*waits)):
         wake(tx, "volume", id)
