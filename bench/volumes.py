@@ -9,6 +9,7 @@ no file system allocates while it is measured, and the caches are dropped before
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import tempfile
@@ -27,11 +28,13 @@ SECRET = "0123456789abcdef"
 SIZE = 1 << 30
 MIB = 1 << 20
 BARE, SYNCED = "bare file", "bare file with each write synced"
+WRITE = ["-w", "--pattern", "165"]
+"""No zeros: those are taken away, and not written."""
 LOADS = {
     "4 KiB reads, spread": ["-s", "4096", "-S", str(MIB + 4096), "-c", "20000", "-d", "32"],
-    "4 KiB writes, spread": ["-w", "-s", "4096", "-S", str(MIB + 4096), "-c", "4000", "-d", "32"],
+    "4 KiB writes, spread": [*WRITE, "-s", "4096", "-S", str(MIB + 4096), "-c", "4000", "-d", "32"],
     "1 MiB reads, in order": ["-s", str(MIB), "-c", "512", "-d", "8"],
-    "1 MiB writes, in order": ["-w", "-s", str(MIB), "-c", "256", "-d", "8"],
+    "1 MiB writes, in order": [*WRITE, "-s", str(MIB), "-c", "256", "-d", "8"],
 }
 
 
@@ -95,6 +98,7 @@ def _note(found: dict[tuple[str, str], list[float]], what: str, seconds: float, 
 
 
 def _seconds(load: list[str], format: str, file: str, cache: str = "writeback") -> float:
+    os.sync()  # what is still to be written cannot be dropped
     Path("/proc/sys/vm/drop_caches").write_text("1")
     said = run(["qemu-img", "bench", "-f", format, "-t", cache, *load, file], timeout=300).stdout
     found = re.search(r"Run completed in ([\d.]+) seconds", said)
