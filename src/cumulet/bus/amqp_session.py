@@ -49,8 +49,9 @@ HINT_SECONDS = 1.0
 PUBLISH_SECONDS = 5.0
 PROBE_SECONDS = 3.0
 """Whoever waits for an answer asks so often whether the question is still known."""
-GATHER_SECONDS = 0.003
-"""For how long hints are gathered that go together."""
+GATHER_SECONDS, PAUSE_SECONDS = 0.003, 0.02
+"""For how long hints are gathered that go together, and from one message of them to the next: each goes to all of the
+control plane, its sender included, who needs it least."""
 DEFAULT = ""
 """The exchange from which each queue has what is sent under its name."""
 PROBE, LOST, FAILED = "probe", "lost", "failure"
@@ -288,6 +289,7 @@ class Session:
                 )
             except (AMQPError, OSError, RuntimeError) as e:
                 log.debug("hints were lost", error=e)
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def listen(self, hints: Hints) -> None:
         """Hear the hints of others; only the control plane may."""
