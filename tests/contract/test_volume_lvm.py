@@ -228,6 +228,29 @@ def test_a_volume_is_copied_from_the_host_that_it_was_on(tmp_path: Path) -> None
     assert there.reads(VOLUME) == b"first"
 
 
+@pytest.mark.skipif(REAL, reason="there is one group")
+@pytest.mark.parametrize("pool", ["", "thin"], ids=["from thick", "from thin"])
+def test_a_snapshot_comes_to_another_host_as_a_volume_of_no_size_of_its_own(tmp_path: Path, pool: str) -> None:
+    """As a replica is made (`model.replica`)."""
+    port = free_port()
+    here, there = Host(tmp_path / "here", pool), Host(tmp_path / "there", "")
+    for host in (here, there):
+        exports = Exports(host.directory / "run", "127.0.0.1", port)
+        host.volumes = LvmVolumes(host.volumes.group, host.directory, exports)
+    here.volumes.ensure(VolumeSpec(id=VOLUME, size_gib=1))
+    here.write(VOLUME, b"first")
+    here.volumes.ensure(SnapshotSpec(id=SNAPSHOT, volume=VOLUME))
+    until_made(here, SnapshotSpec(id=SNAPSHOT))
+    until_made(here, VolumeSpec(id=OTHER, size_gib=0, snapshot=SNAPSHOT))
+    here.volumes.ensure(VolumeExportSpec(id=move_export(OTHER), volume=OTHER))
+    until_made(there, VolumeSpec(id=OTHER, size_gib=0, source="127.0.0.1"))
+    here.volumes.remove(move_export(OTHER))
+    there.volumes.ensure(SnapshotSpec(id=COPY, volume=OTHER))
+    until_made(there, SnapshotSpec(id=COPY))
+    until_made(there, VolumeSpec(id=VOLUME, size_gib=2, snapshot=COPY))
+    assert (there.reads(VOLUME), there.size(VOLUME)) == (b"first", 2 << 30)
+
+
 def live(host: Host) -> None:
     """A volume, its snapshot, a volume of that, and all gone but the last."""
     until_made(host, VolumeSpec(id=VOLUME, size_gib=1))
