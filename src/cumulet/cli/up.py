@@ -31,6 +31,8 @@ OVERCOMMITS = ("vcpu_overcommit", "memory_overcommit", "disk_overcommit")
 NO_LIMIT = 1e6
 COUNT_SECONDS = 30.0
 """How often counts of requests are added to the database."""
+STOP_SECONDS = 20.0
+"""For how long the end of a process waits for what is under way."""
 COLLECTED = (50_000, 20, 20)
 """How many new objects there are before those in cycles are looked for (`gc.set_threshold`)."""
 FITTING_FAKES: dict[str, float] = {**dict.fromkeys(OVERCOMMITS, NO_LIMIT), "threads": 1}
@@ -74,7 +76,10 @@ def _roomy(config: Config, origins: dict[str, str]) -> Config:
 
 
 def run(config: Config) -> None:
-    """Start what this process is to do, say so, and go on until a signal ends it."""
+    """Start what this process is to do, say so, and go on until a signal ends it.
+
+    What is still under way `STOP_SECONDS` later is left as it is, as by a crash, and the log says where it was.
+    """
     from cumulet.services import Cloud
 
     ended = threading.Event()
@@ -100,11 +105,14 @@ def run(config: Config) -> None:
         collect_seldom()
         ended.wait()
     finally:
+        if sys.__stderr__ is not None:
+            faulthandler.dump_traceback_later(STOP_SECONDS, exit=True, file=sys.__stderr__)
         for delivery in deliveries:
             delivery.stop()
         for server in servers:
             server.stop()
         cloud.stop()
+        faulthandler.cancel_dump_traceback_later()
 
 
 def collect_seldom() -> None:
