@@ -49,9 +49,12 @@ def create(tx: Tx, values: dict[str, Any]) -> None:
 
 
 def find(tx: Tx, bucket_name: str, key: bytes, id: str) -> Row | None:
-    """The upload, locked against another who completes or aborts it."""
+    """The upload; in a transaction that writes it is locked against another who completes or aborts it.
+
+    Not in one that reads: MariaDB looks at what is there now for a lock, and not at what was there when it began.
+    """
     mine = sa.and_(upload.c.id == id, upload.c.bucket == bucket_name, upload.c.key == key)
-    return tx.first(sa.select(upload).where(mine).with_for_update())
+    return next(iter(tx.held(sa.select(upload).where(mine))), None)
 
 
 def put_part(tx: Tx, values: dict[str, Any]) -> None:
