@@ -28,7 +28,7 @@ from cumulet.model import Database, account, image, tables, work
 from cumulet.parts import drivers
 from cumulet.services import Cloud, Host, heartbeat_of
 
-MOST_ROUNDS = 600
+MOST_ROUNDS = 2000
 ZONES = ("us-east-1a", "us-east-1b")
 A_SWEEP_OF_ALL = 301.0
 """Seconds after which each role of each host has been swept."""
