@@ -9,10 +9,10 @@ from support.commands import command
 from support.launching import launched, one_of, shown
 from support.more_hosts import add_host
 from support.tested_cloud import TestedCloud
+from support.two_zones import THERE, TwoZones
 
 from cumulet.drivers.fake_world import FakeWorld
 from cumulet.model import image, image_copy, image_use, work
-from cumulet.services import Host
 
 A_SWEEP = 31.0
 OF_IMAGES = 301.0
@@ -20,26 +20,10 @@ LONG = 180.0
 MIB = 1 << 20
 """What an image of the fake driver takes."""
 SOON = pytest.mark.parametrize("cloud", [{"image_copy_hours": LONG / 3600}], indirect=True)
-THERE = {"Placement": {"AvailabilityZone": "us-east-1b"}}
 
 
-class Two:
-    """The cloud's own host, which takes images in and serves the first zone, and h2 in the second one."""
-
-    def __init__(self, cloud: TestedCloud) -> None:
-        self.cloud = cloud
-        cloud.cloud.host.heartbeat._zones = ["us-east-1a"]
-        cloud.cloud.host.heartbeat.beat()
-        self.other: Host = add_host(cloud, "h2", shares_images=False, zones=["us-east-1b"])
-        self.world = FakeWorld(cloud.config.state_dir / "hosts" / "h2" / "world")
-        self.own = FakeWorld(cloud.config.state_dir / "world")
-
-    def pass_time(self, seconds: float) -> None:
-        """In steps in which both hosts are heard."""
-        self.cloud.clock.ahead += seconds
-        for _ in range(3):
-            self.other.heartbeat.beat()
-            self.cloud.pass_time(1.0)
+class Two(TwoZones):
+    """What is done with images on them."""
 
     def launched(self, ec2: Any, **more: Any) -> str:
         id = launched(self.cloud, ec2, **THERE, **more)
@@ -86,7 +70,7 @@ class Two:
 
 @pytest.fixture
 def two(cloud: TestedCloud) -> Two:
-    return Two(cloud)
+    return Two(cloud, shares_images=False)
 
 
 def test_a_launch_fetches_the_image_and_later_ones_do_not(two: Two, ec2: Any) -> None:

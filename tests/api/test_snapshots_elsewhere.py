@@ -10,36 +10,20 @@ from support.launching import launched, one_of, shown
 from support.more_hosts import add_host
 from support.moves import counted, ordered
 from support.tested_cloud import TestedCloud
+from support.two_zones import THERE, TwoZones
 
-from cumulet.drivers.fake_world import FakeWorld
 from cumulet.model import attachment, snapshot, volume
 from cumulet.model.database import Row
 
 LONG = 180.0
 A_SWEEP = 31.0
-THERE = {"Placement": {"AvailabilityZone": "us-east-1b"}}
 REACHED = {"tunnel_address": "192.0.2.1", "image_copy_hours": LONG / 3600}
 
 pytestmark = pytest.mark.parametrize("cloud", [REACHED], indirect=True)
 
 
-class Two:
-    """The cloud's own host, which serves the first zone, and h2 in the second one."""
-
-    def __init__(self, cloud: TestedCloud) -> None:
-        self.cloud = cloud
-        cloud.cloud.host.heartbeat._zones = ["us-east-1a"]
-        cloud.cloud.host.heartbeat.beat()
-        self.other = add_host(cloud, "h2", zones=["us-east-1b"], tunnel_address="192.0.2.2")
-        self.own = FakeWorld(cloud.config.state_dir / "world")
-        self.world = FakeWorld(cloud.config.state_dir / "hosts" / "h2" / "world")
-
-    def pass_time(self, seconds: float, times: int = 3) -> None:
-        """In steps in which both hosts are heard."""
-        self.cloud.clock.ahead += seconds
-        for _ in range(times):
-            self.other.heartbeat.beat()
-            self.cloud.pass_time(1.0)
+class Two(TwoZones):
+    """What is of snapshots on them."""
 
     def replicas(self) -> list[Row]:
         with self.cloud.database.read() as tx:
@@ -64,7 +48,7 @@ class Two:
 
 @pytest.fixture
 def two(cloud: TestedCloud) -> Two:
-    return Two(cloud)
+    return Two(cloud, tunnel_address="192.0.2.2")
 
 
 def taken(two: Two, ec2: Any, **more: Any) -> str:

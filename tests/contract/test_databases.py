@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
@@ -16,14 +16,6 @@ from cumulet.model import Database, account, host, key_pair, migrate, tag, work
 from cumulet.model.database import Row, retried
 
 pytestmark = pytest.mark.all_databases
-
-
-@pytest.fixture
-def database(empty_database: str) -> Iterator[Database]:
-    made = Database(empty_database)
-    migrate.upgrade(made, quick=True)
-    yield made
-    made.close()
 
 
 def add(database: Database, name: str) -> bool:

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from cumulet.control.object_lifecycle import carry_out
-from cumulet.model import Database, blob, bucket, migrate, upload
+from cumulet.model import Database, blob, bucket, upload
 from cumulet.model import object as objects
 
 pytestmark = pytest.mark.database_servers
 KEY = b"left/k"
 LEFT = {"ID": "left", "Status": "Enabled", "Filter": {"Prefix": "left/"}}
 RULE = {**LEFT, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}
-
-
-@pytest.fixture
-def database(empty_database: str) -> Iterator[Database]:
-    made = Database(empty_database)
-    migrate.upgrade(made, quick=True)
-    yield made
-    made.close()
 
 
 @pytest.fixture

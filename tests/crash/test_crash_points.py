@@ -133,6 +133,25 @@ def take_over_at(site: Site, number: int, held: tuple[str, ...] = HELD) -> dict[
     return finished
 
 
+def take_over_at_each(
+    life: Life,
+    begun: Callable[[Path], tuple[AnySite, list[str]]],
+    ended: Callable[[AnySite, Life, list[str]], None],
+    directory: Path,
+    spread: int,
+) -> None:
+    """The life once for every so many of its points, each `begun` in a directory below this one, and `ended`."""
+    number = 0
+    while True:
+        site, subjects = begun(directory / str(number))
+        if take_over_at(site, number) is None:
+            break
+        ended(site, life, subjects)
+        number += spread
+    site.close()
+    assert number > 0
+
+
 def wait(site: Site) -> bool:
     """Let time pass to what is due next; False when there is nothing."""
     waiting = site.waiting()

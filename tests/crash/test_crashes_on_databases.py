@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from crash.lives import LIVES, Life
-from crash.test_crash_points import At, begin, die, end, take_over_at
-
-from cumulet.lib import crash
+from crash.test_crash_points import begin, die_at_each_point, end, take_over_at_each
 
 pytestmark = pytest.mark.database_servers
 SPREAD = 13
@@ -22,28 +19,10 @@ SAMPLES = [life for life in LIVES if life.name in ("launch", "move address")]
 
 @pytest.mark.parametrize("life", SAMPLES, ids=lambda life: life.name)
 def test_a_crash_leaves_nothing_stuck_and_nothing_behind(life: Life, template: Path, tmp_path: Path) -> None:
-    number = 0
-    while True:
-        site, subjects = begin(life, template, tmp_path / str(number))
-        point = At(number, die)
-        with suppress(crash.Died), crash.at_each_point(point):
-            site.settle()
-        if not point.name:
-            break
-        site.start_again()
-        end(site, life, subjects)
-        number += SPREAD
-    end(site, life, subjects)
-    assert number > 0
+    every = life._replace(every=SPREAD)
+    assert die_at_each_point(every, lambda directory: begin(life, template, directory), end, tmp_path) > 0
 
 
 def test_a_runner_that_wakes_up_after_its_lease_changes_nothing(template: Path, tmp_path: Path) -> None:
-    number = 0
-    while True:
-        site, subjects = begin(SAMPLES[0], template, tmp_path / str(number))
-        if take_over_at(site, number) is None:
-            break
-        end(site, SAMPLES[0], subjects)
-        number += SPREAD
-    site.close()
-    assert number > 0
+    life = SAMPLES[0]
+    take_over_at_each(life, lambda directory: begin(life, template, directory), end, tmp_path, SPREAD)

@@ -9,7 +9,7 @@ from crash.afterwards import check
 from crash.fenced_site import FencedSite
 from crash.lives import Life, launch_beside, launch_in, reboot, stop, terminate
 from crash.site import ZONES, Site, prepared
-from crash.test_crash_points import die_at_each_point, take_over_at
+from crash.test_crash_points import die_at_each_point, take_over_at_each
 from crash.volume_lives import attach, beside, create_volume, detach, migrate, take_snapshot
 from support.databases import Tested
 
@@ -146,11 +146,5 @@ def test_a_crash_while_a_host_is_lost(life: Life, fenced: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("life", TRIED, ids=lambda life: life.name)
 def test_a_stale_runner_while_a_host_is_lost(life: Life, fenced: Path, tmp_path: Path) -> None:
-    number = 0
-    while True:
-        site, subjects = begin(life, fenced, tmp_path / str(number))
-        if take_over_at(site, number) is None:
-            break
-        end(site, life, subjects)
-        number += STALE_SPREAD * life.every
-    assert number > 0
+    spread = STALE_SPREAD * life.every
+    take_over_at_each(life, lambda directory: begin(life, fenced, directory), end, tmp_path, spread)

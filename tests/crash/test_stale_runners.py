@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from crash.lives import Life
-from crash.test_crash_points import TRIED, begin, end, take_over_at
+from crash.test_crash_points import TRIED, begin, end, take_over_at_each
 
 STALE_SPREAD = 4
 """At every so many points a runner is paused."""
@@ -14,12 +14,4 @@ STALE_SPREAD = 4
 
 @pytest.mark.parametrize("life", TRIED, ids=lambda life: life.name)
 def test_a_runner_that_wakes_up_after_its_lease_changes_nothing(life: Life, template: Path, tmp_path: Path) -> None:
-    number = 0
-    while True:
-        site, subjects = begin(life, template, tmp_path / str(number))
-        left = take_over_at(site, number)
-        if left is None:
-            break
-        end(site, life, subjects)
-        number += STALE_SPREAD
-    assert number > 0
+    take_over_at_each(life, lambda directory: begin(life, template, directory), end, tmp_path, STALE_SPREAD)

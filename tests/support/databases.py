@@ -23,7 +23,7 @@ import pytest
 import sqlalchemy as sa
 
 from cumulet.lab.servers import MariaDB, Postgres, listens
-from cumulet.model import servers, tables
+from cumulet.model import Database, migrate, servers, tables
 
 KINDS = ("sqlite", "postgresql", "mariadb")
 ADDRESS = "127.0.0.1"
@@ -251,6 +251,15 @@ def module_database(database_server: Tested | None) -> str:
 def empty_database(database_server: Tested | None, tmp_path: Path) -> str:
     """The URL of an empty database of this test's own: its tables are there on a server, and made anew by SQLite."""
     return database_server.emptied() if database_server else f"sqlite:///{tmp_path}/test.db"
+
+
+@pytest.fixture
+def database(empty_database: str) -> Iterator[Database]:
+    """A database of this test's own, with tables and no rows."""
+    made = Database(empty_database)
+    migrate.upgrade(made, quick=True)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Impossible, Later
-from cumulet.model import Tx, image, image_task, snapshot, volume, work
+from cumulet.model import Tx, image, image_task, snapshot, volume
 from cumulet.model.database import Row
 
 AWAIT_SECONDS = 2.0
@@ -81,8 +81,7 @@ def undo(run: Run, row: Row) -> None:
             if one.state == "active" and one.desired != "cancelled":
                 image_task.cancel(tx, one.id, row.message)
             elif one.state == "completed" and snapshot.find(tx, one.snapshot) is not None:
-                snapshot.change(tx, one.snapshot, desired="absent")
-                work.wake(tx, "snapshot", one.snapshot)
+                snapshot.let_go(tx, one.snapshot)
         left = [one.id for one in parts if one.state == "active" or snapshot.find(tx, one.snapshot) is not None]
     if left:
         raise Later(1.0, f"waiting for {', '.join(left)} to go")

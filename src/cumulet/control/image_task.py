@@ -151,8 +151,7 @@ def _undo(run: Run, row: Row) -> None:
         return
     with run.write() as tx:
         if snapshot.find(tx, row.snapshot) is not None:
-            snapshot.change(tx, row.snapshot, desired="absent")
-            work.wake(tx, "snapshot", row.snapshot)
+            snapshot.let_go(tx, row.snapshot)
         volume.let_hidden_go(tx, row.volume)
         left = [id for id, find in ((row.snapshot, snapshot.find), (row.volume, volume.find)) if find(tx, id)]
     if left:

@@ -135,7 +135,7 @@ def step_volume(run: Run, row: Row) -> bool:
             if unfinished:
                 raise Later(COPY_SECONDS, f"{', '.join(unfinished)} is being made of it")
             if volume.say_moved(tx, row):
-                _wake_guest(tx, row.id)
+                wake_guest(tx, row.id)
         raise Later(0.0, "it is to be deleted where it was")
     with run.read() as tx:
         unfinished = snapshot.unfinished(tx, row.id, row.moved_from)
@@ -146,7 +146,7 @@ def step_volume(run: Run, row: Row) -> bool:
     left.remove(row.id)
     with run.write() as tx:
         capacity.say_left(tx, row)
-        _wake_guest(tx, row.id)
+        wake_guest(tx, row.id)
     return False
 
 
@@ -155,10 +155,11 @@ def _make_room(run: Run, row: Row) -> None:
     spec = VolumeSpec(id=row.id, size_gib=row.size_gib, key=key_of(run, row))
     run.driver("volume", row.moving_to).ensure(spec)
     with run.write() as tx:
-        _wake_guest(tx, row.id)
+        wake_guest(tx, row.id)
 
 
-def _wake_guest(tx: Tx, id: str) -> None:
+def wake_guest(tx: Tx, id: str) -> None:
+    """The instance that has the volume, if one has, goes on."""
     held = attachment.of_volume(tx, id)
     if held is not None:
         work.wake(tx, "instance", held.instance)

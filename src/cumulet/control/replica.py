@@ -32,7 +32,7 @@ def below(run: Run, row: Row) -> str | None:
         if found is None:
             replica.want(tx, origin, row.host, row.zone)
         elif found.state == "error" and found.desired == "present":
-            replica.let_go(tx, found)
+            snapshot.let_go(tx, found.id)
     if found is not None and found.state == "error" and found.completed is None:
         raise Impossible("Server.InternalError", f"{row.snapshot} cannot be copied to {row.host}: {found.reason}")
     if found is not None and (found.desired == "absent" or found.state == "error"):

@@ -8,7 +8,7 @@ from cumulet.control.volume_key import key_of
 from cumulet.drivers.specs import VolumeSpec
 from cumulet.engine.engine import Run
 from cumulet.lib.errors import Failure, Impossible, Later, Unreachable
-from cumulet.model import Tx, attachment, capacity, host, image_use, instance, snapshot, tag, volume, work
+from cumulet.model import attachment, capacity, host, image_use, instance, snapshot, tag, volume, work
 from cumulet.model import image_copy as image_copies
 from cumulet.model.database import Row
 
@@ -61,18 +61,15 @@ def _make(run: Run, row: Row) -> None:
         with run.write() as tx:
             work.wake(tx, "instance", guest)
         raise Later(GROW_SECONDS, "waiting for the guest's host to make it larger")
-    if row.state == "ready":
-        if grows:
-            with run.write() as tx:
-                volume.say_grown(tx, row.id, row.size_gib)
-        if row.account == volume.HIDDEN:
-            moving.bring_to_snapshot(run, row)
-        return
-    with run.write() as tx:
-        volume.say_ready(tx, row.id)
-        _wake_waiting(tx, row)
+    if grows:
+        with run.write() as tx:
+            volume.say_grown(tx, row.id, row.size_gib)
+    elif row.state != "ready":
+        with run.write() as tx:
+            volume.say_ready(tx, row.id)
+            moving.wake_guest(tx, row.id)
     if row.account == volume.HIDDEN:
-        raise Later(0.0, "it goes to where a snapshot of it is to be")
+        moving.bring_to_snapshot(run, row)
 
 
 def _adopt(run: Run, row: Row) -> None:
@@ -137,17 +134,6 @@ def _guest_that_has(run: Run, id: str) -> str | None:
         held = attachment.of_volume(tx, id)
         guest = instance.find(tx, held.instance) if held is not None else None
     return None if guest is None or guest.state in ("stopped", "terminated") else str(guest.id)
-
-
-def _wake_waiting(tx: Tx, row: Row) -> None:
-    """Whoever waits for it to be made: its instance, or the snapshot that it is made for."""
-    if row.account == volume.HIDDEN:
-        for taken in snapshot.unfinished(tx, row.id):
-            work.wake(tx, "snapshot", taken)
-        return
-    held = attachment.of_volume(tx, row.id)
-    if held is not None:
-        work.wake(tx, "instance", held.instance)
 
 
 def give_up(run: Run, id: str, reason: Impossible) -> None:

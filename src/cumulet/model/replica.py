@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from cumulet.lib import ids
 from cumulet.model.database import Row, Tx
-from cumulet.model.snapshot import snapshot
-from cumulet.model.volume import HIDDEN, volume
+from cumulet.model.snapshot import let_go, snapshot
+from cumulet.model.volume import HIDDEN, let_hidden_go, volume
 from cumulet.model.work import wake
 
 USED_SECONDS = 600.0
@@ -63,11 +63,6 @@ def wake_waiting(tx: Tx, row: Row) -> None:
         wake(tx, "volume", id)
 
 
-def let_go(tx: Tx, row: Row) -> None:
-    tx.update(snapshot, {"id": row.id}, desired="absent")
-    wake(tx, "snapshot", row.id)
-
-
 def let_go_all(tx: Tx, of: str) -> list[str]:
     """All replicas of a snapshot are to go; gives those that are still there."""
     return _let_go(tx, snapshot.c.replica_of == of)
@@ -87,9 +82,7 @@ def forget_host(tx: Tx, host: str) -> None:
     """The host is gone for good, and what was being made for it goes."""
     there = sa.and_(snapshot.c.replica_of.is_not(None), snapshot.c.host == host)
     for row in tx.all(sa.select(snapshot).where(there)):
-        for id in tx.connection.scalars(sa.select(volume.c.id).where(volume.c.id == row.volume)):
-            tx.change(volume.update().where(volume.c.id == id).values(desired="absent"))
-            wake(tx, "volume", id)
+        let_hidden_go(tx, row.volume)
         wake(tx, "snapshot", row.id)  # which forgets what it was to do
     tx.change(snapshot.delete().where(there))
 
@@ -97,5 +90,5 @@ def forget_host(tx: Tx, host: str) -> None:
 def _let_go(tx: Tx, *which: sa.ColumnElement[bool]) -> list[str]:
     rows = tx.all(sa.select(snapshot).where(snapshot.c.replica_of.is_not(None), *which))
     for row in rows:
-        let_go(tx, row)
+        let_go(tx, row.id)
     return [row.id for row in rows]

@@ -160,6 +160,12 @@ def change(tx: Tx, id: str, **values: Any) -> None:
     tx.update(snapshot, {"id": id}, **values)
 
 
+def let_go(tx: Tx, id: str) -> None:
+    """Have it go."""
+    change(tx, id, desired="absent")
+    wake(tx, "snapshot", id)
+
+
 def remove(tx: Tx, id: str) -> None:
     SHARES.forget(tx, id)
     tx.change(snapshot.delete().where(snapshot.c.id == id))

@@ -17,13 +17,13 @@ from cumulet.api.ec2.image_rows import PREFIXES, owned
 from cumulet.api.ec2.image_view import ALIAS, image_item
 from cumulet.api.ec2.launch_disks import disks, refuse_encryption
 from cumulet.api.ec2.launch_request import BlockDeviceMapping
-from cumulet.api.ec2.snapshot_rows import completed, deletable, delete
+from cumulet.api.ec2.snapshot_rows import completed, deletable
 from cumulet.api.ec2.tagging import TagSpecification, tags_for
 from cumulet.api.ec2.users import OWNERS, USERS, check_users
 from cumulet.api.ec2.validation import described_freely, missing
 from cumulet.api.filters import never
 from cumulet.lib.errors import Refusal
-from cumulet.model import Tx, image, image_disk, image_use, tag
+from cumulet.model import Tx, image, image_disk, image_use, snapshot, tag
 from cumulet.model.database import Row
 
 _DISK = "BlockDeviceMappings.Ebs"
@@ -212,7 +212,7 @@ def _let_go(tx: Tx, account: str, id: str) -> Item:
     """Have a snapshot go that no other image has; AWS's DeleteSnapshotReturnCodes."""
     done = deletable(tx, account, id)
     if done:
-        delete(tx, id)
+        snapshot.let_go(tx, id)
     return {"SnapshotId": id, "ReturnCode": "success" if done else "skipped"}
 
 

@@ -104,12 +104,6 @@ def deletable(tx: Tx, account: str, id: str) -> bool:
     return row is not None and row.account == account and not image_disk.using(tx, id)
 
 
-def delete(tx: Tx, id: str) -> None:
-    """Have the snapshot go."""
-    snapshot.change(tx, id, desired="absent")
-    work.wake(tx, "snapshot", id)
-
-
 def state(row: Row) -> str:
     """AWS's SnapshotState."""
     return "pending" if row.state in snapshot.UNFINISHED else str(row.state)

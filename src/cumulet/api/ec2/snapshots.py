@@ -5,7 +5,7 @@ from __future__ import annotations
 from cumulet.api.actions import Item, Result, action, describes
 from cumulet.api.context import Context
 from cumulet.api.ec2.encryption import check_key
-from cumulet.api.ec2.snapshot_rows import completed, copied, delete, owned, snapshot_item, written
+from cumulet.api.ec2.snapshot_rows import completed, copied, owned, snapshot_item, written
 from cumulet.api.ec2.tagging import TagSpecification, shown, tags_for
 from cumulet.api.ec2.users import OWNERS, USERS, check_users
 from cumulet.api.ec2.validation import check_region, described_freely
@@ -121,5 +121,5 @@ def delete_snapshot(ctx: Context, snapshot_id: str) -> Result:
         if images:
             text = f"The snapshot {row.id} is currently in use by {', '.join(images)}"
             raise Refusal("InvalidSnapshot.InUse", text)
-        delete(tx, row.id)
+        snapshot.let_go(tx, row.id)
     return {}
