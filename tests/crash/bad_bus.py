@@ -10,6 +10,7 @@ from support.between import Between
 
 from cumulet.bus.contract import Bus
 from cumulet.bus.remote import Answer
+from cumulet.engine.engine import LAST_EPOCH
 from cumulet.lib.errors import Unreachable
 
 SHARE = 0.12
@@ -25,8 +26,12 @@ class BadBus(Between):
         self.harm: Counter[str] = Counter()
         self._random = random.Random(seed)
         self._old: list[tuple[str, bytes]] = []
+        self._ordered: dict[tuple[str, str, int], bytes] = {}
+        self.alike: set[tuple[str, str, int]] = set()
+        """Who was given two orders by one number: the older one, done late, is not refused after the newer."""
 
     def call(self, topic: str, message: bytes, timeout: float = 30.0) -> bytes:
+        self._note_number(topic, message)
         if not self.bad:
             return self._bus.call(topic, message, timeout)
         self._do_an_old_one_again(timeout)
@@ -44,6 +49,13 @@ class BadBus(Between):
             return self._bus.call(topic, message, timeout)
         self._old.append((topic, message))
         return answer
+
+    def _note_number(self, topic: str, message: bytes) -> None:
+        asked = msgspec.json.decode(message)
+        if asked.get("verb") in ("ensure", "remove") and asked["epoch"] < LAST_EPOCH:
+            of = topic, asked["id"], asked["epoch"]
+            if self._ordered.setdefault(of, message) != message:
+                self.alike.add(of)
 
     def _lost(self, what: str, topic: str) -> Unreachable:
         self.harm[f"lost {what}"] += 1

@@ -74,6 +74,8 @@ def _make(run: Run, row: Row, spec: InterfaceSpec) -> None:
         with run.write() as tx:
             interface.announce(tx, row.id, spec.public_ip)
             _pass_on(tx, row)
+        if row.announced is not None:
+            raise Later(0.0, "the order with its new address needs a higher number than the one without any")
     network.ensure(spec)
 
 
