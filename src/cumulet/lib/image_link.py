@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-IMAGE_PORT = 10811
+IMAGE_PORT = 10812
 """Where image files are given to other hosts."""
 
 
