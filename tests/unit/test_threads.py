@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from cumulet.lib.threads import Threads
+from cumulet.lib.threads import Threads, aside
 
 
 def test_what_a_function_gives_or_raises_comes_back() -> None:
@@ -42,6 +42,63 @@ def test_no_more_run_at_once_than_may_and_all_that_may() -> None:
 
     asyncio.run(asked())
     assert most == 3
+
+
+def test_who_steps_aside_leaves_his_place_to_another() -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    def wait() -> None:
+        with aside():
+            together.wait()
+
+    async def asked() -> None:
+        threads = Threads(3, "aside", at_work=1)
+        await asyncio.gather(*(threads.run(wait) for _ in range(3)))
+
+    asyncio.run(asked())
+    wait_alone = threading.Barrier(1)
+    with aside():  # of no such threads
+        wait_alone.wait()
+
+
+def test_who_comes_back_may_be_one_more_until_his_work_is_done() -> None:
+    """And then the others go on, none of them forgotten."""
+    running, most, lock = 0, 0, threading.Lock()
+
+    def act(first: bool) -> None:
+        nonlocal running, most
+        if first:
+            with aside():
+                time.sleep(0.01)
+            return
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.002)
+        with lock:
+            running -= 1
+
+    async def asked() -> None:
+        threads = Threads(8, "back", at_work=2)
+        for _ in range(5):
+            await asyncio.wait_for(asyncio.gather(*(threads.run(act, number % 3 == 0) for number in range(30))), 30)
+
+    asyncio.run(asked())
+    assert most == 2
+
+
+def test_no_more_are_made_than_may_be_however_many_step_aside() -> None:
+    async def asked() -> int:
+        threads = Threads(4, "crowd", at_work=1)
+
+        def wait() -> None:
+            with aside():
+                time.sleep(0.005)
+
+        await asyncio.gather(*(threads.run(wait) for _ in range(40)))
+        return sum(one.name == "crowd" for one in threading.enumerate())
+
+    assert asyncio.run(asked()) == 4
 
 
 def test_they_end_with_what_they_belong_to() -> None:

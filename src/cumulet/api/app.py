@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cumulet.api import cloudtrail, ec2, iam, service_quotas, sts
@@ -17,6 +16,7 @@ from cumulet.api.s3.location import is_for_s3
 from cumulet.lib import ids
 from cumulet.lib.config import Config
 from cumulet.lib.errors import Refusal
+from cumulet.lib.threads import Threads
 from cumulet.model import Database
 from cumulet.wire.request import Request
 
@@ -46,7 +46,7 @@ class App:
         self._admin = admin
         self._s3 = s3
         self._objects = _objects(database, config, s3)
-        self._pool = ThreadPoolExecutor(THREADS, "api")
+        self._threads = Threads(THREADS, "api")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,8 +61,7 @@ class App:
             return
         if body is None:
             return
-        loop = asyncio.get_running_loop()
-        await _send(send, await loop.run_in_executor(self._pool, self._answer, scope, body))
+        await _send(send, await self._threads.run(self._answer, scope, body))
 
     def _answer(self, scope: dict[str, Any], body: bytes) -> Response:
         path = scope["raw_path"].decode("latin-1")

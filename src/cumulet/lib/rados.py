@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from cumulet.lib.librados import Pool, Refused, library
+from cumulet.lib.threads import aside
 
 _STATE = b"cumulet.state"
 _LONGEST_STATE = 256
@@ -145,7 +146,8 @@ class _Completion:
         """What it came to."""
         done = self._error
         if not done:
-            library().rados_aio_wait_for_complete(self.handle)
+            with aside():
+                library().rados_aio_wait_for_complete(self.handle)
             done = library().rados_aio_get_return_value(self.handle)
         library().rados_aio_release(self.handle)
         return self._pool.checked(done, self._act)

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from cumulet.lib import crash
 from cumulet.lib.clock import Clock
 from cumulet.lib.errors import Away, Conflict, Unsure
 from cumulet.lib.sealed import Keyring
+from cumulet.lib.threads import aside
 from cumulet.model import servers
 from cumulet.model.flushing import Flushes
 from cumulet.model.prepared import FEW, Driver, Prepared, Statements, is_often
@@ -176,7 +177,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Tx]:
         """A transaction that is committed when the block ends well, and undone when it does not."""
-        with self._writer or nullcontext():
+        with self._alone():
             tx = yield from self._written(self.engine)
         self._tell(tx)
 
@@ -184,7 +185,7 @@ class Database:
     def write_together(self) -> Iterator[Tx]:
         """The same, for what many do at once: others see it a moment before it is on the disk, where it is when the
         block has ended, but not one at a time. (A server does so by itself.)"""
-        with self._writer or nullcontext():
+        with self._alone():
             tx = yield from self._written(self._beside or self.engine)
         self.flushed()
         self._tell(tx)
@@ -196,8 +197,27 @@ class Database:
 
     def note(self, statement: sa.Update) -> None:
         """Write down what may as well be lost: when something was used last."""
-        with suppress(SQLAlchemyError), self._writer or nullcontext(), self.engine.begin() as connection:
+        with suppress(SQLAlchemyError), self._alone(), self.engine.begin() as connection:
             connection.execute(statement)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is in this process, and not a server that is waited for."""
+        return self._writer is not None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """As the one writer, where there may be no more."""
+        if self._writer is None:
+            yield
+            return
+        if not self._writer.acquire(blocking=False):
+            with aside():
+                self._writer.acquire()
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def _written(self, engine: sa.Engine) -> Generator[Tx, None, Tx]:
         with self.telling(), engine.connect() as connection:

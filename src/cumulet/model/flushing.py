@@ -13,6 +13,7 @@ from contextlib import suppress
 from threading import Condition
 
 from cumulet.lib.errors import Unsure
+from cumulet.lib.threads import aside
 
 
 class Flushes:
@@ -29,7 +30,7 @@ class Flushes:
 
     def wait(self) -> None:
         """Return when all that has been written to the file is on the disk; raises `Unsure` where that failed."""
-        with self._changed:
+        with aside(), self._changed:
             mine = self._begun + 1  # one that is under way may have begun before this was written
             while self._ended < mine:
                 if self._busy:

@@ -22,6 +22,8 @@ PIECE = 1 << 20
 IDLE_SECONDS = 60.0
 MAX_HEADERS = 32 << 10
 THREADS = 32
+AT_WORK = 2
+"""So many of them where the database is in this process: they only compute, and step aside to wait for a disk."""
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -36,7 +38,8 @@ class S3:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        self._threads = Threads(THREADS, "s3")
+        self._threads = Threads(THREADS, "s3", AT_WORK if house.database.is_embedded else THREADS)
+        self._disk = Threads(THREADS, "s3-disk")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         address, secure = (scope.get("client") or ("",))[0], scope.get("scheme") == "https"
@@ -92,7 +95,7 @@ class S3:
                 answer = await writing if writing is not None else None
                 if answer is not None:
                     return answer  # type: ignore[no-any-return]
-                writing = asyncio.ensure_future(self._run(exchange.feed, pieces))
+                writing = self._disk.run(exchange.feed, pieces)
                 pieces, size = [], 0
         answer = await writing if writing is not None else None
         exchange.received = time.monotonic()
@@ -126,21 +129,21 @@ class S3:
             pass
         finally:
             if answer.stream is not None:
-                await self._run(answer.stream.close)
+                await self._disk.run(answer.stream.close)
         return sent
 
     async def _directly(self, stream: Stream, direct: Direct, send: Send) -> AsyncIterator[int]:
-        async for count in direct.send(stream, self._run, IDLE_SECONDS):
+        async for count in direct.send(stream, self._disk.run, IDLE_SECONDS):
             yield count
         await _send(send, b"", more=False)
 
     async def _stream(self, stream: Stream, receive: Receive, send: Send) -> AsyncIterator[int]:
         """The next piece is read while one is sent, as long as there is somebody to send to; gives their sizes."""
         gone = asyncio.ensure_future(_disconnected(receive))
-        reading: Awaitable[Any] = asyncio.ensure_future(self._run(stream.read))
+        reading: Awaitable[Any] = self._disk.run(stream.read)
         try:
             while (piece := await reading) and not gone.done():
-                reading = asyncio.ensure_future(self._run(stream.read))
+                reading = self._disk.run(stream.read)
                 await _send(send, piece, more=True)
                 yield len(piece)
             if not piece:

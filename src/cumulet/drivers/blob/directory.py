@@ -19,9 +19,12 @@ from cumulet.lib import crash
 from cumulet.lib.blobs import BlobReader, BlobSeen, BlobWriter, Health, Missing, NoSpace, measured, pieces_of
 from cumulet.lib.errors import Failure
 from cumulet.lib.log import Log
+from cumulet.lib.threads import aside
 
 log = Log("blobs")
 QUARANTINE = "quarantine"
+SMALL = 256 << 10
+"""What is read up to this size is tried without waiting for the disk first."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -172,15 +175,19 @@ class _Writer:
         crash.point("blob.commit.before")
         try:
             if self._store.durable:
-                for file in self._open:
-                    os.fsync(file)
-                for path in self._paths:
-                    sync(path.parent)
+                with aside():
+                    self._flush()
         except OSError as e:
             self._fail(e)
         self._close()
         self._paths = []
         crash.point("blob.commit.after")
+
+    def _flush(self) -> None:
+        for file in self._open:
+            os.fsync(file)
+        for path in self._paths:
+            sync(path.parent)
 
     def abort(self) -> None:
         self._close()
@@ -205,7 +212,13 @@ class _Reader:
         self._file = file
 
     def read(self, offset: int, length: int) -> bytes:
-        return os.pread(self._file, length, offset)
+        if length <= SMALL:
+            with contextlib.suppress(OSError):  # the disk has to be asked, or the file system does not know of it
+                buffer = bytearray(length)
+                if os.preadv(self._file, [buffer], offset, os.RWF_NOWAIT) == length:
+                    return bytes(buffer)
+        with aside():
+            return os.pread(self._file, length, offset)
 
     def file(self) -> int | None:
         return self._file
