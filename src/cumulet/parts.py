@@ -224,7 +224,8 @@ def volume_part(config: Config, place: Group | Pool | None) -> Part:
     from cumulet.drivers.volume.exports import Exports
     from cumulet.lib.rbd import Pool
 
-    exports = Exports(RUN_DIRECTORY / "volumes", config.tunnel_address)
+    certificates = Path(config.volume_certificate_dir)
+    exports = Exports(RUN_DIRECTORY / "volumes", config.tunnel_address, certificates=certificates)
     if isinstance(place, Pool):
         from cumulet.drivers.volume import rbd
 

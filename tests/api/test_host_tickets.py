@@ -45,7 +45,7 @@ def broker() -> Iterator[tuple[str, list[str]]]:
 
 @pytest.fixture
 def desk(cloud: TestedCloud, broker: tuple[str, list[str]]) -> Desk:
-    settings = {"bus_url": "amqp://cumulet:x@10.0.0.1/cumulet", "bus_admin_url": broker[0]}
+    settings = {"bus_url": "amqp://cumulet:x@10.0.0.1/cumulet", "bus_admin_url": broker[0], "volume_export": "nbd-tls"}
     return Desk(cloud.database, replace(cloud.config, **settings))
 
 
@@ -57,6 +57,7 @@ def test_a_ticket_gives_the_hosts_configuration_once(cloud: TestedCloud, desk: D
         document = json.loads(sealed.unseal(key, answer.read().decode()))
     assert document["settings"]["host_name"] == "h7"
     assert (document["settings"]["roles"], document["settings"]["zones"]) == (["compute"], ["us-east-1b"])
+    assert document["settings"]["volume_export"] == "nbd-tls", "else its doctor does not look for certificates"
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"{cloud.url}/_cumulet/join/{id}", timeout=30)
     written = (next((cloud.config.audit_directory() / cloud.admin.id).iterdir())).read_text()

@@ -10,17 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.answered import answered
 from support.lab_user import Lab, export_daemon, guests_of
 
 from cumulet.demo.process import ssh, until
+from cumulet.drivers.specs import EXPORT_TLS_PORT, PASSAGE_PORT
 from cumulet.lib.errors import Failure
+from cumulet.lib.image_link import IMAGE_PORT
 
 pytestmark = pytest.mark.private_host
 
 
 @pytest.fixture(scope="module")
 def lab(tiny_image: Path) -> Iterator[Lab]:
-    made = Lab(tiny_image, hosts=2)
+    made = Lab(tiny_image, hosts=2, prepare=answered)
     yield made
     made.laboratory.stop()
 
@@ -211,6 +214,14 @@ def test_an_image_of_a_guest_runs_on_another_host(lab: Lab, guests: list[str]) -
     lab.ec2.deregister_image(ImageId=image, DeleteAssociatedSnapshots=True)
     places = [host.state / "volumes" for host in lab.laboratory.hosts.values()]
     until(lambda: not any(list(place.glob("snap-*")) for place in places), 60, "the snapshot to be gone")
+
+
+AWS, RABBITMQ_TLS = 8773, 5671
+
+
+def test_between_hosts_all_of_that_went_by_tls_but_what_is_signed_or_sealed(lab: Lab, guests: list[str]) -> None:
+    """The endpoint is asked for sealed tickets, and PostgreSQL is on the controller, and not asked from elsewhere."""
+    assert lab.beside.ports() == {AWS, RABBITMQ_TLS, EXPORT_TLS_PORT, PASSAGE_PORT, IMAGE_PORT}
 
 
 def test_nothing_is_left_of_all_that(lab: Lab, guests: list[str]) -> None:

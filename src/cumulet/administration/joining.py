@@ -33,6 +33,7 @@ SHARED = (
     "image_dir",
     "image_max_gib",
     "volume_dir",
+    "volume_export",
     "rbd_pool",
     "rbd_user",
     "rbd_conf",

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from cumulet.cli import running
-from cumulet.drivers.specs import CERTIFICATES
 from cumulet.lib import tls_files
 from cumulet.lib.command import run
 from cumulet.lib.config import Config
@@ -216,9 +215,9 @@ def rbd_pool(config: Config) -> Iterator[Finding]:
         yield Finding("Ceph", "ok", text)
 
 
-def certificates(config: Config, directory: Path = CERTIFICATES) -> Iterator[Finding]:
+def certificates(config: Config) -> Iterator[Finding]:
     """Where volumes reach other hosts by NBD with TLS, this one has what that needs, and for the next month."""
-    agents = {"volume", "compute"} & set(config.role_names())
+    agents, directory = {"volume", "compute"} & set(config.role_names()), Path(config.volume_certificate_dir)
     if not agents or (config.volume_export != "nbd-tls" and not (directory / "ca-cert.pem").exists()):
         return
     level, advice = _unless_fake(config), "see docs/volumes.md, By NBD with TLS"

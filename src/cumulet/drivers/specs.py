@@ -6,7 +6,6 @@ A spec is whole: from it alone an agent can make the thing again. Outside names 
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -323,9 +322,6 @@ EXPORT_PORT = 10809
 """Where volumes are exported: NBD's port at IANA."""
 EXPORT_TLS_PORT = 10811
 """And where they are with TLS."""
-CERTIFICATES = Path("/etc/pki/qemu")
-"""Those of a host, for QEMU and by libvirt's default: ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem and
-client-key.pem."""
 ISCSI_PORT = 860
 """And iSCSI's there; what the distribution's own tgtd listens on is the other one, 3260."""
 ISCSI_LUN = 1  # of each target: LUN 0 is tgtd's own

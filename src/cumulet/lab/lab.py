@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,12 +20,15 @@ from types import MappingProxyType
 from typing import Any
 
 from cumulet.lab import underlay
+from cumulet.lab.authority import Authority
 from cumulet.lab.servers import Postgres, RabbitMQ
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 
 CUMULET = [sys.executable, "-m", "cumulet"]
 VHOST = "cumulet"
+CERTIFICATES = "/etc/libvirt/nbd"
+"""Where libvirt of a private host has QEMU look for its certificates."""
 AGAIN = 'while :; do "$@"; sleep 0.5; done'
 """A process that ends is started again, as systemd does it."""
 
@@ -90,6 +94,7 @@ class Host(Machine):
         super().__init__(name, directory)
         self.number = number
         self.zone = zone_of(number)
+        self._certificates = directory / f"{name}-certificates"
         self._join = join
         self._variables = [f"{name}={value}" for name, value in variables.items()]
 
@@ -99,7 +104,8 @@ class Host(Machine):
 
     def command(self) -> list[str]:
         first = " ".join(self._join) if not self.file.exists() else "true"
-        inside = ["sh", "-c", f"{first}; {AGAIN}", "sh", "env", *self._variables, *self.up()]
+        certified = f"cp {shlex.quote(str(self._certificates))}/* {CERTIFICATES}"
+        inside = ["sh", "-c", f"{certified}; {first}; {AGAIN}", "sh", "env", *self._variables, *self.up()]
         private = [sys.executable, "-m", "cumulet.lib.private_host", "--keep-network", "--", *inside]
         return ["nsenter", f"--net=/run/netns/{self.name}", "--", *private]
 
@@ -145,8 +151,9 @@ class Laboratory:
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o755)  # dnsmasq and PostgreSQL, which are not root, must come by here
         underlay.make()
-        self.postgres = Postgres(directory / "postgresql", underlay.CONTROLLER, durable=durable)
-        self.rabbitmq = RabbitMQ(directory / "rabbitmq", underlay.CONTROLLER)
+        self._authority = authority = Authority()
+        self.postgres = Postgres(directory / "postgresql", underlay.CONTROLLER, durable=durable, authority=authority)
+        self.rabbitmq = RabbitMQ(directory / "rabbitmq", underlay.CONTROLLER, authority)
         self.controller = Machine("c1", directory)
         self.hosts: dict[str, Host] = {}
         self._count = hosts
@@ -184,9 +191,11 @@ class Laboratory:
             raise Failure(f"`cumulet host add {name}` printed no command: {said}")
         place = ["--config", str(self.directory / f"{name}.toml"), "--state-dir", str(self.directory / name)]
         address = underlay.address(number)
-        own = {"public_interface": "pub0", "tunnel_address": address, "emulation": "tcg", **self.settings}
+        own: dict[str, str | float] = {"public_interface": "pub0", "tunnel_address": address, "emulation": "tcg"}
+        own |= {"volume_certificate_dir": CERTIFICATES, **self.settings}
         words = [*CUMULET, "join", *found.groups(), *place, "--no-serve"]
         words += [word for key, value in own.items() for word in ("--set", f"{key}={value}")]
+        self._authority.certify(self.directory / f"{name}-certificates", address)
         self.hosts[name] = Host(name, number, self.directory, words, self._variables(name))
         self.hosts[name].start()
         return self.hosts[name]
@@ -216,6 +225,8 @@ class Laboratory:
     def _configure(self) -> None:
         from cumulet.bus.broker import Broker
 
+        authority = self.directory / "authority.pem"
+        authority.write_bytes(self._authority.certificate)
         broker = Broker(self.rabbitmq.management, VHOST)
         broker.prepare()
         password = broker.add_control("control")
@@ -225,9 +236,11 @@ class Laboratory:
             "state_dir": str(self.controller.state),
             "listen": f"{underlay.CONTROLLER}:8773",
             "database_url": self.postgres.url,
-            "bus_url": f"amqp://control:{password}@{self.rabbitmq.place}/{VHOST}",
+            "bus_url": f"amqps://control:{password}@{self.rabbitmq.place}/{VHOST}",
+            "bus_ca_file": str(authority),
             "bus_admin_url": self.rabbitmq.management,
             "public_pool": [underlay.POOL],
+            "volume_export": "nbd-tls",
             **({"image_dir": str(self.directory / "images")} if "volume_dir" in self.settings else {}),
             **self.settings,
         }

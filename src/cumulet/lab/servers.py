@@ -18,7 +18,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
+from cumulet.lab.authority import Authority
 from cumulet.lib.command import run
 from cumulet.lib.errors import Failure
 
@@ -74,9 +76,17 @@ class Server:
 
 
 class Postgres(Server):
-    """PostgreSQL at an address; `url` is that of its administrator, `cumulet`."""
+    """PostgreSQL at an address; `url` is that of its administrator, `cumulet`, by TLS where there is an authority."""
 
-    def __init__(self, directory: Path, address: str, port: int = 5432, *, durable: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        address: str,
+        port: int = 5432,
+        *,
+        durable: bool = False,
+        authority: Authority | None = None,
+    ) -> None:
         directory.mkdir()
         programs = _newest(Path("/usr/lib/postgresql"), "bin/postgres").parent
         password = secrets.token_hex(16)
@@ -95,13 +105,24 @@ class Postgres(Server):
         )
         run([*as_account("postgres"), programs / "initdb", "-D", directory / "data", *how], timeout=SECONDS)
         with (directory / "data" / "pg_hba.conf").open("a") as rules:
-            rules.write(f"host all all {address}/24 scram-sha-256\n")
+            rules.write(f"{'hostssl' if authority else 'host'} all all {address}/24 scram-sha-256\n")
         self.url = f"postgresql+psycopg://cumulet:{password}@{address}:{port}/postgres"
         place = ["-p", str(port), "-c", f"listen_addresses={address}", "-c", f"unix_socket_directories={directory}"]
         command = [*as_account("postgres"), programs / "postgres", "-D", directory / "data", *place, *_SETTINGS]
         command += [] if durable else _QUICK
+        if authority is not None:
+            self.url += f"?sslmode=verify-full&sslrootcert={quote(str(directory))}/tls/ca-cert.pem"
+            command += _tls(directory / "tls", address, authority, account)
         ready: list[str | Path] = [programs / "pg_isready", "-q", "-h", address, "-p", str(port)]
         super().__init__(directory, command, os.environ, lambda: run(ready, check=False).returncode == 0)
+
+
+def _tls(directory: Path, address: str, authority: Authority, account: pwd.struct_passwd) -> list[str]:
+    """The words that have PostgreSQL speak TLS."""
+    authority.certify(directory, address, ["server"])
+    os.chown(directory / "server-key.pem", account.pw_uid, account.pw_gid)
+    names = {"ssl_cert_file": "server-cert.pem", "ssl_key_file": "server-key.pem"}
+    return ["-c", "ssl=on", *(word for key, name in names.items() for word in ("-c", f"{key}={directory / name}"))]
 
 
 class MariaDB(Server):
@@ -131,16 +152,21 @@ class MariaDB(Server):
 
 
 class RabbitMQ(Server):
-    """RabbitMQ at an address, its management at the loopback."""
+    """RabbitMQ at an address, by TLS where there is an authority; its management is at the loopback."""
 
-    def __init__(self, directory: Path, address: str) -> None:
+    def __init__(self, directory: Path, address: str, authority: Authority | None = None) -> None:
         directory.mkdir()
-        self.place = f"{address}:5672"
+        self.place = f"{address}:{5672 if authority is None else 5671}"
         self.management = f"http://{ADMINISTRATOR}@127.0.0.1:15672"
         (directory / "plugins").write_text("[rabbitmq_management].\n")
-        (directory / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = {address}:5672\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = 15672\n"
-        )
+        listeners = f"listeners.tcp.1 = {self.place}\n"
+        if authority is not None:
+            authority.certify(directory / "tls", address, ["server"])
+            files = {"cacertfile": "ca-cert.pem", "certfile": "server-cert.pem", "keyfile": "server-key.pem"}
+            listeners = f"listeners.tcp = none\nlisteners.ssl.1 = {self.place}\n"
+            listeners += "".join(f"ssl_options.{key} = {directory}/tls/{name}\n" for key, name in files.items())
+        management = "management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = 15672\n"
+        (directory / "rabbitmq.conf").write_text(listeners + management)
         environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(directory),

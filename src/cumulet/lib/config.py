@@ -34,6 +34,8 @@ def _key(default: Any, meaning: str) -> Any:
 
 
 MEANINGS: list[str] = []
+CERTIFICATES = "/etc/pki/qemu"
+"""Where libvirt has QEMU look for them, if nobody has told it otherwise."""
 _PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
 
 
@@ -77,6 +79,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     guest_mtu: int = _key(0, "largest packet of a guest; 0: 1500, or what fits between the hosts (VXLAN, trunk)")
     volume_export: Literal["nbd", "nbd-tls", "iscsi"] = _key(
         "nbd", "how volumes reach instances on other hosts, nbd-tls: encrypted, iscsi: by tgt; see docs/volumes.md"
+    )
+    volume_certificate_dir: str = _key(
+        CERTIFICATES, "directory of this host's certificates for nbd-tls: nbd_tls_x509_cert_dir of libvirt's qemu.conf"
     )
     vcpu_overcommit: float = _key(16.0, "virtual CPUs promised for each of the host's")
     memory_overcommit: float = _key(1.0, "guests' memory promised for each byte of the host's")

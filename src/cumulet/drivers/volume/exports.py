@@ -7,7 +7,6 @@ from pathlib import Path
 
 from cumulet.drivers.contract import Seen
 from cumulet.drivers.specs import (
-    CERTIFICATES,
     EXPORT_PORT,
     EXPORT_TLS_PORT,
     ISCSI_PORT,
@@ -18,6 +17,7 @@ from cumulet.drivers.specs import (
 from cumulet.drivers.volume.filling import Source
 from cumulet.drivers.volume.storage_daemon import Kept, StorageDaemon
 from cumulet.drivers.volume.targets import Targets
+from cumulet.lib.config import CERTIFICATES
 
 
 class Exports:
@@ -34,7 +34,7 @@ class Exports:
         port: int = EXPORT_PORT,
         iscsi_port: int = ISCSI_PORT,
         tls_port: int = EXPORT_TLS_PORT,
-        certificates: Path = CERTIFICATES,
+        certificates: Path = Path(CERTIFICATES),
     ) -> None:
         self.port, self._tls_port = port, tls_port
         self._certificates = certificates
