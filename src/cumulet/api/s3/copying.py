@@ -15,7 +15,6 @@ from cumulet.api.s3.reading import BodyStream, segments_of
 from cumulet.api.s3.receiving import MOST, BlobSink, Received
 from cumulet.lib import checksums
 from cumulet.model import Tx, bucket
-from cumulet.model import object as objects
 from cumulet.model.database import Row
 
 SOURCE = (
@@ -166,7 +165,7 @@ def _described(call: Call, given: Given, source: Source) -> tuple[dict[str, Any]
                 require_extras(call, {"Tagging": "copied"}, has_list=False)
         access.require(call, call.bucket, "s3:PutObject", "WRITE", key=call.key)
         require_extras(call, given, has_list=grants is not None)
-        finding.check_write(call, given, objects.newest(tx, call.bucket_name, call.key))
+        finding.check_write(call, tx, given)
     if given.get("MetadataDirective", "COPY") == "COPY":
         facts |= {name: source.row.facts[name] for name in ("headers", "meta") if name in source.row.facts}
         if "meta" not in source.row.facts:

@@ -104,13 +104,16 @@ def check_read(given: Given, row: Row, names: tuple[str, str, str, str]) -> str 
     return None
 
 
-def check_write(call: Call, given: Given, before: Row | None) -> None:
+def check_write(call: Call, tx: Tx, given: Given) -> None:
     """Raises PreconditionFailed, or NoSuchKey, where what is there is not what a conditional write expects.
 
     ConditionalRequestConflict where it is, but of an upload in parts that `began` before the key was last changed: it
     has to be begun anew ("How to prevent object overwrites with conditional writes" of the S3 User Guide).
     """
     match, none_match = given.get("IfMatch"), given.get("IfNoneMatch")
+    if match is None and none_match is None:
+        return
+    before = objects.newest(tx, call.bucket_name, call.key)
     there = before if before is not None and not before.marker else None
     if none_match is not None:
         if none_match.strip() != "*":

@@ -42,7 +42,7 @@ def start_put(call: Call, given: Given) -> Receiver:
         facts, storage = describing.described(call, tx, given)
         access.require(call, call.bucket, "s3:PutObject", "WRITE", key=call.key)
         require_extras(call, given, has_list=grants is not None)
-        finding.check_write(call, given, objects.newest(tx, call.bucket_name, call.key))
+        finding.check_write(call, tx, given)
     require_digest_of_locked(call, facts, "Put Object")
     sealing = encryption.sealing_of(call, given)
     if sealing.kind:
@@ -110,8 +110,7 @@ def unless_refused(call: Call, *new: Received) -> Iterator[None]:
 def keep_in(call: Call, tx: Tx, given: Given, values: dict[str, Any], *new: Received) -> str | None:
     """The same in a transaction that has begun."""
     row = call.still_there(bucket.hold(tx, call.bucket_name))
-    before = objects.newest(tx, row.name, call.key)
-    finding.check_write(call, given, before)
+    finding.check_write(call, tx, given)
     quotas.check_held(call, tx, row, values["size"])
     for received in new:
         blob.add(tx, received.blob, received.size, received.crc)
