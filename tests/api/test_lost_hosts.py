@@ -14,7 +14,7 @@ from support.tested_cloud import TestedCloud
 from cumulet.control import hosts
 from cumulet.drivers.fake_world import FakeWorld
 from cumulet.drivers.specs import tap_name
-from cumulet.model import attachment, capacity, host_lease, instance, interface, left_behind
+from cumulet.model import attachment, capacity, host_lease, instance, interface, left_behind, work
 from cumulet.model.explanation import explain
 
 FENCE = 30.0
@@ -198,6 +198,26 @@ def test_without_another_host_it_is_started_where_it_was_when_that_is_back(
     fleet.bring_back(lost)
     fleet.pass_time(SETTLES)
     assert (fleet.running(), shown(ec2, id)["State"]["Name"]) == ({id: lost}, "running")
+
+
+def test_a_host_that_gets_the_disk_of_a_lost_one_is_told_so_and_refuses_older_orders_of_it(
+    cloud: Any, ec2: Any, fleet: FencedHosts
+) -> None:
+    """Whether the disk's reconciler or the instance's has run first since the loss: here it is the disk's."""
+    id = launched_on(cloud, ec2, "h2")
+    enable(cloud, "h3", False)
+    fleet.lose("h2")
+    fleet.pass_time(ENDS + SETTLES)
+    with cloud.database.read() as tx:
+        (disk,) = attachment.disks(tx, id)
+        before = work.find(tx, "volume", disk.id)
+    assert before is not None
+    assert (disk.host, before.due) == (None, None)
+    enable(cloud, "h3", True)
+    fleet.pass_time(SETTLES)
+    assert place(cloud, id) == ("h3", ["h3"])
+    told = fleet.hosts["h3"].agents["volume"].documents.get(disk.id)
+    assert told is not None and told.epoch > before.epoch
 
 
 def test_what_is_terminated_or_stopped_on_a_lost_host_is_so_without_it(

@@ -149,16 +149,16 @@ def _racks(fleet: Fleet, names: frozenset[str]) -> frozenset[str]:
 
 
 def _settle(tx: Tx, run: Run, row: Row, disks: list[Row], choice: Choice) -> None:
-    """The instance, its volumes and its interfaces are there, and the latter are made now."""
+    """The instance, its volumes and its interfaces are there; the latter two are made now, or their host is told."""
     because = f"{row.recovering} was lost; {choice.because}" if row.recovering else choice.because
     if not tx.change(_INSTANCE_THERE, of=row.id, at=row.generation, there=choice.host, because=because[:255]):
         raise Later(0.0, "the instance has changed meanwhile")
     if tx.change(_VOLUMES_THERE, of=row.id, there=choice.host) != sum(disk.host is None for disk in disks):
         raise Later(0.0, "the instance's disks have changed meanwhile")
     for disk in disks:
-        if disk.state != "ready":
+        if disk.state != "ready" or disk.host is None:
             work.wake(tx, "volume", disk.id)
-        elif disk.host is None:
+        if disk.state == "ready" and disk.host is None:
             snapshot.be_kept_by(tx, disk.id, choice.host)
     for nic in interface.of_instance(tx, row.id):
         public_ip = _public_address(tx, run.settings, nic)
