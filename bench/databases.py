@@ -54,7 +54,7 @@ def _cloud(server: Tested | None) -> Iterator[Endpoint]:
 def _database(server: Tested | None) -> Iterator[Database]:
     with tempfile.TemporaryDirectory(prefix="cumulet-bench-") as directory:
         made = Database(server.anew("cumulet_engine") if server else f"sqlite:///{Path(directory) / 'engine.db'}")
-        migrate.upgrade(made, quick=True)
+        migrate.upgrade(made)
         yield made
         made.close()
 

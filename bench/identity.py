@@ -40,7 +40,7 @@ def _requests(rounds: int, accounts: int) -> float:
     with tempfile.TemporaryDirectory(prefix="cumulet-bench-") as name:
         config = Config(state_dir=Path(name), drivers="fake", test=True)
         database = Database(config.database(), durable=False, keys=config.keyring())
-        migrate.upgrade(database, quick=True)
+        migrate.upgrade(database)
         key, secret = _many(database, accounts)
         request = _signed(key, secret)
         times = []

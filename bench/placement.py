@@ -189,7 +189,7 @@ def _check(scene: Scene) -> None:
 
 def _prepare(scene: Scene, hosts: int, instances: int) -> None:
     database = Database(scene.config.database())
-    migrate.upgrade(database, quick=True)
+    migrate.upgrade(database)
     names = _names(hosts)
     with database.write() as tx:
         for some in _parts(_hosts(names, instances // hosts)):

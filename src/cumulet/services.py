@@ -246,7 +246,7 @@ def bus_of(config: Config) -> Bus:
 
 def prepare(database: Database, config: Config) -> None:
     """Give a database its tables, the first account, and with fake drivers an image."""
-    migrate.upgrade(database, quick=config.test)
+    migrate.upgrade(database)
     with database.alone(), database.write() as tx:
         if account.named(tx, config.account) is None:
             first = bootstrap.create_account(tx, config, config.account, administrator=True, cidr=config.vpc_cidr)

@@ -23,7 +23,7 @@ import pytest
 import sqlalchemy as sa
 
 from cumulet.lab.servers import MariaDB, Postgres, listens
-from cumulet.model import Database, migrate, servers, tables
+from cumulet.model import Database, migrate, tables
 
 KINDS = ("sqlite", "postgresql", "mariadb")
 ADDRESS = "127.0.0.1"
@@ -100,9 +100,9 @@ class Tested:
         if name not in self._made:
             with administering(self.url) as connection:
                 connection.exec_driver_sql(f"CREATE DATABASE {name}")
-            with _keeper(url).begin() as connection:
-                servers.suit(connection)
-                tables.metadata.create_all(connection)
+            made = Database(_text(url))
+            migrate.upgrade(made)
+            made.close()
             self._made.add(name)
         _fill(url, {})
         return _text(url)
@@ -257,7 +257,7 @@ def empty_database(database_server: Tested | None, tmp_path: Path) -> str:
 def database(empty_database: str) -> Iterator[Database]:
     """A database of this test's own, with tables and no rows."""
     made = Database(empty_database)
-    migrate.upgrade(made, quick=True)
+    migrate.upgrade(made)
     yield made
     made.close()
 

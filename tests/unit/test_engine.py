@@ -27,7 +27,7 @@ class Bench:
         self.clock = clock
         self.bus = MemoryBus()
         self.database = Database(url, clock=clock, durable=False)
-        migrate.upgrade(self.database, quick=True)
+        migrate.upgrade(self.database)
         self.database.hint = self.bus.hint
         self.act: Act = lambda run, id: None
         self.give_up: Callable[[Run, str, Impossible], None] = lambda run, id, reason: self.refused.append(reason)

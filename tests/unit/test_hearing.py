@@ -26,7 +26,7 @@ class Desk:
     def __init__(self, url: str) -> None:
         self.clock = TestClock()
         self.database = Database(url, clock=self.clock, durable=False)
-        migrate.upgrade(self.database, quick=True)
+        migrate.upgrade(self.database)
         self.hearing = Hearing(self.database)
 
     def hear(self, *reports: Report) -> list[int | str | None]:

@@ -24,7 +24,7 @@ class Site:
     def __init__(self, url: str) -> None:
         self.clock = TestClock()
         self.database = Database(url, clock=self.clock, durable=False)
-        migrate.upgrade(self.database, quick=True)
+        migrate.upgrade(self.database)
         self.hearing = Hearing(self.database)
 
     def beat(self, name: str, lease: int = 0, seconds: float = FENCE) -> int:

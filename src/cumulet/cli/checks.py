@@ -307,8 +307,10 @@ def database(config: Config) -> Iterator[Finding]:
         return
     with options.database(config) as opened:
         found, newest = migrate.version(opened), migrate.newest()
-    if found in (newest, ""):
-        yield Finding("database", "ok", f"version {found}" if found else "made for a test, without a version")
+    if found == newest:
+        yield Finding("database", "ok", f"version {found}")
+    elif not found:
+        yield Finding("database", "problem", migrate.NO_VERSION, "use an empty database, or another state directory")
     elif found in migrate.known():
         yield Finding(
             "database", "warning", f"version {found}; {newest} is needed", "`cumulet db sync` brings it there"

@@ -11,54 +11,44 @@ from cumulet.lib.errors import Failure
 from cumulet.model import servers, tables
 from cumulet.model.database import Database
 
+NO_VERSION = "the database has tables and no version: a `db sync` was cut off, or they are not this program's"
 _SCRIPTS = Path(__file__).parent / "migrations"
+_versions = sa.Table(
+    "alembic_version",
+    sa.MetaData(),
+    sa.Column("version_num", sa.String(32), nullable=False),
+    sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""As Alembic makes it."""
 
 
-def upgrade(database: Database, *, quick: bool = False) -> tuple[str, str]:
+def upgrade(database: Database) -> tuple[str, str]:
     """Bring the tables to the newest version; gives the version before and after (empty: none).
 
-    `quick` makes the tables of an empty database without their history (a test's cloud). Raises `Failure` for a
-    database that a newer program has made.
+    Raises `Failure` for a database that a newer program has made.
     """
-    before = version(database)
-    if quick and not before:
-        with database.alone():
-            _make_quickly(database)
-        return "", ""
-    after = newest()
+    before, after = version(database), newest()
     if before and before not in known():
         raise Failure(f"the database has schema {before}, this program knows up to {after}: use the newer program")
-    if before != after:
-        with database.alone():
-            return _step(database, "head"), after
-    return before, after
+    if before == after:
+        return before, after
+    with database.alone():
+        return step(database, after) if before else _make(database), after
 
 
 def downgrade(database: Database, to: str = "base") -> tuple[str, str]:
     """Take the steps after `to` back (base: all of them), and what only their tables hold; gives the versions."""
     with database.alone():
-        return _step(database, to, back=True), version(database)
+        return step(database, to, back=True), version(database)
 
 
-def _make_quickly(database: Database) -> None:
-    with database.telling(), database.engine.connect() as connection:
-        servers.suit(connection)
-        there = set(sa.inspect(connection).get_table_names())  # asked once, not of each
-        wanted = [table for table in tables.metadata.sorted_tables if table.name not in there]
-        tables.metadata.create_all(connection, tables=wanted, checkfirst=False)
-        connection.commit()
-
-
-def _step(database: Database, to: str, *, back: bool = False) -> str:
-    """Go there from the version that is there now, which is given."""
+def step(database: Database, to: str, *, back: bool = False) -> str:
+    """Go there by the steps from the version that is there now, which is given."""
     from alembic import command
 
     before = version(database)  # somebody else may have been here while we waited
-    if not before and sa.inspect(database.engine).has_table("account"):
-        raise Failure(
-            "the database has tables and no version: they were made for a test (`--test`), or by a `db sync` that was "
-            "cut off. Use an empty database, or another state directory"
-        )
+    if not before:
+        _refuse_tables_without_version(database)
     config = _config()
     with database.engine.connect() as connection:
         servers.suit(connection)
@@ -66,6 +56,28 @@ def _step(database: Database, to: str, *, back: bool = False) -> str:
         (command.downgrade if back else command.upgrade)(config, to)
         connection.commit()
     return before
+
+
+def _make(database: Database) -> str:
+    """The tables of an empty database as they are now, without their history; gives the version before."""
+    before = version(database)  # somebody else may have been here while we waited
+    if before:
+        return before
+    _refuse_tables_without_version(database)
+    with database.telling(), database.engine.connect() as connection:
+        servers.suit(connection)
+        connection.commit()
+        servers.begin_changes(connection)
+        _versions.create(connection, checkfirst=True)
+        tables.metadata.create_all(connection, checkfirst=False)
+        connection.execute(_versions.insert(), {"version_num": newest()})
+        connection.commit()
+    return before
+
+
+def _refuse_tables_without_version(database: Database) -> None:
+    if sa.inspect(database.engine).has_table("account"):
+        raise Failure(f"{NO_VERSION}. Use an empty database, or another state directory")
 
 
 def version(database: Database) -> str:
