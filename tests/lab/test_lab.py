@@ -143,6 +143,19 @@ def is_read(lab: Lab, guest: str) -> bool:
         return False
 
 
+def test_a_volume_whose_host_is_back_at_another_address_is_found_there(
+    lab: Lab, guests: list[str], volume: str
+) -> None:
+    before, host = lab.boot(guests[0]), lab.laboratory.hosts["h3"]
+    host.kill()
+    lab.laboratory.readdress("h3", 33)
+    host.start()
+    until(lambda: "volume.h3" in lab.laboratory.alive(), 60, "the host to be back")
+    until(lambda: is_read(lab, guests[0]), 180, "the guest to read the volume again")
+    assert same(lab, guests[0], "/root/second", 8)
+    assert lab.boot(guests[0]) == before
+
+
 def test_force_takes_a_volume_from_a_host_that_is_cut_off_and_leaves_its_guest_alone(
     lab: Lab, guests: list[str], volume: str
 ) -> None:

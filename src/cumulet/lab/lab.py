@@ -200,6 +200,14 @@ class Laboratory:
         self.hosts[name].start()
         return self.hosts[name]
 
+    def readdress(self, name: str, number: int) -> None:
+        """A host that does not run comes back at the address of this number, certified for it."""
+        host, address = self.hosts[name], underlay.address(number)
+        self._authority.certify(self.directory / f"{name}-certificates", address)
+        text = host.file.read_text()
+        host.file.write_text(text.replace(f'"{underlay.address(host.number)}"', f'"{address}"'))
+        host.number = number
+
     def stop(self) -> None:
         """Everything ends, the hosts first."""
         for host in self.hosts.values():

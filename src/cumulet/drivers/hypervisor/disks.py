@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 
 import libvirt
 
-from cumulet.drivers.hypervisor import chap, keys, pools
+from cumulet.drivers.hypervisor import chap, keys, led_on, pools
 from cumulet.drivers.hypervisor.cut import close_all_but, cut, touch
 from cumulet.drivers.hypervisor.domain_xml import ALIAS, Directories, disk_alias, disk_xml, volume_path
 from cumulet.drivers.specs import DiskSpec, InstanceSpec
@@ -82,7 +82,10 @@ def ensure(domain: Any, spec: InstanceSpec, directories: Directories, asked: Ask
             pools.prepare(domain.connect(), directories.pool, [disk])
             with keys.told(domain.connect(), [disk]):
                 domain.attachDeviceFlags(disk_xml(disk, directories), _LIVE)
-        elif _limits(there[disk.name]) != _wanted_limits(disk):
+            continue
+        if disk.export:
+            led_on.ensure(domain, disk, there[disk.name])
+        if _limits(there[disk.name]) != _wanted_limits(disk):
             domain.setBlockIoTune(f"vd{disk.slot}", _wanted_limits(disk), _LIVE)
     grow(domain, spec.disks)
 

@@ -187,10 +187,14 @@ def _source(disk: DiskSpec, directories: Directories) -> str:
       {_iscsi(disk) if disk.secret else _nbd(disk)}"""
 
 
+def export_port(disk: DiskSpec) -> int:
+    """Of a disk that is exported by NBD."""
+    return EXPORT_TLS_PORT if disk.tls else EXPORT_PORT
+
+
 def _nbd(disk: DiskSpec) -> str:
-    port = EXPORT_TLS_PORT if disk.tls else EXPORT_PORT
     return f"""<source protocol='nbd' name={quoteattr(disk.name)}{" tls='yes'" if disk.tls else ""}>
-        <host name={quoteattr(disk.export)} port='{port}'/>
+        <host name={quoteattr(disk.export)} port='{export_port(disk)}'/>
       </source>"""
 
 
