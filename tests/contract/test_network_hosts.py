@@ -18,7 +18,9 @@ from support.joined_hosts import (
     joined,
     let,
     reach,
+    send_to_tunnel,
     send_udp,
+    tag,
     tunnel,
     vni,
     vxlan,
@@ -32,6 +34,7 @@ ONE, TWO, THREE = (VPC.interface(number, mtu=TUNNEL_MTU) for number in (1, 2, 3)
 PUBLIC = "198.51.100.70"
 PORT = 80
 of_vxlan = pytest.mark.skipif(VLANS, reason="it is about VXLAN")
+of_vlans = pytest.mark.skipif(not VLANS, reason="it is about VLANs")
 
 
 def test_guests_on_two_hosts_reach_each_other_by_their_groups_and_see_the_gateway_only(
@@ -143,7 +146,6 @@ def test_a_tunnel_hears_its_peers_only(start: Start) -> None:
         assert not comes_in(second.underlay, first.underlay, second)
 
 
-@of_vxlan
 def test_what_comes_by_a_tunnel_goes_to_a_guest_here_or_nowhere(hosts: list[JoinedHost], start: Start) -> None:
     first, second, third = hosts
     let([first], VPC.group(allow("icmp")))
@@ -152,8 +154,7 @@ def test_what_comes_by_a_tunnel_goes_to_a_guest_here_or_nowhere(hosts: list[Join
     sent = "up/statistics/tx_packets", "vx/statistics/tx_packets"
     before = [count(first, what, VPC) for what in sent]
     for target in (WORLD_ADDRESS, THREE.ip, "10.0.0.1", "169.254.169.254", ONE.ip):
-        payload = vxlan(vni(VPC), icmp_request(TWO.ip, target), "0a:c2:c0:00:02:01")
-        send_udp(second, second.underlay, first.underlay, 4789, payload)
+        send_to_tunnel(second, first, VPC, icmp_request(TWO.ip, target))
     assert one.heard() != []
     assert count(first, RECEIVED, VPC) == 5
     assert [count(first, what, VPC) - number for what, number in zip(sent, before, strict=True)] == [0, 1]
@@ -174,6 +175,27 @@ def test_a_guest_cannot_speak_as_its_host_to_the_tunnels_of_others(start: Start)
         send_udp(second, TWO.ip, first.underlay, 4789, forged, within=two.name)
         one.heard()
         assert count(first, RECEIVED, VPC) == before
+
+
+@of_vlans
+def test_a_guest_cannot_speak_to_a_vlan_by_itself(hosts: list[JoinedHost], start: Start) -> None:
+    first, second = hosts[:2]
+    other = Vpc(2)
+    vpcs = (VPC, other)
+    let([first, second], *(vpc.group(allow("icmp")) for vpc in vpcs))
+    one, two, theirs = start(first, ONE), start(second, TWO), [other.interface(1), other.interface(2)]
+    join(VPC, (first, [ONE]), (second, [TWO]))
+    join(other, (first, theirs[:1]), (second, theirs[1:]))
+    assert one.ping(TWO.ip)
+    before = [count(second, RECEIVED, vpc) for vpc in vpcs]
+    two.heard()
+    own = bytes.fromhex(ONE.mac.replace(":", ""))
+    for target in ("fe:00:0a:c2:00:01", "0a:c2:c0:00:02:02", "ff:ff:ff:ff:ff:ff"):
+        for vpc in vpcs:
+            to = bytes.fromhex(target.replace(":", ""))
+            one.send(to + own + tag(vpc) + b"\x08\x00" + icmp_request(ONE.ip, TWO.ip))
+    assert two.heard() == []
+    assert [count(second, RECEIVED, vpc) for vpc in vpcs] == before
 
 
 def test_no_broadcast_and_no_arp_crosses(hosts: list[JoinedHost], start: Start) -> None:

@@ -143,6 +143,35 @@ def vxlan(vni: int, packet: bytes, to_mac: str) -> bytes:
     return struct.pack("!II", 0x08000000, vni << 8) + frame
 
 
+def send_to_tunnel(source: JoinedHost, target: JoinedHost, vpc: Vpc, packet: bytes) -> None:
+    """Send an IP packet to a host's end of a VPC's tunnel, or VLAN, as another host of it would."""
+    if not VLANS:
+        payload = vxlan(vni(vpc), packet, _mac(target))
+        send_udp(source, source.underlay, target.underlay, 4789, payload)
+        return
+    addresses = bytes.fromhex(f"{_mac(target)}{_mac(source)}".replace(":", ""))
+    frame = addresses + tag(vpc) + b"\x08\x00" + packet
+    source.run(sys.executable, "-c", _SEND_FRAME, "under0", frame.hex())
+
+
+def tag(vpc: Vpc) -> bytes:
+    """Of a VPC's VLAN, between a frame's addresses and its type."""
+    return struct.pack("!HH", 0x8100, 100 + vpc.number)
+
+
+def _mac(host: JoinedHost) -> str:
+    """Of a host's end of each tunnel."""
+    return ":".join(["0a", "c2", *(f"{byte:02x}" for byte in _packed(host.underlay))])
+
+
+_SEND_FRAME = """
+import socket, sys
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+raw.bind((sys.argv[1], 0))
+raw.send(bytes.fromhex(sys.argv[2]))
+"""
+
+
 def icmp_request(source: str, target: str) -> bytes:
     """An IP packet with an echo request."""
     body = struct.pack("!BBHHH", 8, 0, 0xF7FD, 1, 1)
