@@ -54,12 +54,17 @@ class Account:
 
 
 class MovableClock(Clock):
-    """The real time, and what it is ahead of that."""
+    """The real time, or one that stands still; and what it is ahead of that."""
 
     ahead = 0.0
+    stands: float | None = None
 
     def now(self) -> float:
-        return super().now() + self.ahead
+        return (super().now() if self.stands is None else self.stands) + self.ahead
+
+    def stand_still(self) -> None:
+        """From now on time passes by `ahead` alone, however long this machine takes for what the test does."""
+        self.stands = super().now()
 
 
 Parts = Callable[[Config], dict[str, Part]]
