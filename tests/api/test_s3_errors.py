@@ -90,6 +90,8 @@ def test_times_that_are_wrong_are_said_with_ours(cloud: Any, s3: Any) -> None:
         ("GET", f"{AT}?partNumber=2", {}, (416, "InvalidPartNumber", {"ActualPartCount": "1"})),
         ("PATCH", AT, {}, (405, "MethodNotAllowed", {"ResourceType": "OBJECT"})),
         ("PUT", AT, {"If_None_Match": '"a"'}, (501, "NotImplemented", {"Header": "If-None-Match"})),
+        ("PUT", AT, {"If_Match": "*"}, (501, "NotImplemented", {"Header": "If-Match"})),
+        ("PUT", f"/{BUCKET}/none", {"If_Match": "*"}, (501, "NotImplemented", {"Header": "If-Match"})),
         ("PUT", AT, {"x_amz_storage_class": "A"}, (400, "InvalidStorageClass", {"StorageClassRequested": "A"})),
         ("PUT", AT, {"x_amz_server_side_encryption": "A"}, (400, "InvalidArgument", {"ArgumentValue": "A"})),
         ("PUT", AT, {"x_amz_sdk_checksum_algorithm": "CRC"}, (400, "InvalidRequest", {})),

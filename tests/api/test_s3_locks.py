@@ -88,3 +88,12 @@ def test_a_part_without_its_upload_is_no_object(cloud: Any, s3: Any) -> None:
     document = b"<Delete><Object><Key></Key></Object></Delete>"
     assert signed(cloud, "POST", f"/{BUCKET}?delete", document, Content_MD5=md5(document)).code == "MalformedXML"
     assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET)
+
+
+def test_nothing_is_passed_by_where_nothing_can_be_locked(cloud: Any) -> None:
+    s3 = support.fresh(cloud)
+    put(s3, "k")
+    for act, what in ((s3.delete_object, {"Key": "k"}), (s3.delete_objects, {"Delete": {"Objects": [{"Key": "k"}]}})):
+        assert code(act, Bucket=BUCKET, **what, BypassGovernanceRetention=True) == "InvalidArgument"
+    s3.head_object(Bucket=BUCKET, Key="k")
+    s3.delete_object(Bucket=BUCKET, Key="k", BypassGovernanceRetention=False)

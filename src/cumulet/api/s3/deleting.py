@@ -26,9 +26,9 @@ def delete_object(call: Call, given: Given) -> Result:
     version = given.get("VersionId")
     finding.check_version(version)
     _allow(call, call.key, version)
+    bypass = _bypass(call, given)
     with call.write() as tx:
         row = call.still_there(bucket.hold(tx, call.bucket_name))
-        bypass = bool(given.get("BypassGovernanceRetention"))
         found = _delete(call, tx, row, call.key, version, given, bypass=bypass)
     call.house.wake()
     marked = found.get("DeleteMarkerVersionId")
@@ -41,6 +41,15 @@ def _allow(call: Call, key: bytes, version: str | None) -> None:
     access.require(call, call.bucket, action, "WRITE" if version is None else "", key=key)
 
 
+def _bypass(call: Call, given: Given) -> bool:
+    """Whether a retention is to be passed by; raises InvalidArgument where the bucket can have none."""
+    wanted = bool(given.get("BypassGovernanceRetention"))
+    if wanted and not call.bucket.object_lock:
+        name = "x-amz-bypass-governance-retention"
+        raise errors.invalid_argument(f"{name} is only applicable to Object Lock enabled buckets.", name)
+    return wanted
+
+
 @operation("DeleteObjects", "Delete BypassGovernanceRetention MFA")
 def delete_objects(call: Call, given: Given) -> Result:
     wanted = given.get("Delete")
@@ -50,7 +59,7 @@ def delete_objects(call: Call, given: Given) -> Result:
         raise malformed(f"Delete has at most {MOST} Objects")
     if not all(one["Key"] for one in wanted["Objects"]):
         raise malformed("a Key is empty")
-    bypass = bool(given.get("BypassGovernanceRetention"))
+    bypass = _bypass(call, given)
     deleted: list[Result] = []
     failed: list[Result] = []
     with call.write() as tx:

@@ -113,13 +113,14 @@ def check_write(call: Call, tx: Tx, given: Given) -> None:
     match, none_match = given.get("IfMatch"), given.get("IfNoneMatch")
     if match is None and none_match is None:
         return
+    if none_match is not None and none_match.strip() != "*":
+        raise errors.not_implemented("If-None-Match", "that of a write may be *")
+    if match is not None and match.strip() == "*":
+        raise errors.not_implemented("If-Match", "that of a write is an entity tag")
     before = objects.newest(tx, call.bucket_name, call.key)
     there = before if before is not None and not before.marker else None
-    if none_match is not None:
-        if none_match.strip() != "*":
-            raise errors.not_implemented("If-None-Match", "that of a write may be *")
-        if there is not None:
-            raise errors.precondition("If-None-Match")
+    if none_match is not None and there is not None:
+        raise errors.precondition("If-None-Match")
     if match is not None:
         if there is None:
             raise errors.no_such_key(call.key_text)
