@@ -111,3 +111,19 @@ def test_they_end_with_what_they_belong_to() -> None:
     while any(one.name == "passing-by" for one in threading.enumerate()) and time.monotonic() < end:
         time.sleep(0.01)
     assert not any(one.name == "passing-by" for one in threading.enumerate())
+
+
+def test_who_is_slow_does_not_keep_others_waiting() -> None:
+    go_on = threading.Event()
+
+    async def asked() -> None:
+        threads = Threads(8, "slow", at_work=2)
+        slow = [threads.run(go_on.wait, 30) for _ in range(4)]
+        for _ in range(3):
+            assert await asyncio.wait_for(threads.run(divmod, 7, 2), 10) == (3, 1)
+        assert not any(one.done() for one in slow)
+        go_on.set()
+        assert await asyncio.wait_for(asyncio.gather(*slow), 10) == [True] * 4
+        assert await asyncio.wait_for(asyncio.gather(*(threads.run(divmod, 7, 2) for _ in range(20))), 10)
+
+    asyncio.run(asked())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,12 +11,16 @@ from contextlib import contextmanager, suppress
 from threading import Lock, Thread, local
 from typing import Any, NamedTuple
 
+SLOW_SECONDS = 0.05
+"""Who is at one piece of work for longer has no place among those at work any more, so that others do not wait."""
+
 
 class Threads:
     """At most `most` of them, made as they are needed. They end with this, or with the process.
 
-    No more than `at_work` are at work at a time, apart from those that have stepped `aside`: threads which only compute
-    gain nothing from one another, and take the interpreter away from each other at every call of the system.
+    No more than `at_work` are at work at a time, apart from those that have stepped `aside` or are slow: threads which
+    only compute gain nothing from one another, and take the interpreter away from each other at every call of the
+    system.
 
     An executor of the standard library does the same for three times as much processor time: it has futures of its
     own, with a lock each, which are then chained to those of the loop.
@@ -23,27 +28,41 @@ class Threads:
 
     def __init__(self, most: int, name: str, at_work: int | None = None) -> None:
         self._shared = _Shared(most, at_work or most, name)
+        self._looks_in: asyncio.AbstractEventLoop | None = None
         weakref.finalize(self, self._shared.end)
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
         """What the function gives or raises, in a future of the running loop. It runs to its end, awaited or not."""
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
         self._shared.take(_Work(future, function, arguments))
+        if self._shared.waiting and self._looks_in is not loop:
+            self._look_later(loop)
         return future
+
+    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._looks_in = loop
+        loop.call_later(SLOW_SECONDS, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._looks_in = None
+        if self._shared.waiting:
+            self._shared.pass_over_slow()
+            self._look_later(loop)
 
 
 @contextmanager
 def aside() -> Iterator[None]:
     """For what waits and does not compute: another of its `Threads` may work meanwhile, if this is one of such."""
-    shared: _Shared | None = getattr(_mine, "shared", None)
-    if shared is None:
+    worker: _Worker | None = getattr(_mine, "worker", None)
+    if worker is None:
         yield
         return
-    shared.step_aside()
+    worker.shared.step_aside(worker)
     try:
         yield
     finally:
-        shared.step_back()
+        worker.shared.step_back(worker)
 
 
 _mine = local()
@@ -55,6 +74,17 @@ class _Work(NamedTuple):
     arguments: tuple[Any, ...]
 
 
+class _Worker:
+    """One of the threads: what it waits for when it is idle, since when it is at a piece of work, whether it counts."""
+
+    def __init__(self, shared: _Shared) -> None:
+        self.shared = shared
+        self.called = Lock()
+        self.called.acquire()
+        self.since = 0.0
+        self.counts = True
+
+
 class _Shared:
     """What the threads know, so that they do not keep alive what they belong to."""
 
@@ -63,74 +93,98 @@ class _Shared:
         self._may_work = at_work
         self._name = name
         self._lock = Lock()
-        self._waiting: deque[_Work] = deque()
-        self._made = 0
+        self.waiting: deque[_Work] = deque()
+        self._workers: list[_Worker] = []
         self._at_work = 0
-        self._idle: list[Lock] = []
-        """Each is what one of the threads waits for; who was at work last is the first to be woken."""
+        """How many count."""
+        self._idle: list[_Worker] = []
+        """Who was at work last is the first to be called."""
         self._ended = False
 
     def take(self, work: _Work) -> None:
         with self._lock:
-            self._waiting.append(work)
-            more = self._wake()
-        if more:
-            self._make()
+            self.waiting.append(work)
+            new = self._call_one()
+        self._start(new)
 
-    def step_aside(self) -> None:
+    def step_aside(self, worker: _Worker) -> None:
         with self._lock:
-            self._at_work -= 1
-            more = self._wake()
-        if more:
-            self._make()
+            new = self._stop_counting(worker)
+        self._start(new)
 
-    def step_back(self) -> None:
+    def step_back(self, worker: _Worker) -> None:
         """There may be more at work than should be now, until one has done its own."""
         with self._lock:
-            self._at_work += 1
+            self._count(worker)
+
+    def pass_over_slow(self) -> None:
+        """Others work in the place of those that have been at one piece of work for too long."""
+        started = []
+        with self._lock:
+            before = time.monotonic() - SLOW_SECONDS
+            for worker in self._workers:
+                if 0.0 < worker.since < before:
+                    started.append(self._stop_counting(worker))
+        for new in started:
+            self._start(new)
 
     def end(self) -> None:
         with self._lock:
             self._ended = True
             for idle in self._idle:
-                idle.release()
+                idle.called.release()
 
-    def _wake(self) -> bool:
-        """Have one more at work, if one is needed and may be. Whether it is to be made; the lock is held."""
-        if not self._waiting or self._at_work >= self._may_work:
-            return False
+    def _call_one(self) -> _Worker | None:
+        """Have one more at work, if one is needed and may be; gives one that is to be started. The lock is held."""
+        if not self.waiting or self._at_work >= self._may_work:
+            return None
         if self._idle:
             self._at_work += 1
-            self._idle.pop().release()
-            return False
-        if self._made == self._most:
-            return False
-        self._made += 1
+            self._idle.pop().called.release()
+            return None
+        if len(self._workers) == self._most:
+            return None
         self._at_work += 1
-        return True
+        new = _Worker(self)
+        self._workers.append(new)
+        return new
 
-    def _make(self) -> None:
-        Thread(target=self._work, name=self._name, daemon=True).start()
+    def _stop_counting(self, worker: _Worker) -> _Worker | None:
+        if not worker.counts:
+            return None
+        worker.counts = False
+        self._at_work -= 1
+        return self._call_one()
 
-    def _work(self) -> None:
-        _mine.shared = self
-        mine = Lock()
-        mine.acquire()
+    def _count(self, worker: _Worker) -> None:
+        if not worker.counts:
+            worker.counts = True
+            self._at_work += 1
+
+    def _start(self, new: _Worker | None) -> None:
+        if new is not None:
+            Thread(target=self._work, args=(new,), name=self._name, daemon=True).start()
+
+    def _work(self, worker: _Worker) -> None:
+        _mine.worker = worker
         while not self._ended:
-            work = self._next(mine)
+            work = self._next(worker)
             if work is None:
-                mine.acquire()
+                worker.called.acquire()
             else:
                 _do(work)
                 del work
 
-    def _next(self, mine: Lock) -> _Work | None:
-        """The next piece of work; None for one that has to wait for `mine`."""
+    def _next(self, worker: _Worker) -> _Work | None:
+        """The next piece of work; None for one that has to wait until it is called, and who is counted then."""
         with self._lock:
-            if self._waiting and self._at_work <= self._may_work:
-                return self._waiting.popleft()
+            self._count(worker)
+            if self.waiting and self._at_work <= self._may_work:
+                worker.since = time.monotonic()
+                return self.waiting.popleft()
+            worker.since = 0.0
             self._at_work -= 1
-            self._idle.append(mine)
+            self._idle.append(worker)
             return None
 
 
