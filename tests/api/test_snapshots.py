@@ -105,6 +105,24 @@ def test_a_snapshot_that_is_lost_is_in_error_and_not_taken_anew(cloud: Any, ec2:
     assert ec2.describe_snapshots()["Snapshots"] == []
 
 
+def test_a_snapshot_that_is_lost_is_not_taken_anew_though_the_order_to_take_it_comes_again_late(
+    cloud: Any, ec2: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus, orders = cloud.cloud.bus, []
+
+    def call(topic: str, message: bytes, timeout: float = 30.0, pass_on: Any = bus.call) -> bytes:
+        orders.append(message)
+        return bytes(pass_on(topic, message, timeout))
+
+    monkeypatch.setattr(bus, "call", call)
+    id = taken(cloud, ec2)
+    (first,) = [one for one in orders if b'"ensure"' in one and id.encode() in one and b'"volume":"vol-' in one]
+    cloud.cloud.parts["volume"].driver.remove(id)
+    assert b'"superseded"' in bus.call("volume.h1", first)
+    assert cloud.cloud.host.agents["volume"].recover() == [id], "what it has been told is that it was complete"
+    assert FakeWorld(cloud.config.state_dir / "world").names("snapshot") == []
+
+
 def test_a_volume_of_a_snapshot_that_is_lost_ends_in_error_with_the_reason(cloud: Any, ec2: Any) -> None:
     id = taken(cloud, ec2)
     cloud.cloud.parts["volume"].driver.remove(id)

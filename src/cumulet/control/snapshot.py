@@ -53,6 +53,8 @@ def _make(run: Run, row: Row) -> None:
             current = snapshot.find(tx, row.id)
     if current is None or current.state == "prepared":
         raise Later(SWITCH_SECONDS, "waiting for the guest to write to the new layer")
+    if row.state == "pending":
+        raise Later(0.0, "the order that says that it is complete needs a higher number than the one to take it")
     # without the volume's name: what is complete is never taken anew
     driver.ensure(SnapshotSpec(id=row.id))
     with run.write() as tx:
