@@ -194,6 +194,7 @@ OF_A_HOST = {
     "lab down",
     "lab env",
     "audit deliver",
+    "bucket copy-to-directories",
     "bucket copy-to-pool",
     "image bundle",
     "completion",

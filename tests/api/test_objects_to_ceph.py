@@ -1,4 +1,4 @@
-"""A cloud takes its objects from directories to Ceph (`cumulet bucket copy-to-pool`), to a pool of its own."""
+"""A cloud takes its objects from directories to Ceph, to a pool of its own, and back (`cumulet bucket copy-to-…`)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from cumulet.lib.rbd import Room
 KEY = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
 
 
-def copied(cloud: TestedCloud, status: int = 0, **environ: str) -> str:
-    """What the command says."""
+def copied(cloud: TestedCloud, *words: str, status: int = 0, **environ: str) -> str:
+    """What the command says, to Ceph if `words` name no other."""
     settings = {"CUMULET_DRIVERS": "fake", "CUMULET_TEST": "1", "CUMULET_DATABASE_URL": cloud.config.database_url}
-    words = ["bucket", "copy-to-pool", "--state-dir", str(cloud.config.state_dir)]
-    done = CliRunner().invoke(cumulet, words, env={**settings, **environ})
+    asked = ["bucket", *(words or ("copy-to-pool",)), "--state-dir", str(cloud.config.state_dir)]
+    done = CliRunner().invoke(cumulet, asked, env={**settings, **environ})
     assert done.exit_code == status, done.output
     return done.output.strip()
 
@@ -79,4 +79,35 @@ def test_all_objects_are_taken_to_ceph_while_the_cloud_is_used(
     store.keeper.remove_due()
     assert support.is_tidy(cloud)
     cloud.stop()
-    assert "object_driver is rados already" in copied(cloud, 1, CUMULET_OBJECT_DRIVER="rados")
+    assert "object_driver is rados already" in copied(cloud, status=1, CUMULET_OBJECT_DRIVER="rados")
+
+
+def test_all_objects_are_taken_back_to_directories(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ceph = FakeCeph()
+    monkeypatch.setattr(rados, "space_of", lambda config: ceph.space)
+    disks = [tmp_path / "a", tmp_path / "b"]
+    back = ("copy-to-directories", *(word for disk in disks for word in ("--directory", str(disk))), "--copies", "2")
+    cloud = TestedCloud(tmp_path, object_driver="rados", database_url=database_url)
+    s3 = support.client(cloud)
+    made(s3)
+    put(s3, "a", content=b"first")
+    put(s3, "large", content=bytes(5 << 20))
+    put(s3, "secret", content=b"hidden", **KEY)
+    assert copied(cloud, *back, CUMULET_OBJECT_DRIVER="rados") == "3 copied, 0 were there, 0 have no good copy"
+    put(s3, "a", content=b"second")
+    assert copied(cloud, *back, CUMULET_OBJECT_DRIVER="rados") == "1 copied, 2 were there, 0 have no good copy"
+    cloud.stop()
+    paths = [str(disk) for disk in disks]
+    cloud = TestedCloud(tmp_path, object_dirs=paths, object_copies=2, database_url=database_url)
+    s3 = support.client(cloud)
+    assert [support.body(s3, key) for key in ("a", "large")] == [b"second", bytes(5 << 20)]
+    assert support.body(s3, "secret", **KEY) == b"hidden"
+    store = cloud.cloud.objects
+    assert store is not None
+    assert len(list(store.keeper.audit())) == 3
+    store.keeper.remove_due()
+    assert {len(list(disk.glob("??/*"))) for disk in disks} == {3}
+    cloud.stop()
+    assert "object_driver is directory already" in copied(cloud, *back, status=1)

@@ -22,11 +22,12 @@ from botocore.exceptions import ClientError
 from support import ceph
 
 from cumulet.control.object_keeper import Keeper
+from cumulet.control.object_moving import copy_all
 from cumulet.demo.process import CloudProcess, until
 from cumulet.drivers.blob.rados import BLOBS, LINGER_SECONDS, PIECES
 from cumulet.lib.config import Config
 from cumulet.lib.rados import Space
-from cumulet.model import Database
+from cumulet.model import Database, blob
 from cumulet.services import blobs_of
 
 pytestmark = [pytest.mark.private_host, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -202,6 +203,25 @@ def test_a_server_killed_half_way_through_a_put_shows_nothing_and_what_it_left_i
     assert body(site.s3[0], "other") == content
     assert len(site.names()) == 1 + 20
     assert len(list(site.keeper().audit())) == 2
+    emptied(site)
+
+
+def test_all_objects_are_taken_to_directories_and_back_from_them(site: Site, tmp_path: Path) -> None:
+    contents = {f"k{size}": os.urandom(size) for size in (0, 1, 2 * MIB, 9 * MIB + 1)}
+    for key, content in contents.items():
+        site.s3[0].put_object(Bucket=BUCKET, Key=key, Body=content)
+    database = Database(site.config.database(), keys=site.config.keyring())
+    in_ceph = blobs_of(site.config, database)
+    in_files = blobs_of(Config(state_dir=tmp_path), database)
+    moved = dict(copy_all(database, in_ceph, in_files))
+    assert list(moved.values()) == ["copied"] * 4
+    with database.read() as tx:
+        rows = blob.after(tx, "", 10)
+    assert [in_files.check(row.id, row.size, int(row.crc, 16)) for row in rows] == ["good"] * 4
+    in_ceph.remove(*moved)
+    assert site.names() == set()
+    assert dict(copy_all(database, in_files, in_ceph)) == moved
+    assert {key: body(site.s3[1], key) for key in contents} == contents
     emptied(site)
 
 

@@ -74,15 +74,44 @@ def copy_to_pool(config: Config, json: bool) -> None:
     To the pool that object_pool names. The cloud may be in use meanwhile: what comes after is copied the next
     time. Once more while it is stopped, and with object_driver = "rados" it is started with all of its objects.
     """
+    if config.object_driver == "rados":
+        raise Failure('the setting object_driver is rados already; it is to be "directory" until all is copied')
+    _copy(config, msgspec.structs.replace(config, object_driver="rados"), json)
+
+
+@bucket.command("copy-to-directories", epilog="Example: cumulet bucket copy-to-directories --directory /srv/a")
+@click.option(
+    "--directory",
+    "directories",
+    metavar="DIR",
+    multiple=True,
+    help="What object_dirs is going to be, one at a time; none: objects in the state directory.",
+)
+@click.option(
+    "--copies", type=click.IntRange(min=1), default=1, show_default=True, help="What object_copies is going to be."
+)
+@as_json
+@settings
+def copy_to_directories(config: Config, directories: tuple[str, ...], copies: int, json: bool) -> None:
+    """Copy all objects from Ceph to directories of this host.
+
+    The way back of copy-to-pool, and the same: the cloud may be in use meanwhile. Once more while it is stopped,
+    and with object_driver = "directory" it is started with all of its objects, by this host alone.
+    """
+    if config.object_driver == "directory":
+        raise Failure('the setting object_driver is directory already; it is to be "rados" until all is copied')
+    changed = {"object_driver": "directory", "object_dirs": list(directories), "object_copies": copies}
+    _copy(config, msgspec.structs.replace(config, **changed), json)
+
+
+def _copy(config: Config, wanted: Config, json: bool) -> None:
+    """All objects, from where they are kept to where they are going to be."""
     from cumulet.control.object_moving import copy_all
     from cumulet.services import blobs_of
 
-    if config.object_driver == "rados":
-        raise Failure('the setting object_driver is rados already; it is to be "directory" until all is copied')
     counts = {"copied": 0, "there": 0, "lost": 0}
     with database(config) as opened:
-        source = blobs_of(config, opened)
-        target = blobs_of(msgspec.structs.replace(config, object_driver="rados"), opened)
+        source, target = blobs_of(config, opened), blobs_of(wanted, opened)
         with progress("copying") as bar:
             for _, outcome in copy_all(opened, source, target):
                 counts[outcome] += 1
