@@ -11,8 +11,9 @@ import ssl
 import threading
 import time
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingTCPServer
 from typing import Any
 
 from cumulet.drivers.places import image_files
@@ -88,7 +89,10 @@ class Giving:
             return int(self._server.server_address[1])
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(ThreadingTCPServer):
+    """Not the one of `http.server`: that asks the name server for its own address before it serves."""
+
+    allow_reuse_address = True
     daemon_threads = True
 
     def __init__(self, place: tuple[str, int], context: ssl.SSLContext, directory: Path, giving: Giving) -> None:
