@@ -14,7 +14,7 @@ from support import s3 as support
 from support.refusals import code, message
 from support.s3 import BUCKET, put
 
-from cumulet.api.s3 import policy_actions
+from cumulet.api.s3 import access, policy_actions, policy_keys
 from cumulet.api.s3.policy_actions import OF_BUCKETS, OF_OBJECTS
 
 ARN = f"arn:aws:s3:::{BUCKET}"
@@ -96,6 +96,43 @@ def test_a_policy_may_name_whatever_is_asked_here() -> None:
     found = "".join(file.read_text() for file in Path(policy_actions.__file__).parent.glob("*.py"))
     asked = {name.lower() for name in re.findall(r"s3:(?:Get|Put|Delete|List|Create|Abort|Bypass)[A-Z]\w+", found)}
     assert asked - OF_OBJECTS - OF_BUCKETS == {"s3:listallmybuckets"}
+
+
+@pytest.mark.parametrize("key", ["s3:x-amz-aclx", "s3:foo", "s3:ExistingObjectTag", "s3:prefix/a", "S3:Foo"])
+def test_a_condition_key_that_s3_does_not_have_is_refused(s3: Any, key: str) -> None:
+    document = policy(Action="s3:*", Condition={"StringEquals": {"aws:userid": "a", key: "a"}})
+    assert message(s3.put_bucket_policy, Bucket=BUCKET, Policy=document) == "Policy has an invalid condition key"
+    assert code(s3.put_bucket_policy, Bucket=BUCKET, Policy=document) == "MalformedPolicy"
+
+
+@pytest.mark.parametrize(
+    ("actions", "key", "applies"),
+    [
+        ("s3:GetObject", "s3:x-amz-acl", False),
+        (["s3:PutObjectTagging", "s3:DeleteObject"], "s3:prefix", False),
+        ("s3:Get*", "s3:RequestObjectTagKeys", False),
+        (["s3:GetObject", "s3:PutObject"], "s3:x-amz-acl", True),
+        ("s3:Put*", "s3:X-Amz-Acl", True),
+        ("*", "s3:ExistingObjectTag/a", True),
+        ("s3:GetObject", "s3:ExistingObjectTag/a", True),
+        ("s3:GetObjectVersion", "s3:VersionId", True),
+        ("s3:GetObject", "s3:TlsVersion", True),
+        ("s3:GetObject", "aws:unheard-of", True),
+    ],
+)
+def test_a_condition_is_of_what_an_action_knows(s3: Any, actions: Any, key: str, applies: bool) -> None:
+    document = policy(Action=actions, Condition={"StringEquals": {key: "a"}})
+    if applies:
+        s3.put_bucket_policy(Bucket=BUCKET, Policy=document)
+    else:
+        refused = message(s3.put_bucket_policy, Bucket=BUCKET, Policy=document)
+        assert refused == "Conditions do not apply to combination of actions and resources in statement"
+
+
+def test_a_policy_may_decide_on_whatever_is_told_here() -> None:
+    found = access.context_of_form(dict.fromkeys((*access._HEADERS, *access._LOCK), ""))
+    told = {name.lower() for name in (*found, *access._QUERY.values()) if name.startswith("s3:")}
+    assert told <= set(policy_keys.ACTIONS)
 
 
 def test_who_is_not_named_is_everybody(cloud: Any, s3: Any) -> None:

@@ -9,6 +9,7 @@ from cumulet.api.s3 import access, acl, describing, errors
 from cumulet.api.s3.call import Answer, Call, Given, Result
 from cumulet.api.s3.operations import operation
 from cumulet.api.s3.policy_actions import check_actions
+from cumulet.api.s3.policy_keys import check_keys
 from cumulet.model import Tx, account, bucket
 from cumulet.wire.rest_parse import malformed
 
@@ -151,6 +152,7 @@ def _check_policy(call: Call, text: str) -> None:
             if resource not in ("*", arn) and not resource.startswith((f"{arn}/", f"{arn}*")):
                 raise errors.S3Refusal("MalformedPolicy", "Policy has invalid resource", 400, Detail=resource)
         check_actions(one, arn)
+        check_keys(one)
 
 
 def _check_principal(call: Call, principal: Any) -> None:
