@@ -28,6 +28,8 @@ from cumulet.model import Database, migrate, tables
 KINDS = ("sqlite", "postgresql", "mariadb")
 ADDRESS = "127.0.0.1"
 SECONDS = 120.0
+MOST_SECONDS = 900
+"""For one test on a server: the longest lives of the crash suite take 150 there, and twice that on a busy machine."""
 NOTE = "database-url"
 """A file beside a cloud's state that says which database is that cloud's; there is none for SQLite."""
 ROWS = "database-rows"
@@ -187,6 +189,13 @@ def restore(directory: Path) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database", choices=KINDS, help="the kind of database that all tests use")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--database") in KINDS[1:]:
+        for item in items:
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(MOST_SECONDS))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
