@@ -197,3 +197,31 @@ def test_a_key_without_a_bucket_is_refused(cloud: Any, s3: Any) -> None:
 def test_a_versioning_without_a_status_is_none(cloud: Any, s3: Any) -> None:
     answer = signed(cloud, "PUT", f"/{BUCKET}?versioning", b"<VersioningConfiguration/>")
     assert (answer.status, answer.code) == (400, "IllegalVersioningConfigurationException")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x_amz_server_side_encryption": "aws:kms"},
+        {"x_amz_server_side_encryption": "aws:kms:dsse"},
+        {"x_amz_server_side_encryption_aws_kms_key_id": "a"},
+        {"x_amz_server_side_encryption_context": "e30="},
+    ],
+)
+def test_keys_of_a_service_that_is_not_here_are_refused_with_what_would_do(
+    cloud: Any, s3: Any, headers: dict[str, str]
+) -> None:
+    for method, path in (("PUT", f"/{BUCKET}/k"), ("POST", f"/{BUCKET}/k?uploads")):
+        answer = signed(cloud, method, path, **headers)
+        assert (answer.status, answer.code) == (501, "NotImplemented")
+        assert "it has no key management service; use AES256 or SSE-C." in answer.text("Message")
+
+
+def test_what_objects_cannot_be_asked_here_is_refused_with_what_would_do(cloud: Any, s3: Any) -> None:
+    for query, instead in (
+        ("restore", "without being restored"),
+        ("select&select-type=2", "get the object, or ranges"),
+    ):
+        lacking = signed(cloud, "POST", f"/{BUCKET}/k?{query}")
+        assert (lacking.status, lacking.code) == (501, "NotImplemented")
+        assert instead in lacking.text("Message")

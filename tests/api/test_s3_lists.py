@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import s3 as support
 from support.refusals import code
-from support.s3 import BUCKET, keys, made, prefixes, put
+from support.s3 import BUCKET, keys, made, prefixes, put, signed
 
 from cumulet.api.s3.listing import BY_KEY, page
 
@@ -215,3 +215,22 @@ def test_a_list_reads_what_it_shows_and_not_what_is_below_a_prefix(cloud: Any, s
         plan = " ".join(str(row) for row in tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}"))
     assert "ix_object_version_bucket_listed_key" in plan
     assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize(
+    ("query", "encoded"),
+    [
+        ("marker=%20b", {"Prefix": "%0A", "Delimiter": "%20", "Marker": "%20b"}),
+        ("list-type=2&start-after=%20b", {"Prefix": "%0A", "Delimiter": "%20", "StartAfter": "%20b"}),
+        ("versions&key-marker=%20b", {"Prefix": "%0A", "Delimiter": "%20", "KeyMarker": "%20b"}),
+        ("uploads&key-marker=%20b", {"Prefix": "%0A", "Delimiter": "%20", "KeyMarker": "%20b"}),
+    ],
+)
+def test_what_a_list_repeats_is_encoded_as_its_keys_are(
+    cloud: Any, s3: Any, query: str, encoded: dict[str, str]
+) -> None:
+    """All that the elements EncodingType of the S3 API Reference name, in each kind of list."""
+    answer = signed(cloud, "GET", f"/{BUCKET}?{query}&prefix=%0A&delimiter=%20&encoding-type=url")
+    assert answer.status == 200
+    for name, text in {**encoded, "EncodingType": "url"}.items():
+        assert f"<{name}>{text}</{name}>" in answer.body.decode()

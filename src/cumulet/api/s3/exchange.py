@@ -17,7 +17,7 @@ from typing import Any
 from cumulet.api.s3 import access, access_log, cors, errors, forms, website
 from cumulet.api.s3.call import HOST_ID, Answer, Call, House
 from cumulet.api.s3.location import Place, locate
-from cumulet.api.s3.operations import DIGESTED, EVERYWHERE, OPERATIONS, Operation
+from cumulet.api.s3.operations import DIGESTED, EVERYWHERE, INSTEAD, OPERATIONS, Operation
 from cumulet.api.s3.receiving import Plain, has_digest, require_length
 from cumulet.api.unavailable import NO_DATABASE, unavailable
 from cumulet.identity.audit import AuditLog, Trail
@@ -242,7 +242,7 @@ def _operation(call: Call, place: Place) -> Operation:
     call.operation = name
     found = OPERATIONS.get(name)
     if found is None:
-        raise errors.unsupported(f"The operation {name}", "see the list of those that it has.")
+        raise errors.unsupported(f"The operation {name}", INSTEAD.get(name, "see the list of those that it has."))
     return found
 
 
@@ -252,7 +252,8 @@ def _honoured(operation: Operation, given: dict[str, Any]) -> dict[str, Any]:
         if name in operation.honours:
             continue
         if name not in EVERYWHERE and name not in operation.accepts and not name.startswith("Checksum"):
-            raise errors.unsupported(f"The parameter {name} of {operation.name}", "it would have no effect.")
+            why = INSTEAD.get(name, "it would have no effect.")
+            raise errors.unsupported(f"The parameter {name} of {operation.name}", why)
         if not name.startswith("Checksum"):
             del given[name]
     return given

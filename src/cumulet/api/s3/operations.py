@@ -24,7 +24,15 @@ EVERYWHERE = {
 }
 """What is seen to for all operations, with a reason where it has no effect."""
 
-
+_NO_KEYS = "it has no key management service; use AES256 or SSE-C."
+INSTEAD = {
+    "RestoreObject": "objects of each storage class are read without being restored.",
+    "SelectObjectContent": "get the object, or ranges of it, and select from what comes.",
+    "GetObjectTorrent": "get the object.",
+    "SSEKMSKeyId": _NO_KEYS,
+    "SSEKMSEncryptionContext": _NO_KEYS,
+}
+"""By an operation, or a parameter, that is not here: why, or what would be right."""
 DIGESTED = frozenset(
     ["DeleteObjects", "PutBucketCors", "PutBucketLifecycleConfiguration", "PutObjectLegalHold", "PutObjectRetention"]
     + ["PutObjectLockConfiguration", "PutBucketReplication"]
