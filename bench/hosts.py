@@ -195,9 +195,8 @@ def _states(ec2: Any, ids: list[str]) -> set[str]:
 
 def _until_none(ec2: Any, state: str) -> None:
     """Asks for a few of those that are in it, so that asking takes little of what is measured."""
-    while ec2.describe_instances(Filters=[{"Name": "instance-state-name", "Values": [state]}], MaxResults=5)[
-        "Reservations"
-    ]:
+    asked = {"Filters": [{"Name": "instance-state-name", "Values": [state]}], "MaxResults": 5}
+    while ec2.describe_instances(**asked)["Reservations"]:
         time.sleep(0.05)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -48,6 +49,19 @@ def test_the_doctor_tells_the_pool_of_another_cloud(
     cloud.stop()
 
 
+def fill(s3: Any) -> None:
+    made(s3)
+    put(s3, "a", content=b"first")
+    put(s3, "large", content=bytes(5 << 20))
+    put(s3, "secret", content=b"hidden", **KEY)
+
+
+def check_contents(s3: Any) -> None:
+    """They are there, after "a" was put a second time."""
+    assert [support.body(s3, key) for key in ("a", "large")] == [b"second", bytes(5 << 20)]
+    assert support.body(s3, "secret", **KEY) == b"hidden"
+
+
 def test_all_objects_are_taken_to_ceph_while_the_cloud_is_used(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,10 +69,7 @@ def test_all_objects_are_taken_to_ceph_while_the_cloud_is_used(
     monkeypatch.setattr(rados, "space_of", lambda config: ceph.space)
     cloud = TestedCloud(tmp_path, database_url=database_url)
     s3 = support.client(cloud)
-    made(s3)
-    put(s3, "a", content=b"first")
-    put(s3, "large", content=bytes(5 << 20))
-    put(s3, "secret", content=b"hidden", **KEY)
+    fill(s3)
     assert copied(cloud) == "3 copied, 0 were there, 0 have no good copy"
     put(s3, "a", content=b"second")
     put(s3, "spoilt", content=b"right")
@@ -67,10 +78,8 @@ def test_all_objects_are_taken_to_ceph_while_the_cloud_is_used(
     assert copied(cloud) == "1 copied, 2 were there, 1 have no good copy"
     cloud.stop()
     cloud = TestedCloud(tmp_path, object_driver="rados", database_url=database_url)
-    s3 = support.client(cloud)
-    assert [support.body(s3, key) for key in ("a", "large")] == [b"second", bytes(5 << 20)]
-    assert support.body(s3, "secret", **KEY) == b"hidden"
-    store = cloud.cloud.objects
+    s3, store = support.client(cloud), cloud.cloud.objects
+    check_contents(s3)
     assert store is not None
     assert len(list(store.keeper.audit())) == 4
     assert store.keeper.sweep(older_than=-1.0) == 0
@@ -91,20 +100,15 @@ def test_all_objects_are_taken_back_to_directories(
     back = ("copy-to-directories", *(word for disk in disks for word in ("--directory", str(disk))), "--copies", "2")
     cloud = TestedCloud(tmp_path, object_driver="rados", database_url=database_url)
     s3 = support.client(cloud)
-    made(s3)
-    put(s3, "a", content=b"first")
-    put(s3, "large", content=bytes(5 << 20))
-    put(s3, "secret", content=b"hidden", **KEY)
+    fill(s3)
     assert copied(cloud, *back, CUMULET_OBJECT_DRIVER="rados") == "3 copied, 0 were there, 0 have no good copy"
     put(s3, "a", content=b"second")
     assert copied(cloud, *back, CUMULET_OBJECT_DRIVER="rados") == "1 copied, 2 were there, 0 have no good copy"
     cloud.stop()
     paths = [str(disk) for disk in disks]
     cloud = TestedCloud(tmp_path, object_dirs=paths, object_copies=2, database_url=database_url)
-    s3 = support.client(cloud)
-    assert [support.body(s3, key) for key in ("a", "large")] == [b"second", bytes(5 << 20)]
-    assert support.body(s3, "secret", **KEY) == b"hidden"
-    store = cloud.cloud.objects
+    s3, store = support.client(cloud), cloud.cloud.objects
+    check_contents(s3)
     assert store is not None
     assert len(list(store.keeper.audit())) == 3
     store.keeper.remove_due()

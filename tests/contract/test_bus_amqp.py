@@ -17,7 +17,8 @@ import aio_pika
 import pytest
 from contract.test_bus import TOPIC, echo
 from support.buses import PATIENCE, connected, until
-from support.rabbitmq import VirtualHost, certify
+from support.certificates import write_certificates
+from support.rabbitmq import VirtualHost
 
 from cumulet.bus.amqp import AmqpBus
 from cumulet.bus.amqp_session import PROBE_SECONDS
@@ -253,8 +254,8 @@ def said() -> Iterator[io.StringIO]:
 def test_it_tells_no_password_to_a_broker_that_nobody_vouches_for(
     vhost: VirtualHost, tmp_path: Path, of: str, said: io.StringIO
 ) -> None:
-    certify(tmp_path)
-    bus = AmqpBus(over_tls(vhost), "" if of == "the system" else str(tmp_path / "ca.pem"))
+    write_certificates(tmp_path)
+    bus = AmqpBus(over_tls(vhost), "" if of == "the system" else str(tmp_path / "ca-cert.pem"))
     bus.start()
     with pytest.raises(Unreachable):
         bus.call(TOPIC, b"one", PATIENCE)

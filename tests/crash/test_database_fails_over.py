@@ -4,17 +4,13 @@ lost, and nobody has to tell the cloud."""
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from crash.afterwards import check
-from crash.site import Site
-from crash.test_database_killed import CLIENTS, PATIENCE_SECONDS, Clients, at_rest, rows, settings, wait_for
+from crash.test_database_killed import CLIENTS, Clients, settings, wait_for
 from support.databases import Tested, note
 from support.standby import Standby, either
 from support.tested_cloud import TestedCloud
@@ -50,26 +46,13 @@ def test_a_standby_that_takes_over_has_all_that_was_answered(server: Tested, sta
     cloud = TestedCloud(tmp_path / "site", **settings(tmp_path / "site"))
     cloud.cloud.start()
     clients = Clients(cloud)
-    threads = [threading.Thread(target=clients.be_client, args=(number,)) for number in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
+    threads = clients.started()
     wait_for(partial(clients.have, 3 * CLIENTS))
     server.kill()
     time.sleep(AWAY_SECONDS)
     enough = len(clients.answered) + 3 * CLIENTS
     standby.promote()
     wait_for(partial(clients.have, enough))
-    clients.over.set()
-    for thread in threads:
-        thread.join(PATIENCE_SECONDS)
-    assert clients.wrong == []
-    assert set(clients.refused) == {"Unavailable"}
-    wait_for(lambda: at_rest(cloud))
-    tokens = Counter(row.client_token for row in rows(cloud))
-    assert tokens == Counter(clients.answered.keys())
-    assert {row.id: row.state for row in rows(cloud)} == clients.wanted
+    clients.judge(threads, tmp_path / "site")
     cloud.server.stop()
     cloud.cloud.stop()
-    after = Site(tmp_path / "site")
-    check(after, {id: state for id, state in clients.wanted.items() if state == "running"})
-    after.close()

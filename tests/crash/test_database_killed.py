@@ -47,6 +47,12 @@ class Clients:
         self.refused: Counter[str] = Counter()
         self.wrong: list[str] = []
 
+    def started(self) -> list[threading.Thread]:
+        threads = [threading.Thread(target=self.be_client, args=(number,)) for number in range(CLIENTS)]
+        for thread in threads:
+            thread.start()
+        return threads
+
     def be_client(self, number: int) -> None:
         chance, ec2 = random.Random(number), self.cloud.client()
         while not self.over.is_set():
@@ -65,6 +71,22 @@ class Clients:
 
     def have(self, number: int) -> bool:
         return len(self.answered) >= number
+
+    def judge(self, threads: list[threading.Thread], site: Path) -> None:
+        """They end; all that they were answered is there, once, and nothing else."""
+        self.over.set()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+        assert self.wrong == []
+        assert set(self.refused) == {"Unavailable"}
+        wait_for(lambda: at_rest(self.cloud))
+        tokens = Counter(row.client_token for row in rows(self.cloud))
+        assert tokens == Counter(self.answered.keys())
+        assert {row.id: row.state for row in rows(self.cloud)} == self.wanted
+        self.cloud.cloud.engine.stop()
+        after = Site(site)  # its clock is ahead: what was terminated is not shown any more
+        check(after, {id: state for id, state in self.wanted.items() if state == "running"})
+        after.close()
 
     def insist(self, call: Callable[..., Any], **parameters: Any) -> Any:
         """Send it again after each 503; None where it was answered with anything else."""
@@ -105,9 +127,7 @@ def test_a_server_killed_under_load_loses_nothing_and_leaves_nothing_stuck(
     cloud: TestedCloud, database_server: Tested, tmp_path: Path
 ) -> None:
     clients, chance = Clients(cloud), random.Random(3)
-    threads = [threading.Thread(target=clients.be_client, args=(number,)) for number in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
+    threads = clients.started()
     for number in range(KILLS):
         time.sleep(chance.uniform(0.7, 1.5))
         database_server.kill()
@@ -115,19 +135,7 @@ def test_a_server_killed_under_load_loses_nothing_and_leaves_nothing_stuck(
         enough = len(clients.answered) + 2 * CLIENTS
         database_server.start()
         wait_for(partial(clients.have, enough))
-    clients.over.set()
-    for thread in threads:
-        thread.join(PATIENCE_SECONDS)
-    assert clients.wrong == []
-    assert set(clients.refused) == {"Unavailable"}
-    wait_for(lambda: at_rest(cloud))
-    tokens = Counter(row.client_token for row in rows(cloud))
-    assert tokens == Counter(clients.answered.keys())
-    assert {row.id: row.state for row in rows(cloud)} == clients.wanted
-    cloud.cloud.engine.stop()
-    after = Site(tmp_path / "site")  # its clock is ahead: what was terminated is not shown any more
-    check(after, {id: state for id, state in clients.wanted.items() if state == "running"})
-    after.close()
+    clients.judge(threads, tmp_path / "site")
 
 
 def rows(cloud: TestedCloud) -> list[Any]:

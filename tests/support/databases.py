@@ -94,7 +94,7 @@ class Tested:
             forced = " WITH (FORCE)" if self.kind == "postgresql" else ""
             connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}{forced}")
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        return _text(self.url.set(database=name))
+        return text(self.url.set(database=name))
 
     def emptied(self, name: str = "cumulet_tested") -> str:
         """The URL of a database with tables and no rows."""
@@ -102,12 +102,12 @@ class Tested:
         if name not in self._made:
             with administering(self.url) as connection:
                 connection.exec_driver_sql(f"CREATE DATABASE {name}")
-            made = Database(_text(url))
+            made = Database(text(url))
             migrate.upgrade(made)
             made.close()
             self._made.add(name)
         _fill(url, {})
-        return _text(url)
+        return text(url)
 
 
 def free_port() -> int:
@@ -124,7 +124,7 @@ def administering(url: sa.URL) -> Iterator[sa.Connection]:
         yield connection
 
 
-def _text(url: sa.URL) -> str:
+def text(url: sa.URL) -> str:
     return url.render_as_string(hide_password=False)
 
 

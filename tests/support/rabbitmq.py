@@ -7,9 +7,7 @@ when the process of the tests does, however that ends. A test gets a virtual hos
 from __future__ import annotations
 
 import base64
-import datetime
 import http.client
-import ipaddress
 import json
 import os
 import secrets
@@ -23,12 +21,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from cumulet.bus.broker import Broker
+from cumulet.lab.authority import Authority
 
 SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
@@ -62,20 +57,20 @@ class RabbitMQ:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.port, self.tls_port, self.management_port, *inner = _free_ports(5)
-        self.ca_file = directory / "ca.pem"
+        self.ca_file = directory / "ca-cert.pem"
         self._output = directory / "output"
         self._process: subprocess.Popen[bytes] | None = None
         self._environ = self._configure(*inner)
 
     def _configure(self, distribution_port: int, mapper_port: int) -> dict[str, str]:
-        certify(self.directory)
+        Authority(days=1).certify(self.directory, "127.0.0.1", ["server"])
         (self.directory / "plugins").write_text("[rabbitmq_management].\n")
         (self.directory / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
             f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\n"
             f"ssl_options.cacertfile = {self.ca_file}\n"
-            f"ssl_options.certfile = {self.directory}/server.pem\n"
-            f"ssl_options.keyfile = {self.directory}/server.key\n"
+            f"ssl_options.certfile = {self.directory}/server-cert.pem\n"
+            f"ssl_options.keyfile = {self.directory}/server-key.pem\n"
             "management.tcp.ip = 127.0.0.1\n"
             f"management.tcp.port = {self.management_port}\n"
         )
@@ -174,37 +169,6 @@ class RabbitMQ:
         user, broker = f"control-{name}", self.broker(name)
         broker.prepare()
         return VirtualHost(self, name, broker, user, self.url(user, broker.add_control(user), name))
-
-
-def certify(directory: Path) -> None:
-    """Write `ca.pem`, and a certificate of its for the loopback: `server.pem` and `server.key`."""
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca = _certificate("Cumulet's tests", "Cumulet's tests", ca_key, ca_key, ca=True)
-    server = _certificate("127.0.0.1", "Cumulet's tests", key, ca_key, ca=False)
-    (directory / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-    (directory / "server.pem").write_bytes(server.public_bytes(serialization.Encoding.PEM))
-    (directory / "server.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-
-
-def _certificate(
-    subject: str, issuer: str, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey, *, ca: bool
-) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .add_extension(address, critical=False)
-        .sign(signer, hashes.SHA256())
-    )
 
 
 def _free_ports(count: int) -> list[int]:

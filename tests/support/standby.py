@@ -6,10 +6,9 @@ import os
 import pwd
 from pathlib import Path
 
-import sqlalchemy as sa
-from support.databases import ADDRESS, Tested, administering, free_port
+from support.databases import ADDRESS, Tested, administering, free_port, text
 
-from cumulet.lab.servers import Server, as_account, listens
+from cumulet.lab.servers import Server, as_account, listens, postgres_command, postgres_programs
 from cumulet.lib.command import run
 
 _NAME = "standby"
@@ -21,20 +20,16 @@ class Standby(Server):
     def __init__(self, server: Tested, directory: Path) -> None:
         self.port = free_port()
         self.url = server.url.set(port=self.port)
-        programs = max(Path("/usr/lib/postgresql").glob("*/bin/postgres")).parent
         account = pwd.getpwnam("postgres")
         directory.mkdir()
         os.chown(directory, account.pw_uid, account.pw_gid)
-        data = directory / "data"
         _let_replicate(server)
         source = f"host={ADDRESS} port={server.port} user=cumulet password={server.url.password}"
         source += f" application_name={_NAME}"
-        how = ["--write-recovery-conf", "--checkpoint=fast", "--dbname", source]
-        run([*as_account("postgres"), programs / "pg_basebackup", "--pgdata", data, *how], timeout=120)
-        given = {"port": self.port, "listen_addresses": ADDRESS, "unix_socket_directories": directory}
-        given |= {"dynamic_shared_memory_type": "mmap", "max_connections": 200, "fsync": "off"}
-        words = [word for name, value in given.items() for word in ("-c", f"{name}={value}")]
-        command: list[str | Path] = [*as_account("postgres"), programs / "postgres", "-D", data, *words]
+        copy: list[str | Path] = [postgres_programs() / "pg_basebackup", "--pgdata", directory / "data"]
+        copy += ["--write-recovery-conf", "--checkpoint=fast", "--dbname", source]
+        run([*as_account("postgres"), *copy], timeout=120)
+        command = postgres_command(directory, ADDRESS, self.port, durable=False)
         super().__init__(directory, command, os.environ, lambda: listens(ADDRESS, self.port))
 
     def await_commits_of(self, server: Tested) -> None:
@@ -59,11 +54,7 @@ def either(server: Tested, standby: Standby, name: str) -> str:
     """The URL of a database on whichever of them can be written to."""
     found = server.url.set(host=None, port=None, database=name)
     hosts = {"host": tuple(f"{ADDRESS}:{port}" for port in (server.port, standby.port))}
-    return _text(found.update_query_dict({**hosts, "target_session_attrs": "read-write"}))
-
-
-def _text(url: sa.URL) -> str:
-    return url.render_as_string(hide_password=False)
+    return text(found.update_query_dict({**hosts, "target_session_attrs": "read-write"}))
 
 
 def _let_replicate(server: Tested) -> None:

@@ -12,6 +12,22 @@ import pytest
 from cumulet.lib.threads import Threads, aside
 
 
+class Running:
+    """How many there are at a time, and how many there were at most."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._now = self.most = 0
+
+    def be_one(self, seconds: float) -> None:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        time.sleep(seconds)
+        with self._lock:
+            self._now -= 1
+
+
 def test_what_a_function_gives_or_raises_comes_back() -> None:
     async def asked() -> None:
         threads = Threads(2, "asked")
@@ -24,24 +40,15 @@ def test_what_a_function_gives_or_raises_comes_back() -> None:
 
 
 def test_no_more_run_at_once_than_may_and_all_that_may() -> None:
-    running, most, lock = 0, 0, threading.Lock()
-
-    def act() -> None:
-        nonlocal running, most
-        with lock:
-            running += 1
-            most = max(most, running)
-        time.sleep(0.02)
-        with lock:
-            running -= 1
+    running = Running()
 
     async def asked() -> None:
         threads = Threads(3, "many")
         for _ in range(2):
-            await asyncio.gather(*(threads.run(act) for _ in range(9)))
+            await asyncio.gather(*(threads.run(running.be_one, 0.02) for _ in range(9)))
 
     asyncio.run(asked())
-    assert most == 3
+    assert running.most == 3
 
 
 def test_who_steps_aside_leaves_his_place_to_another() -> None:
@@ -63,20 +70,14 @@ def test_who_steps_aside_leaves_his_place_to_another() -> None:
 
 def test_who_comes_back_may_be_one_more_until_his_work_is_done() -> None:
     """And then the others go on, none of them forgotten."""
-    running, most, lock = 0, 0, threading.Lock()
+    running = Running()
 
     def act(first: bool) -> None:
-        nonlocal running, most
         if first:
             with aside():
                 time.sleep(0.01)
-            return
-        with lock:
-            running += 1
-            most = max(most, running)
-        time.sleep(0.002)
-        with lock:
-            running -= 1
+        else:
+            running.be_one(0.002)
 
     async def asked() -> None:
         threads = Threads(8, "back", at_work=2)
@@ -84,7 +85,7 @@ def test_who_comes_back_may_be_one_more_until_his_work_is_done() -> None:
             await asyncio.wait_for(asyncio.gather(*(threads.run(act, number % 3 == 0) for number in range(30))), 30)
 
     asyncio.run(asked())
-    assert most == 2
+    assert running.most == 2
 
 
 def test_no_more_are_made_than_may_be_however_many_step_aside() -> None:

@@ -88,7 +88,7 @@ class Postgres(Server):
         authority: Authority | None = None,
     ) -> None:
         directory.mkdir()
-        programs = _newest(Path("/usr/lib/postgresql"), "bin/postgres").parent
+        programs = postgres_programs()
         password = secrets.token_hex(16)
         (directory / "password").write_text(password)
         account = pwd.getpwnam("postgres")
@@ -107,14 +107,24 @@ class Postgres(Server):
         with (directory / "data" / "pg_hba.conf").open("a") as rules:
             rules.write(f"{'hostssl' if authority else 'host'} all all {address}/24 scram-sha-256\n")
         self.url = f"postgresql+psycopg://cumulet:{password}@{address}:{port}/postgres"
-        place = ["-p", str(port), "-c", f"listen_addresses={address}", "-c", f"unix_socket_directories={directory}"]
-        command = [*as_account("postgres"), programs / "postgres", "-D", directory / "data", *place, *_SETTINGS]
-        command += [] if durable else _QUICK
+        command = postgres_command(directory, address, port, durable=durable)
         if authority is not None:
             self.url += f"?sslmode=verify-full&sslrootcert={quote(str(directory))}/tls/ca-cert.pem"
             command += _tls(directory / "tls", address, authority, account)
         ready: list[str | Path] = [programs / "pg_isready", "-q", "-h", address, "-p", str(port)]
         super().__init__(directory, command, os.environ, lambda: run(ready, check=False).returncode == 0)
+
+
+def postgres_programs() -> Path:
+    """The directory that has them; raises `Failure` where there is none."""
+    return _newest(Path("/usr/lib/postgresql"), "bin/postgres").parent
+
+
+def postgres_command(directory: Path, address: str, port: int, *, durable: bool) -> list[str | Path]:
+    """What serves the cluster in `data` below the directory."""
+    place = ["-p", str(port), "-c", f"listen_addresses={address}", "-c", f"unix_socket_directories={directory}"]
+    command = [*as_account("postgres"), postgres_programs() / "postgres", "-D", directory / "data", *place, *_SETTINGS]
+    return command if durable else [*command, *_QUICK]
 
 
 def _tls(directory: Path, address: str, authority: Authority, account: pwd.struct_passwd) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
+from cumulet.lib import files
 from cumulet.lib.errors import Failure
 
 CA_DAYS = 3650
@@ -101,8 +101,8 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .sign(key, hashes.SHA256())
         )
-        _write(self._directory / "ca.key", _pem(key))
-        _write(self._directory / "ca.pem", made.public_bytes(serialization.Encoding.PEM))
+        files.write(self._directory / "ca.key", _pem(key), durable=False)
+        files.write(self._directory / "ca.pem", made.public_bytes(serialization.Encoding.PEM), durable=False)
 
 
 def _builder(
@@ -124,9 +124,3 @@ def _pem(key: rsa.RSAPrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
-
-
-def _write(file: Path, text: bytes) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as opened:
-        opened.write(text)

@@ -140,7 +140,7 @@ class S3:
     async def _stream(self, stream: Stream, receive: Receive, send: Send) -> AsyncIterator[int]:
         """The next piece is read while one is sent, as long as there is somebody to send to; gives their sizes."""
         gone = asyncio.ensure_future(_disconnected(receive))
-        reading: Awaitable[Any] = self._disk.run(stream.read)
+        reading = self._disk.run(stream.read)
         try:
             while (piece := await reading) and not gone.done():
                 reading = self._disk.run(stream.read)
@@ -150,7 +150,7 @@ class S3:
                 await _send(send, b"", more=False)
         finally:
             gone.cancel()
-            await asyncio.wait([asyncio.ensure_future(reading)])
+            await asyncio.wait([reading])
 
 
 async def _send(send: Send, body: bytes, *, more: bool) -> None:

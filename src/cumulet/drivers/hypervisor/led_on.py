@@ -33,13 +33,14 @@ def ensure(domain: Any, disk: DiskSpec, there: ElementTree.Element) -> None:
     files = {one["node-name"]: one["file"] for one in ask(domain, "query-named-block-nodes", {"flat": True})}
     place = f"{disk.export}:{export_port(disk)}"
     if node == f"{own}-format" and f"//{place}/" in files[f"{own}-storage"]:
-        _forget(domain, between, files)
+        if not files.keys().isdisjoint(_names(between)):
+            _forget(domain, between)
         return
     _check_served(disk)
     if node == f"{own}-format":
         switch(domain, node, _files(between, own, disk))
     switch(domain, f"{between}-format", _files(own, own, disk))
-    _forget(domain, between, files | dict.fromkeys(_names(between), ""))
+    _forget(domain, between)
 
 
 def _files(prefix: str, own: str, disk: DiskSpec) -> list[dict[str, Any]]:
@@ -56,13 +57,12 @@ def _names(prefix: str) -> tuple[str, str]:
     return f"{prefix}-storage", f"{prefix}-format"
 
 
-def _forget(domain: Any, between: str, files: dict[str, str]) -> None:
+def _forget(domain: Any, between: str) -> None:
     """Close what was open on the way."""
     storage, format = _names(between)
-    if storage in files or format in files:
-        attempt(domain, "block-job-cancel", {"device": format, "force": True})  # of somebody who has died meanwhile
-        for name in (format, storage):
-            attempt(domain, "blockdev-del", {"node-name": name})
+    attempt(domain, "block-job-cancel", {"device": format, "force": True})  # of somebody who has died meanwhile
+    for name in (format, storage):
+        attempt(domain, "blockdev-del", {"node-name": name})
 
 
 def _check_served(disk: DiskSpec) -> None:
